@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_HTTP_H
+#define LICTOR_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct loop;
+struct http;
+struct http_call;
+
+enum http_error {
+	HTTP_OK,	/* an answer was received, whatever its status */
+	HTTP_RESOLVE,
+	HTTP_REFUSED,	/* refused or unreachable */
+	HTTP_TIMEOUT,
+	HTTP_TLS,
+	HTTP_CLOSED,	/* ended before the answer was whole */
+	HTTP_GARBAGE,	/* not HTTP */
+	HTTP_LOCAL,	/* our own fault: no memory, no descriptor, a bad URL */
+};
+
+/* Paths of PEM files; NULL means the system's or none. Borrowed until the call ends. */
+struct http_tls {
+	const char *ca_file, *cert_file, *key_file, *server_name;
+	bool no_verify;
+};
+
+struct http_request {
+	const char *method;		/* NULL: GET */
+	const char *url;		/* copied */
+	const char *unix_socket;	/* path, or NULL; copied */
+	const char *const *headers;	/* "Name: value", NULL at the end; copied */
+	const void *body;		/* copied; Content-Length is always sent, no Expect */
+	size_t body_len;
+	int64_t timeout_ms;		/* of the whole call; > 0 */
+	size_t body_limit;		/* more of the answer's body than this is not kept */
+	const char *resolve;		/* "host:port:address": where to connect instead of
+					   asking for the name (curl's CURLOPT_RESOLVE) */
+	bool follow;			/* redirects, at most 5 */
+	bool fresh;			/* a connection of its own, closed afterwards */
+	const struct http_tls *tls;	/* NULL: the defaults */
+};
+
+struct http_reply {
+	enum http_error error;
+	char why[160];			/* for people when error is not HTTP_OK */
+	int status;			/* 0 unless HTTP_OK */
+	const char *body;		/* NUL-terminated, never NULL */
+	size_t body_len;
+	bool body_cut;			/* there was more than body_limit */
+	int64_t sent_at;		/* clock_boot_ms before the first byte was sent */
+	struct http_call *call;		/* for http_header */
+};
+
+/*
+ * One client is one pool of connections of its own: who must not wait behind others takes
+ * another client. Made of libcurl; no thread, no name resolution that blocks.
+ */
+struct http *http_new(struct loop *loop);
+void http_free(struct http *http);	/* ends all calls without telling */
+
+/* `done` is called once, never from within http_send. The reply is valid only in it. */
+struct http_call *http_send(struct http *http, const struct http_request *request,
+    void (*done)(void *arg, const struct http_reply *reply), void *arg);
+void http_cancel(struct http_call *call);	/* `done` is not called any more */
+
+/* A header of the answer, its name compared without case, or NULL. */
+const char *http_header(const struct http_reply *reply, const char *name);
+
+#endif

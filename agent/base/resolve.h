@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_RESOLVE_H
+#define LICTOR_RESOLVE_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct loop;
+struct resolve;
+struct resolve_call;
+
+union resolve_address {
+	struct sockaddr sa;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+};
+
+/* "10.0.0.1:80", "[::1]:80" or "name:80" taken apart; the brackets go. 0 or -EINVAL with
+ * the fault in `why`. */
+int resolve_split(const char *text, char *host, size_t host_size, uint16_t *port,
+    char *why, size_t why_size);
+
+/* An address literal made a socket address; false if `host` is a name. */
+bool resolve_literal(const char *host, uint16_t port, union resolve_address *out,
+    socklen_t *len);
+
+/* Names by c-ares on the loop (hosts file and DNS as resolv.conf says); never blocks. */
+struct resolve *resolve_new(struct loop *loop);
+void resolve_free(struct resolve *resolve);
+
+/* The first address of the name, or `why` it has none. `done` is called once, never from
+ * within resolve_start; the caller's own deadline ends it by resolve_cancel. */
+struct resolve_call *resolve_start(struct resolve *resolve, const char *host,
+    void (*done)(void *arg, const struct sockaddr *address, socklen_t len,
+	const char *why),
+    void *arg);
+void resolve_cancel(struct resolve_call *call);
+
+#endif

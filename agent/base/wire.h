@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_WIRE_H
+#define LICTOR_WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * What crosses the wall between the three processes: fixed messages over socket pairs
+ * (SOCK_SEQPACKET), one table of who may send which. Addresses and commands are named by
+ * their index into the configuration that each process parsed itself; `generation` in
+ * every message is that configuration's digest.
+ */
+
+enum wire_process { WIRE_RUNNER, WIRE_WARDEN, WIRE_AGENT };
+
+enum wire_type {
+	/* runner to agent and warden */
+	WIRE_LINK = 1,	/* carries one end of a fresh agent-warden socket pair */
+	WIRE_PING,	/* are you alive? */
+	/* agent and warden to runner */
+	WIRE_PONG,
+	WIRE_READY,	/* agent: started and in charge; said once */
+	WIRE_DONE,	/* agent: roles and services are given away, I end now */
+	/* runner to agent */
+	WIRE_STOP,	/* give everything away, then WIRE_DONE */
+	WIRE_EXITED,	/* a command ended or could not be run */
+	/* agent to runner */
+	WIRE_RUN,
+	WIRE_KILL,	/* TERM, then KILL of the command's process group */
+	/* agent to warden */
+	WIRE_HOLD,
+	WIRE_DROP,
+	/* warden to agent */
+	WIRE_HELD,
+	WIRE_GONE,
+	WIRE_REFUSED,	/* of a hold, with the reason */
+	WIRE_CARRIER,	/* state of the interface of a vip: at the start and when it changes */
+	WIRE_TYPES
+};
+
+#define WIRE_OUTPUT_MAX 4096
+
+/* instance: counts the agents that the runner has started; a newer one wins */
+struct wire_link { uint32_t instance; };
+
+struct wire_run {
+	uint64_t run;		/* the agent's number of this run, echoed */
+	uint32_t command;	/* index into conf->commands */
+	uint32_t state;		/* hooks: enum wire_hook_state */
+	uint32_t reason;	/* hooks: enum role_reason */
+	int64_t timeout_ms;
+	uint64_t term;		/* hooks: the fencing token */
+};
+enum wire_hook_state { WIRE_HOOK_NONE, WIRE_HOOK_MASTER, WIRE_HOOK_BACKUP };
+
+struct wire_kill { uint64_t run; };
+
+enum wire_exit { WIRE_EXIT_CODE, WIRE_EXIT_SIGNAL, WIRE_EXIT_TIMEOUT, WIRE_EXIT_UNKNOWN };
+struct wire_exited {
+	uint64_t run;
+	uint32_t how;		/* enum wire_exit; UNKNOWN: it could not be run, `output` says why */
+	uint32_t value;		/* exit code or signal number */
+	uint32_t output_len;	/* the tail of standard output and error together */
+	char output[WIRE_OUTPUT_MAX];
+};
+
+/* Orders of one agent are numbered upwards; answers echo the number. */
+struct wire_hold {
+	uint64_t order;
+	uint32_t vip;		/* index into conf->vips */
+	uint32_t instance;
+	uint64_t term;		/* rev of the OWN that entered MASTER */
+	int64_t until_ms;	/* CLOCK_BOOTTIME: not a moment longer */
+	uint32_t announce;	/* 1: the first of this term, announce the address */
+	uint32_t spare;
+};
+struct wire_drop {
+	uint64_t order;
+	uint32_t vip;
+	uint32_t instance;
+	uint64_t up_to;		/* holds of terms up to this one are refused from now on */
+};
+struct wire_order { uint64_t order; uint32_t vip; uint32_t reason; };
+enum wire_refusal {
+	WIRE_REFUSAL_NONE,
+	WIRE_REFUSAL_PAST,	/* the deadline has passed, or less than a second is left */
+	WIRE_REFUSAL_TOO_LONG,	/* beyond the largest lease */
+	WIRE_REFUSAL_INSTANCE,	/* not from the newest agent */
+	WIRE_REFUSAL_TERM,	/* not above the last drop */
+	WIRE_REFUSAL_KERNEL,	/* the kernel refused the address */
+	WIRE_REFUSALS
+};
+struct wire_carrier { uint32_t vip; uint32_t up; };
+
+struct wire_message {
+	uint32_t type;		/* enum wire_type */
+	uint32_t spare;
+	uint64_t generation;
+	union {
+		struct wire_link link;
+		struct wire_run run;
+		struct wire_kill kill;
+		struct wire_exited exited;
+		struct wire_hold hold;
+		struct wire_drop drop;
+		struct wire_order answer;	/* HELD, GONE, REFUSED */
+		struct wire_carrier carrier;
+	};
+};
+
+struct loop;
+struct wire;
+
+struct wire_out {
+	/* A valid message of the peer; fd is -1 or a descriptor that is now the callee's. */
+	void (*message)(void *arg, const struct wire_message *message, int fd);
+	/* The peer is gone, or sent what it may not (`why` says which). The wire is dead. */
+	void (*closed)(void *arg, const char *why);
+	void *arg;
+};
+
+/* One end of a socket pair. It owns fd. A message of a type that the peer may not send,
+ * of another size than its type's, or of another generation closes the wire. */
+struct wire *wire_new(struct loop *loop, int fd, enum wire_process self,
+    enum wire_process peer, uint64_t generation, const struct wire_out *out);
+void wire_free(struct wire *wire);
+
+/* Fills in the generation. Never blocks: what the socket does not take now is queued (a
+ * bounded number; beyond it the wire closes). fd -1, or a descriptor to pass, which stays
+ * the caller's. */
+void wire_send(struct wire *wire, struct wire_message *message, int fd);
+
+/* "hold", "drop", …; for logs. */
+const char *wire_type_name(uint32_t type);
+const char *wire_refusal_text(uint32_t refusal);
+
+/* A connected pair, close-on-exec and non-blocking; 0 or -errno. */
+int wire_pair(int fds[2]);
+
+#endif

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_CONF_H
+#define LICTOR_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "checks/check.h"
+
+/*
+ * The configuration as one immutable tree. The runner reads the files once
+ * (conf_read), checks them (conf_parse) and hands the bytes on as a sealed memfd; each
+ * process parses the same bytes (conf_receive), so that an index into `vips`, `commands`,
+ * `checks`, `services` or `roles` means the same in all three.
+ */
+
+#define CONF_NAME_MAX 63	/* node, service, check and role names */
+#define CONF_ERROR_MAX 512
+
+enum conf_on_stop { CONF_LEAVE, CONF_MAINTENANCE, CONF_DEREGISTER };
+enum conf_address_order { CONF_AFTER_PROMOTE, CONF_BEFORE_PROMOTE };
+enum conf_all_critical { CONF_KEEP, CONF_RELEASE };
+
+struct conf_consul {
+	char *address;		/* "http://127.0.0.1:8500"; CONSUL_HTTP_ADDR counts */
+	char *unix_socket;	/* set for unix://…; the address is then "http://localhost" */
+	char *token;		/* CONSUL_HTTP_TOKEN, or NULL; token_file wins */
+	char *token_file;
+	char *ca_file, *cert_file, *key_file, *server_name;
+	bool verify;
+	int64_t ttl_ms;
+};
+
+enum conf_command_kind { CONF_COMMAND_CHECK, CONF_COMMAND_HOOK };
+struct conf_command {
+	uint32_t index;
+	enum conf_command_kind kind;
+	char **argv;		/* argv[0] is an absolute path */
+	char *user;		/* NULL: whoever lictord runs as */
+	char **environment;	/* "NAME=value", NULL at the end; never NULL */
+	char *directory;	/* NULL: "/" */
+	size_t output_size;
+	const struct conf_role *role;	/* of a hook */
+	const char *hook;		/* "promote", "demote", "notify" */
+};
+
+struct conf_check {
+	uint32_t index;
+	const struct check_class *class;
+	char *name;
+	const struct conf_service *service;	/* NULL: a check of the node */
+	void *options;				/* class->conf_size bytes */
+	const struct conf_command *command;	/* NULL if the class has none */
+	int64_t interval_ms, fast_interval_ms, timeout_ms;
+	unsigned int rise, fall;
+	enum check_status initial;
+	size_t output_size;
+	char *notes;
+	const char *file;
+	int line;
+};
+
+struct conf_service {
+	uint32_t index;
+	char *name, *id;
+	char *address;		/* NULL: the node's */
+	unsigned int port;	/* 0: none */
+	char **tags;		/* NULL at the end; never NULL */
+	char **meta;		/* "key=value" */
+	unsigned int weight, warning_weight;
+	enum conf_on_stop on_stop;
+	const struct conf_role *role;	/* the role that lists it, or NULL */
+	const struct conf_check **checks;
+	size_t n_checks;
+	const char *file;
+	int line;
+};
+
+struct conf_vip {
+	uint32_t index;
+	const struct conf_role *role;
+	char *text;		/* as written, without the prefix */
+	int family;		/* AF_INET, AF_INET6 */
+	unsigned char address[16];
+	unsigned int prefix;	/* 32 or 128 unless written */
+	char *interface;
+	int64_t announce_refresh_ms;
+	const char *file;
+	int line;
+};
+
+struct conf_role {
+	uint32_t index;
+	char *name;
+	const struct conf_service **services;
+	size_t n_services;
+	unsigned int priority;
+	bool preempt;
+	int64_t preempt_delay_ms;
+	enum conf_all_critical when_all_critical;
+	enum conf_address_order address_order;
+	char *master_tag, *backup_tag;
+	bool auto_init;
+	const struct conf_vip **vips;
+	size_t n_vips;
+	const struct conf_command *promote, *demote, *notify;	/* NULL: none */
+	int64_t hook_timeout_ms;
+	const char *file;
+	int line;
+};
+
+struct conf {
+	uint64_t generation;	/* digest of the bytes */
+	char *node;		/* NULL: the local Consul agent's node name */
+	struct conf_consul consul;
+	int64_t lease_ms;	/* L; 2250 unless set */
+	struct conf_service **services;
+	size_t n_services;
+	struct conf_check **checks;
+	size_t n_checks;
+	struct conf_role **roles;
+	size_t n_roles;
+	struct conf_vip **vips;
+	size_t n_vips;
+	struct conf_command **commands;
+	size_t n_commands;
+	/* private: what the tree is made of */
+	struct conf_bundle *bundle;
+};
+
+/* The bytes of lictor.conf and of services.d (files ending in .conf, sorted by name) under `dir`, with
+ * their names. NULL with `error` "FILE:LINE: what is wrong, what is expected" (FILE: … where
+ * there is no line). */
+struct conf_bundle *conf_read(const char *dir, char error[CONF_ERROR_MAX]);
+void conf_bundle_free(struct conf_bundle *bundle);
+
+/* Takes the bundle over, also on failure. Strict; NULL with the first fault in `error`. Looks at
+ * the file system only for what must exist (commands, files, users). */
+struct conf *conf_parse(struct conf_bundle *bundle, char error[CONF_ERROR_MAX]);
+void conf_free(struct conf *conf);
+
+/* A sealed memfd (F_SEAL_WRITE, …) with the bundle's bytes; -errno on failure. */
+int conf_send(const struct conf *conf);
+/* The same bytes back; closes nothing. */
+struct conf_bundle *conf_receive(int fd, char error[CONF_ERROR_MAX]);
+
+const struct conf_role *conf_find_role(const struct conf *conf, const char *name);
+
+#endif

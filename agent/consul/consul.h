@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_CONSUL_H
+#define LICTOR_CONSUL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/base/json.h"
+
+struct conf_consul;
+struct loop;
+struct consul;
+struct consul_call;
+
+/* Each has connections of its own: nothing waits behind another. */
+enum consul_channel { CONSUL_LEASE, CONSUL_WATCH, CONSUL_REPORT, CONSUL_CHANNELS };
+
+enum consul_result {
+	CONSUL_OK,
+	CONSUL_NOT_FOUND,	/* 404; 500 with "associated TTL" or "Unknown check" */
+	CONSUL_DENIED,		/* 403, or a 409 that says "Permission denied" */
+	CONSUL_CONFLICT,	/* 409: a transaction was refused */
+	CONSUL_BUSY,		/* 429, 500, 503, no leader: try again later */
+	CONSUL_AWAY,		/* no answer: refused, deadline, broken, garbage */
+	CONSUL_BAD,		/* 400, 405, 413: our own fault */
+};
+
+struct consul_reply {
+	enum consul_result result;
+	int status;		/* HTTP; 0 when away */
+	const char *why;	/* for people, printable; never NULL */
+	cJSON *json;		/* of the body; NULL if it is not JSON; the callee's until the
+				   callback returns */
+	uint64_t index;		/* X-Consul-Index; 0: none */
+	bool filtered;		/* X-Consul-Results-Filtered-By-ACLs */
+	int64_t sent_at;	/* clock_boot_ms before the first byte was sent */
+};
+typedef void consul_done_fn(void *arg, const struct consul_reply *reply);
+
+struct consul_request {
+	enum consul_channel channel;
+	const char *method;	/* NULL: GET */
+	const char *path;	/* "/v1/…" with its query */
+	const cJSON *body;	/* sent as application/json; or */
+	const char *text;	/* sent as application/octet-stream (KV values) */
+	int64_t timeout_ms;
+};
+
+/*
+ * The HTTP API of the local Consul agent: address, token (its file read again when it
+ * changes), TLS, one deadline per call. It says once that Consul stopped answering and
+ * once that it answers again; who calls need not.
+ */
+struct consul *consul_new(struct loop *loop, const struct conf_consul *conf);
+void consul_free(struct consul *consul);	/* ends all calls without telling */
+
+/* `done` is called once, never from within. */
+struct consul_call *consul_send(struct consul *consul,
+    const struct consul_request *request, consul_done_fn *done, void *arg);
+void consul_cancel(struct consul_call *call);
+
+/* Percent-encodes one segment of a path. */
+void consul_escape(char *out, size_t size, const char *segment);
+
+/* The last call that ended found Consul answering. */
+bool consul_reachable(const struct consul *consul);
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_WATCH_H
+#define LICTOR_WATCH_H
+
+#include "agent/consul/consul.h"
+
+struct watch;
+
+/*
+ * A blocking query kept going: short waits (2 s) with a deadline of their own, the index
+ * reset when it goes backwards, a bounded rate, back-off with jitter while Consul is away.
+ * A hint only: nothing safe may rest on it.
+ */
+struct watch_out {
+	/* Something may have changed (first answer, a new index, or 404): the whole answer. */
+	void (*news)(void *arg, const struct consul_reply *reply);
+	/* A call failed; said for each. The next one is on its way. */
+	void (*trouble)(void *arg, const struct consul_reply *reply);
+	void *arg;
+};
+
+/* `path` may have a query; index and wait are added. */
+struct watch *watch_new(struct loop *loop, struct consul *consul, const char *path,
+    const struct watch_out *out);
+void watch_free(struct watch *watch);
+
+#endif

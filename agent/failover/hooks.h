@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_HOOKS_H
+#define LICTOR_HOOKS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/failover/role.h"
+
+struct conf;
+struct hooks;
+struct wire_exited;
+
+struct hooks_out {
+	/* A promote or demote hook ended; false: failed, timed out or could not be run. */
+	void (*done)(void *arg, uint32_t role, bool demote, bool ok);
+	/* Order to the runner. */
+	void (*command)(void *arg, uint64_t run, uint32_t command, enum role_state state,
+	    enum role_reason reason, uint64_t term, int64_t timeout_ms);
+	void *arg;
+};
+
+/*
+ * The commands an operator has run when a role changes: serial per role, each with a
+ * timeout, the newest notify only. Numbers of runs have HOOKS_RUN set, so that they never
+ * meet the scheduler's.
+ */
+#define HOOKS_RUN (UINT64_C(1) << 63)
+
+struct hooks *hooks_new(const struct conf *conf, const struct hooks_out *out);
+void hooks_free(struct hooks *hooks);
+
+/* A promote after a demote that still runs waits for it, and the other way round; one
+ * that is asked for again while it waits runs once. A role without that hook: `done` is
+ * not called, the caller knows (role_params). */
+void hooks_promote(struct hooks *hooks, uint32_t role, enum role_reason reason,
+    uint64_t term);
+void hooks_demote(struct hooks *hooks, uint32_t role, enum role_reason reason,
+    uint64_t term);
+void hooks_notify(struct hooks *hooks, uint32_t role, enum role_state state,
+    enum role_reason reason, uint64_t term);
+
+void hooks_ended(struct hooks *hooks, const struct wire_exited *exited);
+void hooks_runner_lost(struct hooks *hooks);
+bool hooks_idle(const struct hooks *hooks);
+
+#endif

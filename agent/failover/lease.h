@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_LEASE_H
+#define LICTOR_LEASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/failover/role.h"
+
+struct conf;
+struct consul;
+struct lease;
+struct loop;
+
+struct lease_out {
+	/* A read or the watch: content, or missing (only from a consistent read). */
+	void (*reg)(void *arg, uint32_t role, int64_t sent_at, bool consistent,
+	    const struct role_register *content /* NULL: missing */);
+	void (*wrote)(void *arg, uint32_t role, const char *wid, bool ok, uint64_t index);
+	void (*peers)(void *arg, uint32_t role, const struct role_peer *list, size_t count);
+	/* An operator's request was found (control/switchover), once per id. */
+	void (*switchover)(void *arg, uint32_t role, const char *to);
+	void *arg;
+};
+
+/*
+ * Consul's side of the roles of this host: consistent reads of the registers (one
+ * transaction for all that are due), writes by compare-and-set, one watch on
+ * lictor/roles/, one presence session with a candidates/<node> key per role, and the
+ * first register where nobody ever made one. Never uses an agent endpoint.
+ */
+struct lease *lease_new(struct loop *loop, struct consul *consul,
+    const struct conf *conf, const char *node, const char *inst, const char *state_dir,
+    int64_t margin_ms, const struct lease_out *out);
+void lease_free(struct lease *lease);	/* forgets; destroys nothing in Consul */
+void lease_start(struct lease *lease);
+
+void lease_read(struct lease *lease, uint32_t role);
+void lease_write(struct lease *lease, uint32_t role, uint64_t base,
+    const struct role_register *content, int64_t timeout_ms);
+/* What candidates/<node> says of this host. */
+void lease_present(struct lease *lease, uint32_t role, bool ready);
+/* Clean stop: the session is destroyed, presence ends at once. `done` within 1 s. */
+void lease_stop(struct lease *lease, void (*done)(void *arg), void *arg);
+
+#endif

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_ROLE_H
+#define LICTOR_ROLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The failover protocol of one role on one host: a pure state machine. No I/O, no clock, no
+ * allocation in a step: events in, at most ROLE_ACTIONS actions out. All times are
+ * milliseconds of CLOCK_BOOTTIME, but `raw`, CLOCK_MONOTONIC_RAW, which must agree before
+ * a fence wait is over.
+ *
+ * This is the protocol without direct heartbeats (fence records with hb false, hold 0, no
+ * members): a silent master's role is claimed when its presence in Consul is gone.
+ */
+
+#define ROLE_NODE_SIZE 64
+#define ROLE_WID_SIZE 192
+#define ROLE_FENCE_SIZE 768	/* the fence record's JSON, as it was read */
+#define ROLE_PEERS 8
+#define ROLE_ACTIONS 16
+
+enum role_state { ROLE_STANDBY, ROLE_WAITING, ROLE_MASTER };
+
+/* Why the state changed; the word that hooks and logs see. */
+enum role_reason {
+	ROLE_REASON_NONE,
+	ROLE_REASON_START,	/* the first state after a start */
+	ROLE_REASON_ELECTED,	/* nobody held the role */
+	ROLE_REASON_HANDED_OVER, /* the master gave it to this host */
+	ROLE_REASON_TAKEOVER,	/* the master was silent and its lease is over */
+	ROLE_REASON_RECOVERED,	/* the role was this host's before */
+	ROLE_REASON_LAPSE,	/* the lease could not be confirmed in time */
+	ROLE_REASON_SERVICE,	/* its services are not well */
+	ROLE_REASON_SWITCHOVER,	/* an operator asked */
+	ROLE_REASON_PREEMPTED,	/* a host of higher priority came back */
+	ROLE_REASON_STOP,	/* lictord stops */
+	ROLE_REASON_SUPERSEDED,	/* the register names another host */
+	ROLE_REASON_HOOK,	/* the promote hook failed */
+	ROLE_REASON_DUPLICATE,	/* another agent uses this node's name */
+	ROLE_REASON_BRANCH,	/* Consul's data was replaced */
+	ROLE_REASONS
+};
+const char *role_state_name(enum role_state state);	/* "standby", … */
+const char *role_reason_name(enum role_reason reason);	/* "lapse", … */
+
+enum role_write { ROLE_OWN, ROLE_CLAIM, ROLE_GIVE, ROLE_ABANDON };
+const char *role_write_name(enum role_write kind);	/* "OWN", … */
+
+struct role_fence {
+	bool present;			/* false: null */
+	char node[ROLE_NODE_SIZE];
+	int64_t lease_ms, hold_ms;	/* as published: g included; hold 0: none */
+	bool hb;
+	char text[ROLE_FENCE_SIZE];	/* the whole record as JSON: copied verbatim by
+					   whoever does not write its own */
+};
+
+/* The content of lictor/roles/<role>/register. */
+struct role_register {
+	uint64_t index;			/* ModifyIndex; 0: the key does not exist */
+	uint64_t rev;
+	char wid[ROLE_WID_SIZE];	/* <node>.<inst>.<KIND>.<random> */
+	char holder[ROLE_NODE_SIZE];	/* "": nobody */
+	struct role_fence fence;
+};
+
+struct role_peer {
+	char node[ROLE_NODE_SIZE];
+	bool ready;
+	unsigned int priority;
+};
+
+enum role_ready { ROLE_READY_UNKNOWN, ROLE_READY_NO, ROLE_READY_YES };
+
+struct role_params {
+	char node[ROLE_NODE_SIZE];
+	char inst[ROLE_NODE_SIZE];	/* of this process: new at each start, no dot in it */
+	unsigned int priority;
+	bool preempt;
+	int64_t preempt_delay_ms;
+	int64_t lease_ms;		/* L */
+	int64_t margin_ms;		/* g */
+	int64_t confirm_ms;		/* C */
+	int64_t silence_ms;		/* D */
+	int64_t stagger_ms;		/* S */
+	int64_t grace_ms;
+	bool has_vips;			/* false: VIP_DROP is answered by itself */
+	bool has_promote, has_demote;	/* hooks; without one its step is immediate */
+	bool address_first;		/* before-promote */
+};
+
+enum role_event_type {
+	ROLE_EVENT_TICK,
+	ROLE_EVENT_REGISTER,	/* a read or the watch */
+	ROLE_EVENT_CAS,		/* the reply to the outstanding write */
+	ROLE_EVENT_PEERS,	/* presence, complete; this host included or not */
+	ROLE_EVENT_HEALTH,
+	ROLE_EVENT_SWITCHOVER,	/* to `node`, "" = the best */
+	ROLE_EVENT_PAUSE,
+	ROLE_EVENT_STOP,
+	ROLE_EVENT_HOOK_DONE,	/* of the newest PROMOTE or DEMOTE action */
+	ROLE_EVENT_VIP_GONE,
+	ROLE_EVENT_VIP_HELD,
+};
+
+struct role_event {
+	enum role_event_type type;
+	union {
+		struct {
+			int64_t sent_at;
+			bool consistent;
+			bool missing;		/* a consistent read said 404 for the key */
+			struct role_register content;
+		} reg;
+		struct {
+			char wid[ROLE_WID_SIZE];
+			bool ok;		/* false: unsure (409, error, deadline) */
+			uint64_t index;
+		} cas;
+		struct {
+			size_t count;
+			struct role_peer list[ROLE_PEERS];
+		} peers;
+		enum role_ready ready;
+		char node[ROLE_NODE_SIZE];
+		bool paused;
+		struct { bool demote; bool ok; } hook;
+		uint64_t order;
+	};
+};
+
+enum role_action_type {
+	ROLE_ACTION_READ,	/* a consistent read of the register */
+	ROLE_ACTION_WRITE,	/* cas `content` on base index `base`; reply by CAS */
+	ROLE_ACTION_VIP_HOLD,	/* all addresses until `until`, order `order` */
+	ROLE_ACTION_VIP_DROP,	/* all addresses, order `order`, terms up to `term` */
+	ROLE_ACTION_PROMOTE,	/* run the promote hook; answer HOOK_DONE */
+	ROLE_ACTION_DEMOTE,	/* run the demote hook; answer HOOK_DONE */
+	ROLE_ACTION_STATE,	/* the state changed: log, tags, notify hook */
+	ROLE_ACTION_ALARM,	/* `why` for the log: somebody must look */
+};
+
+struct role_action {
+	enum role_action_type type;
+	enum role_write kind;
+	uint64_t base;
+	struct role_register content;	/* index unused */
+	uint64_t order;
+	int64_t until;
+	uint64_t term;
+	bool first;			/* VIP_HOLD: the first of this term */
+	enum role_state from, to;
+	enum role_reason reason;
+	char why[160];
+};
+
+struct role_actions {
+	size_t count;
+	struct role_action list[ROLE_ACTIONS];
+};
+
+struct role_now { int64_t boot, raw; };
+
+struct role;	/* in role.c; made once per role, freed at the end */
+
+/* `random` gives 64 random bits for write ids (util.h's random_u64, or a test's). */
+struct role *role_new(const struct role_params *params, struct role_now now,
+    uint64_t (*random)(void *arg), void *arg);
+void role_free(struct role *role);
+
+void role_step(struct role *role, const struct role_event *event, struct role_now now,
+    struct role_actions *actions);
+
+/* When the next TICK is due at the latest. */
+int64_t role_next_tick(const struct role *role, struct role_now now);
+
+/* What people and tests want to see. */
+struct role_view {
+	enum role_state state;
+	bool known;			/* the register has been read */
+	bool lost;			/* the register went back or vanished */
+	bool duplicate;			/* another agent uses this node's name */
+	uint64_t term;			/* of this host's mastership; 0: not master */
+	struct role_register reg;	/* the newest known */
+	int64_t hold_until;		/* master: the lease's end */
+	int64_t wait_until;		/* waiting: the fence wait's end */
+	bool leaving;			/* master: giving the role away */
+	bool vip_maybe;			/* the addresses may be here */
+	enum role_ready ready;
+	enum role_reason reason;	/* of the last change of state */
+};
+void role_view(const struct role *role, struct role_view *view);
+
+/* The first register of 10.1: nobody holds it, and the first taker waits. */
+void role_register_init(struct role_register *reg, const struct role_params *params,
+    int64_t wall_ms, uint64_t random);
+
+/* JSON of a register and back: 0, or -EPROTO with `why` (unknown v, wrong types, > 1 KiB). */
+void role_register_print(const struct role_register *reg, char out[1024]);
+int role_register_parse(const char *text, size_t len, struct role_register *reg,
+    char *why, size_t why_size);
+
+#endif

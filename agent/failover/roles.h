@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_ROLES_H
+#define LICTOR_ROLES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/failover/role.h"
+
+struct conf;
+struct conf_service;
+struct consul;
+struct loop;
+struct roles;
+struct vips;
+struct hooks;
+struct service_verdict;
+
+struct roles_out {
+	/* The role is master here (with its term) or not: for tags and meta. */
+	void (*changed)(void *arg, uint32_t role, bool master, uint64_t term);
+	void (*stopped)(void *arg);	/* after roles_stop: all is given away */
+	void *arg;
+};
+
+/*
+ * The roles of this host: feeds role_step with the news of services, lease, vips and
+ * hooks, each with the clock read after it arrived, and carries out its actions.
+ */
+struct roles *roles_new(struct loop *loop, struct consul *consul, struct vips *vips,
+    struct hooks *hooks, const struct conf *conf, const char *node,
+    const char *state_dir, const struct roles_out *out);
+void roles_free(struct roles *roles);
+void roles_start(struct roles *roles);
+
+void roles_service(struct roles *roles, const struct conf_service *service,
+    const struct service_verdict *verdict);
+/* From vips and hooks. */
+void roles_held(struct roles *roles, uint32_t role, uint64_t order);
+void roles_gone(struct roles *roles, uint32_t role, uint64_t order);
+void roles_usable(struct roles *roles, uint32_t role, bool usable, const char *why);
+void roles_hook_done(struct roles *roles, uint32_t role, bool demote, bool ok);
+
+/* Gives every role away; `stopped` when it is done, at most 10 s plus the hooks' timeout. */
+void roles_stop(struct roles *roles);
+
+/* The operator's words. 0, or -errno with `why` (not master here, no such candidate, not
+ * ready, the register exists…). The outcome of an accepted one is seen in the status. */
+int roles_switchover(struct roles *roles, uint32_t role, const char *to, char *why,
+    size_t why_size);
+int roles_init(struct roles *roles, uint32_t role, char *why, size_t why_size);
+
+void roles_view(const struct roles *roles, uint32_t role, struct role_view *view);
+size_t roles_peers(const struct roles *roles, uint32_t role,
+    struct role_peer list[ROLE_PEERS]);
+const char *roles_node(const struct roles *roles);
+
+#endif

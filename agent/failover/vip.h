@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_VIP_H
+#define LICTOR_VIP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct conf;
+struct loop;
+struct vips;
+struct wire;
+struct wire_message;
+
+struct vips_out {
+	/* Every address of the role did what the order asked. */
+	void (*held)(void *arg, uint32_t role, uint64_t order);
+	void (*gone)(void *arg, uint32_t role, uint64_t order);
+	/* The role's addresses can, or cannot, be set (interface down or missing, the kernel
+	 * refused): part of readiness. Known from the warden's first word on. */
+	void (*usable)(void *arg, uint32_t role, bool usable, const char *why);
+	void *arg;
+};
+
+/* Orders about a role's addresses to the warden, its answers gathered per role. */
+struct vips *vips_new(const struct conf *conf, const struct vips_out *out);
+void vips_free(struct vips *vips);
+
+/* A fresh link to the warden (instance: this agent's number), or NULL: it is gone. Orders
+ * without an answer are repeated by the role, not here. */
+void vips_link(struct vips *vips, struct wire *warden, uint32_t instance);
+void vips_message(struct vips *vips, const struct wire_message *message);
+
+void vips_hold(struct vips *vips, uint32_t role, uint64_t order, uint64_t term,
+    int64_t until, bool first);
+void vips_drop(struct vips *vips, uint32_t role, uint64_t order, uint64_t up_to);
+
+/* For the status: the address is there as far as the warden has said. */
+bool vips_is_held(const struct vips *vips, uint32_t vip);
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_SCHED_H
+#define LICTOR_SCHED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "checks/check.h"
+
+struct conf;
+struct conf_check;
+struct loop;
+struct http;
+struct resolve;
+struct sched;
+
+/* What is known of one check. */
+struct sched_state {
+	enum check_status status;
+	bool known;
+	enum check_reason reason;	/* of the newest outcome that was judged */
+	const char *output;		/* of the newest outcome, printable; never NULL */
+	uint64_t runs;			/* ended so far */
+	int64_t changed_at;		/* wall clock, ms; 0: never */
+	int64_t last_run_ms;		/* how long the newest run took; -1: none ended */
+	unsigned int row;		/* outcomes in a row against the state */
+};
+
+struct sched_out {
+	/* A check's state changed or became known: said once per change, at once. */
+	void (*changed)(void *arg, const struct conf_check *check,
+	    const struct sched_state *state);
+	/* The state stayed and the output is another: may be sent when convenient. */
+	void (*output)(void *arg, const struct conf_check *check,
+	    const struct sched_state *state);
+	/* Orders to the runner (check_command): `run` is the scheduler's number, unique. */
+	void (*command)(void *arg, uint64_t run, const struct conf_check *check,
+	    int64_t timeout_ms);
+	void (*kill)(void *arg, uint64_t run);
+	void *arg;
+};
+
+/*
+ * Runs the checks of a configuration: phases spread over the interval, one deadline per
+ * run, never two runs of one check at once, the fast interval while outcomes disagree with
+ * the state. Starts nothing before sched_start.
+ */
+struct sched *sched_new(struct loop *loop, struct http *http, struct resolve *resolve,
+    const struct conf *conf, const struct sched_out *out);
+void sched_free(struct sched *sched);	/* cancels what runs */
+
+/* Before sched_start: the state that Consul still shows for a check. */
+void sched_adopt(struct sched *sched, uint32_t check, enum check_status status,
+    const char *output);
+
+void sched_start(struct sched *sched);
+
+/* The runner's answer to a command; unknown numbers are ignored. */
+void sched_command_ended(struct sched *sched, uint64_t run,
+    const struct check_exit *exit);
+/* The runner is gone: what it ran is unknown. */
+void sched_runner_lost(struct sched *sched);
+
+const struct sched_state *sched_state(const struct sched *sched, uint32_t check);
+
+#endif

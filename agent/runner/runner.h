@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_RUNNER_H
+#define LICTOR_RUNNER_H
+
+struct conf;
+
+/* Debug subjects and such that children are started with. */
+struct runner_options {
+	const char *const *debug;	/* -d arguments, NULL at the end */
+};
+
+/*
+ * The main process: starts the agent and, where a vip is configured, the warden; starts
+ * them again when they die (at once; after several deaths within a second each 100 ms);
+ * runs commands; passes SIGTERM on as a planned handover; speaks to systemd. Returns the
+ * exit status.
+ */
+int runner_main(const struct conf *conf, const struct runner_options *options);
+
+#endif

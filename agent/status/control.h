@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_CONTROL_H
+#define LICTOR_CONTROL_H
+
+#include <stddef.h>
+
+#include "agent/base/json.h"
+
+struct loop;
+struct control;
+
+struct control_out {
+	/* Answers one request with a fresh object, which becomes the caller's. */
+	cJSON *(*status)(void *arg);
+	/* 0, or -errno with `why`. `to` is "" for the best candidate. */
+	int (*switchover)(void *arg, const char *role, const char *to, char *why, size_t size);
+	int (*init)(void *arg, const char *role, char *why, size_t size);
+	void *arg;
+};
+
+/*
+ * The control socket: one JSON object a line in, one out ({"command":"status"},
+ * {"command":"switchover","role":"db","to":""}; answers have "ok" and "error"). Bounded in
+ * clients, time and bytes. Changing commands need root, our own user or the group
+ * lictor-admin; reading ones the group lictor-status as well (SO_PEERCRED,
+ * SO_PEERGROUPS). `fd` is a listening socket that stays the caller's.
+ */
+struct control *control_new(struct loop *loop, int fd, const struct control_out *out);
+void control_free(struct control *control);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_STATUS_H
+#define LICTOR_STATUS_H
+
+#include "agent/base/json.h"
+
+struct conf;
+struct consul;
+struct report;
+struct roles;
+struct sched;
+struct services;
+struct vips;
+
+/* What the status is drawn from; roles and vips may be NULL (none configured, or the node's
+ * name is not known yet). */
+struct status_sources {
+	const struct conf *conf;
+	const char *node;	/* "" while unknown */
+	const struct sched *sched;
+	const struct services *services;
+	const struct consul *consul;
+	const struct report *report;
+	const struct roles *roles;
+	const struct vips *vips;
+};
+
+/* The whole state as one object, the same that `lictorctl status --json` prints. */
+cJSON *status_json(const struct status_sources *sources);
+
+#endif

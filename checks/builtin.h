@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_CHECKS_BUILTIN_H
+#define LICTOR_CHECKS_BUILTIN_H
+
+struct check_class;
+
+/* The types built into lictord, by their names in the configuration. */
+extern const struct check_class check_http_class, check_tcp_class, check_script_class;
+
+#endif

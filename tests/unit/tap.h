@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_TAP_H
+#define LICTOR_TAP_H
+
+#include <CUnit/CUnit.h>
+#include <stddef.h>
+
+struct tap_case {
+	const char *name;
+	void (*run)(void);
+};
+
+/*
+ * Runs each case as a CUnit test and prints TAP for automake's harness. The exit status is
+ * 0 only if every case ran at least one assertion and none failed: it counts by itself,
+ * since CUnit 2.1-3's run functions return success when assertions failed. The first
+ * argument of the program, if there is one, names the only case to run.
+ */
+int tap_main(int argc, char **argv, const char *suite, const struct tap_case *cases,
+    size_t count);
+
+#define TAP_MAIN(suite, cases)                                                         \
+	int main(int argc, char **argv)                                                \
+	{                                                                              \
+		return tap_main(argc, argv, suite, cases,                              \
+		    sizeof(cases) / sizeof((cases)[0]));                               \
+	}
+
+#endif
