@@ -23,7 +23,8 @@ int64_t clock_raw_ms(void);
 int64_t clock_wall_ms(void);
 
 /* These end the process with a line when memory is out: nothing can be done then, and
- * the runner starts a fresh one. */
+ * the runner starts a fresh one. out_of_memory() is for libraries that return NULL. */
+_Noreturn void out_of_memory(void);
 void *xcalloc(size_t count, size_t size);
 void *xrealloc(void *p, size_t count, size_t size);
 char *xstrdup(const char *s);
