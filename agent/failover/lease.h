@@ -19,8 +19,11 @@ struct lease_out {
 	    const struct role_register *content /* NULL: missing */);
 	void (*wrote)(void *arg, uint32_t role, const char *wid, bool ok, uint64_t index);
 	void (*peers)(void *arg, uint32_t role, const struct role_peer *list, size_t count);
-	/* An operator's request was found (control/switchover), once per id. */
+	/* An operator's request was found (control/switchover), once per id; those that
+	 * were there at the start are old. */
 	void (*switchover)(void *arg, uint32_t role, const char *to);
+	/* Another living host uses this node's name, or does so no more. */
+	void (*duplicate)(void *arg, bool duplicate);
 	void *arg;
 };
 
@@ -41,6 +44,12 @@ void lease_write(struct lease *lease, uint32_t role, uint64_t base,
     const struct role_register *content, int64_t timeout_ms);
 /* What candidates/<node> says of this host. */
 void lease_present(struct lease *lease, uint32_t role, bool ready);
+/* The operator's request, for the master to find; and its end, when the master acted. */
+void lease_switchover(struct lease *lease, uint32_t role, const char *to);
+void lease_switchover_done(struct lease *lease, uint32_t role);
+/* The operator's word that nobody holds the role: writes the first register (rev at least
+ * `rev`) over what the newest consistent read showed. */
+void lease_init(struct lease *lease, uint32_t role, uint64_t rev);
 /* Clean stop: the session is destroyed, presence ends at once. `done` within 1 s. */
 void lease_stop(struct lease *lease, void (*done)(void *arg), void *arg);
 

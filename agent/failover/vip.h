@@ -22,11 +22,13 @@ struct vips_out {
 };
 
 /* Orders about a role's addresses to the warden, its answers gathered per role. */
-struct vips *vips_new(const struct conf *conf, const struct vips_out *out);
+struct vips *vips_new(struct loop *loop, const struct conf *conf,
+    const struct vips_out *out);
 void vips_free(struct vips *vips);
 
-/* A fresh link to the warden (instance: this agent's number), or NULL: it is gone. Orders
- * without an answer are repeated by the role, not here. */
+/* A fresh link to the warden (instance: this agent's number), or NULL: it is gone (for
+ * more than 2 s: the addresses are not usable). The wire stays the caller's. A drop that
+ * is still the role's newest order is sent again; holds are repeated by the role. */
 void vips_link(struct vips *vips, struct wire *warden, uint32_t instance);
 void vips_message(struct vips *vips, const struct wire_message *message);
 
