@@ -1,2 +1,223 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * The commands that an operator has run when a role changes. Each role has one lane: one
+ * command runs at a time; behind it wait at most one change (promote or demote, the
+ * newest) and one notify (the newest), the change first, since an address waits for it.
+ *
+ * Above is roles, which asks and is told how a promote or demote ended; the commands run
+ * in the runner, which keeps their deadline and makes their arguments. The invariant: only
+ * the end of the newest change that was asked for is told, so a hook of an older
+ * mastership never passes for one of this.
+ */
 #include "agent/failover/hooks.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "agent/base/log.h"
+#include "agent/base/util.h"
+#include "agent/base/wire.h"
+#include "agent/conf/conf.h"
+
+#define OUTPUT_SHOWN 200
+
+enum hook { HOOK_NONE, HOOK_PROMOTE, HOOK_DEMOTE, HOOK_NOTIFY, HOOKS };
+
+static const char *const hook_names[] = {
+	[HOOK_NONE] = "none",
+	[HOOK_PROMOTE] = "promote",
+	[HOOK_DEMOTE] = "demote",
+	[HOOK_NOTIFY] = "notify",
+};
+_Static_assert(ARRAY_LENGTH(hook_names) == HOOKS, "a name for each hook");
+
+struct job {
+	enum hook hook;
+	enum role_state state;
+	enum role_reason reason;
+	uint64_t term;
+};
+
+struct lane {
+	uint64_t run; /* of what runs; 0: nothing does */
+	struct job running, change, notify;
+};
+
+struct hooks {
+	const struct conf *conf;
+	struct hooks_out out;
+	uint64_t last_run;
+	struct lane *lanes; /* one for each role */
+};
+
+struct hooks *
+hooks_new(const struct conf *conf, const struct hooks_out *out)
+{
+	struct hooks *hooks = xcalloc(1, sizeof(*hooks));
+
+	hooks->conf = conf;
+	hooks->out = *out;
+	hooks->last_run = HOOKS_RUN;
+	hooks->lanes = xcalloc(conf->n_roles + 1, sizeof(*hooks->lanes));
+	return hooks;
+}
+
+void
+hooks_free(struct hooks *hooks)
+{
+	if (hooks == NULL)
+		return;
+	free(hooks->lanes);
+	free(hooks);
+}
+
+static const struct conf_command *
+find_command(const struct conf_role *role, enum hook hook)
+{
+	switch (hook) {
+	case HOOK_PROMOTE: return role->promote;
+	case HOOK_DEMOTE: return role->demote;
+	case HOOK_NOTIFY: return role->notify;
+	case HOOK_NONE:
+	case HOOKS: break;
+	}
+	return NULL;
+}
+
+static void
+start_next(struct hooks *hooks, uint32_t role)
+{
+	const struct conf_role *conf = hooks->conf->roles[role];
+	struct lane *lane = &hooks->lanes[role];
+	struct job *next =
+	    lane->change.hook != HOOK_NONE ? &lane->change : &lane->notify;
+
+	if (lane->run != 0 || next->hook == HOOK_NONE)
+		return;
+	lane->running = *next;
+	next->hook = HOOK_NONE;
+	lane->run = ++hooks->last_run;
+	log_debug("hook", "%s: %s starts", conf->name, hook_names[lane->running.hook]);
+	hooks->out.command(hooks->out.arg, lane->run,
+	    find_command(conf, lane->running.hook)->index, lane->running.state,
+	    lane->running.reason, lane->running.term, conf->hook_timeout_ms);
+}
+
+static void
+ask(struct hooks *hooks, uint32_t role, const struct job *job)
+{
+	struct lane *lane = &hooks->lanes[role];
+
+	if (find_command(hooks->conf->roles[role], job->hook) == NULL)
+		return;
+	if (job->hook == HOOK_NOTIFY)
+		lane->notify = *job;
+	else
+		lane->change = *job;
+	start_next(hooks, role);
+}
+
+void
+hooks_promote(
+    struct hooks *hooks, uint32_t role, enum role_reason reason, uint64_t term)
+{
+	struct job job = { HOOK_PROMOTE, ROLE_MASTER, reason, term };
+
+	ask(hooks, role, &job);
+}
+
+void
+hooks_demote(struct hooks *hooks, uint32_t role, enum role_reason reason, uint64_t term)
+{
+	struct job job = { HOOK_DEMOTE, ROLE_STANDBY, reason, term };
+
+	ask(hooks, role, &job);
+}
+
+void
+hooks_notify(struct hooks *hooks, uint32_t role, enum role_state state,
+    enum role_reason reason, uint64_t term)
+{
+	struct job job = { HOOK_NOTIFY, state, reason, term };
+
+	ask(hooks, role, &job);
+}
+
+static void
+log_failure(
+    const struct conf_role *role, enum hook hook, const struct wire_exited *exited)
+{
+	size_t len = exited->output_len;
+	char said[OUTPUT_SHOWN], how[64];
+
+	if (len > sizeof(exited->output))
+		len = sizeof(exited->output);
+	while (len > 0 && exited->output[len - 1] == '\n')
+		len--;
+	text_escape(said, sizeof(said), exited->output, len);
+	if (exited->how == WIRE_EXIT_CODE)
+		snprintf(how, sizeof(how), "exit status %u", exited->value);
+	else if (exited->how == WIRE_EXIT_SIGNAL)
+		snprintf(how, sizeof(how), "killed by signal %u", exited->value);
+	else if (exited->how == WIRE_EXIT_TIMEOUT)
+		snprintf(how, sizeof(how), "not done at its timeout");
+	else
+		snprintf(how, sizeof(how), "it could not be run");
+	log_warning("hook", "%s: %s failed: %s%s%s", role->name, hook_names[hook], how,
+	    said[0] != '\0' ? ": " : "", said);
+}
+
+static void
+end_run(struct hooks *hooks, uint32_t role, bool ok)
+{
+	struct lane *lane = &hooks->lanes[role];
+	enum hook hook = lane->running.hook;
+	bool newest = hook != HOOK_NOTIFY && lane->change.hook == HOOK_NONE;
+
+	lane->run = 0;
+	lane->running.hook = HOOK_NONE;
+	if (newest)
+		hooks->out.done(hooks->out.arg, role, hook == HOOK_DEMOTE, ok);
+	start_next(hooks, role);
+}
+
+void
+hooks_ended(struct hooks *hooks, const struct wire_exited *exited)
+{
+	for (uint32_t i = 0; i < hooks->conf->n_roles; i++) {
+		const struct lane *lane = &hooks->lanes[i];
+		bool ok = exited->how == WIRE_EXIT_CODE && exited->value == 0;
+
+		if (lane->run == 0 || lane->run != exited->run)
+			continue;
+		if (!ok)
+			log_failure(hooks->conf->roles[i], lane->running.hook, exited);
+		end_run(hooks, i, ok);
+		return;
+	}
+}
+
+/* What ran can no longer be asked about, and nothing more can be run. */
+void
+hooks_runner_lost(struct hooks *hooks)
+{
+	for (uint32_t i = 0; i < hooks->conf->n_roles; i++) {
+		struct lane *lane = &hooks->lanes[i];
+		enum hook hook = lane->change.hook != HOOK_NONE ? lane->change.hook
+								: lane->running.hook;
+
+		*lane = (struct lane){ .run = 0 };
+		if (hook == HOOK_PROMOTE || hook == HOOK_DEMOTE)
+			hooks->out.done(hooks->out.arg, i, hook == HOOK_DEMOTE, false);
+	}
+}
+
+bool
+hooks_idle(const struct hooks *hooks)
+{
+	for (size_t i = 0; i < hooks->conf->n_roles; i++) {
+		if (hooks->lanes[i].run != 0)
+			return false;
+	}
+	return true;
+}

@@ -1,2 +1,346 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * A role's addresses as one thing. Orders of a role become one message for each of its
+ * addresses on the wire to the warden; an order is held, or gone, when every address of
+ * the role has answered that very number. Whether the addresses can be set at all
+ * (carrier, the kernel's word, a warden that is there) is gathered here too and is part
+ * of the role's readiness.
+ *
+ * Above is roles, which decides; behind the wire is the warden, which judges each order
+ * by its own clock. Nothing is assumed of a warden whose link is lost: its successor hears
+ * the newest order again, a drop from here, a hold from the role at its next confirm. The
+ * wire is the agent's; it may be taken away (vips_link) in the middle of a send.
+ */
 #include "agent/failover/vip.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "agent/base/log.h"
+#include "agent/base/loop.h"
+#include "agent/base/util.h"
+#include "agent/base/wire.h"
+#include "agent/conf/conf.h"
+
+#define AWAY_MS 2000 /* the runner starts a dead warden again within 100 ms */
+#define REFUSED_MS 60000 /* then the kernel may be asked again */
+#define WHY_SIZE 192
+
+struct address {
+	uint64_t held, gone; /* newest order that it answered so on this link */
+	int64_t until; /* of the newest hold */
+	bool there;
+	bool announce; /* no hold of this term was answered yet */
+	bool carrier_known, carrier;
+	bool refused; /* by the kernel, lately */
+	uint32_t refusal; /* the last one said in the log */
+};
+
+/* Of one role: its newest orders, and what was last said of it. */
+struct orders {
+	uint64_t hold, drop; /* 0: none */
+	uint64_t up_to; /* of the drop */
+	bool known, usable;
+};
+
+struct vips {
+	const struct conf *conf;
+	struct vips_out out;
+	struct wire *wire; /* NULL: no link */
+	uint32_t instance;
+	bool away; /* without a link for too long */
+	struct address *addresses;
+	struct orders *roles;
+	struct loop_timer *away_timer, *refused_timer;
+};
+
+/* What keeps the address from being set; false: nothing known. */
+static bool
+fault(const struct vips *vips, const struct conf_vip *vip, char why[WHY_SIZE])
+{
+	const struct address *address = &vips->addresses[vip->index];
+
+	if (vips->away)
+		snprintf(why, WHY_SIZE, "the warden, which sets addresses, is gone");
+	else if (address->carrier_known && !address->carrier)
+		snprintf(
+		    why, WHY_SIZE, "interface %s is down or missing", vip->interface);
+	else if (address->refused)
+		snprintf(why, WHY_SIZE, "the kernel refused %s on %s", vip->text,
+		    vip->interface);
+	else
+		return false;
+	return true;
+}
+
+static void
+judge_role(struct vips *vips, const struct conf_role *role)
+{
+	struct orders *orders = &vips->roles[role->index];
+	char why[WHY_SIZE] = "";
+	bool known = true, usable = true;
+
+	for (size_t i = 0; i < role->n_vips && usable; i++) {
+		usable = !fault(vips, role->vips[i], why);
+		known = known && vips->addresses[role->vips[i]->index].carrier_known;
+	}
+	if (usable && !known)
+		return;
+	if (orders->known && orders->usable == usable)
+		return;
+	orders->known = true;
+	orders->usable = usable;
+	vips->out.usable(vips->out.arg, role->index, usable, why);
+}
+
+static void
+judge_all(struct vips *vips)
+{
+	for (size_t i = 0; i < vips->conf->n_roles; i++) {
+		if (vips->conf->roles[i]->n_vips > 0)
+			judge_role(vips, vips->conf->roles[i]);
+	}
+}
+
+static void
+on_away(void *arg)
+{
+	struct vips *vips = arg;
+
+	vips->away = true;
+	judge_all(vips);
+}
+
+static void
+on_refused_long_ago(void *arg)
+{
+	struct vips *vips = arg;
+
+	for (size_t i = 0; i < vips->conf->n_vips; i++)
+		vips->addresses[i].refused = false;
+	judge_all(vips);
+}
+
+struct vips *
+vips_new(struct loop *loop, const struct conf *conf, const struct vips_out *out)
+{
+	struct vips *vips = xcalloc(1, sizeof(*vips));
+
+	vips->conf = conf;
+	vips->out = *out;
+	vips->addresses = xcalloc(conf->n_vips + 1, sizeof(*vips->addresses));
+	vips->roles = xcalloc(conf->n_roles + 1, sizeof(*vips->roles));
+	vips->away_timer = loop_timer_new(loop, on_away, vips);
+	vips->refused_timer = loop_timer_new(loop, on_refused_long_ago, vips);
+	loop_timer_after(vips->away_timer, AWAY_MS);
+	return vips;
+}
+
+void
+vips_free(struct vips *vips)
+{
+	if (vips == NULL)
+		return;
+	loop_timer_free(vips->away_timer);
+	loop_timer_free(vips->refused_timer);
+	free(vips->addresses);
+	free(vips->roles);
+	free(vips);
+}
+
+static void
+send_hold(struct vips *vips, uint32_t vip, uint64_t order, uint64_t term)
+{
+	struct address *address = &vips->addresses[vip];
+	struct wire_message message = {
+		.type = WIRE_HOLD,
+		.hold = {
+			.order = order,
+			.vip = vip,
+			.instance = vips->instance,
+			.term = term,
+			.until_ms = address->until,
+			.announce = address->announce,
+		},
+	};
+
+	if (vips->wire != NULL)
+		wire_send(vips->wire, &message, -1);
+}
+
+static void
+send_drops(struct vips *vips, const struct conf_role *role)
+{
+	const struct orders *orders = &vips->roles[role->index];
+
+	for (size_t i = 0; i < role->n_vips && vips->wire != NULL; i++) {
+		struct wire_message message = {
+			.type = WIRE_DROP,
+			.drop = {
+				.order = orders->drop,
+				.vip = role->vips[i]->index,
+				.instance = vips->instance,
+				.up_to = orders->up_to,
+			},
+		};
+
+		wire_send(vips->wire, &message, -1);
+	}
+}
+
+static void
+forget_answers(struct address *address)
+{
+	address->held = address->gone = 0;
+	address->there = false;
+	address->refusal = WIRE_REFUSAL_NONE;
+}
+
+void
+vips_link(struct vips *vips, struct wire *warden, uint32_t instance)
+{
+	vips->wire = warden;
+	vips->instance = instance;
+	if (warden == NULL) {
+		loop_timer_after(vips->away_timer, AWAY_MS);
+		return;
+	}
+	loop_timer_stop(vips->away_timer);
+	for (size_t i = 0; i < vips->conf->n_vips; i++)
+		forget_answers(&vips->addresses[i]);
+	if (vips->away) {
+		vips->away = false;
+		judge_all(vips);
+	}
+	for (size_t i = 0; i < vips->conf->n_roles; i++) {
+		if (vips->roles[i].drop > vips->roles[i].hold)
+			send_drops(vips, vips->conf->roles[i]);
+	}
+}
+
+void
+vips_hold(struct vips *vips, uint32_t role, uint64_t order, uint64_t term,
+    int64_t until, bool first)
+{
+	const struct conf_role *conf = vips->conf->roles[role];
+
+	vips->roles[role].hold = order;
+	for (size_t i = 0; i < conf->n_vips; i++) {
+		struct address *address = &vips->addresses[conf->vips[i]->index];
+
+		address->until = until;
+		address->announce = address->announce || first;
+		send_hold(vips, conf->vips[i]->index, order, term);
+	}
+}
+
+void
+vips_drop(struct vips *vips, uint32_t role, uint64_t order, uint64_t up_to)
+{
+	vips->roles[role].drop = order;
+	vips->roles[role].up_to = up_to;
+	send_drops(vips, vips->conf->roles[role]);
+}
+
+static bool
+all_answered(
+    const struct vips *vips, const struct conf_role *role, uint64_t order, bool held)
+{
+	for (size_t i = 0; i < role->n_vips; i++) {
+		const struct address *address = &vips->addresses[role->vips[i]->index];
+
+		if ((held ? address->held : address->gone) != order)
+			return false;
+	}
+	return true;
+}
+
+/* An older hold's answer is good news as well, until a drop was ordered after it. */
+static void
+on_held(struct vips *vips, const struct conf_vip *vip, uint64_t order)
+{
+	const struct conf_role *role = vip->role;
+	struct address *address = &vips->addresses[vip->index];
+
+	if (order <= vips->roles[role->index].drop)
+		return;
+	address->held = order;
+	address->there = true;
+	address->announce = address->refused = false;
+	address->refusal = WIRE_REFUSAL_NONE;
+	judge_role(vips, role);
+	if (all_answered(vips, role, order, true))
+		vips->out.held(vips->out.arg, role->index, order);
+}
+
+static void
+on_gone(struct vips *vips, const struct conf_vip *vip, uint64_t order)
+{
+	const struct orders *orders = &vips->roles[vip->role->index];
+	struct address *address = &vips->addresses[vip->index];
+
+	if (order != orders->drop || orders->hold > orders->drop)
+		return;
+	address->gone = order;
+	address->there = false;
+	if (all_answered(vips, vip->role, order, false))
+		vips->out.gone(vips->out.arg, vip->role->index, order);
+}
+
+static void
+on_refused(struct vips *vips, const struct conf_vip *vip, uint32_t reason)
+{
+	struct address *address = &vips->addresses[vip->index];
+
+	if (reason == WIRE_REFUSAL_KERNEL) {
+		address->refused = true;
+		loop_timer_after(vips->refused_timer, REFUSED_MS);
+		judge_role(vips, vip->role);
+		return;
+	}
+	if (address->refusal != reason)
+		log_warning("vip", "%s: the warden refuses to hold it: %s", vip->text,
+		    wire_refusal_text(reason));
+	address->refusal = reason;
+}
+
+static void
+on_carrier(struct vips *vips, const struct conf_vip *vip, bool up)
+{
+	struct address *address = &vips->addresses[vip->index];
+
+	if (up && address->carrier_known && !address->carrier)
+		address->refused = false;
+	address->carrier_known = true;
+	address->carrier = up;
+	judge_role(vips, vip->role);
+}
+
+void
+vips_message(struct vips *vips, const struct wire_message *message)
+{
+	bool carrier = message->type == WIRE_CARRIER;
+	uint32_t index = carrier ? message->carrier.vip : message->answer.vip;
+	const struct conf_vip *vip;
+
+	if (index >= vips->conf->n_vips)
+		return;
+	vip = vips->conf->vips[index];
+	if (carrier)
+		on_carrier(vips, vip, message->carrier.up != 0);
+	else if (message->type == WIRE_HELD)
+		on_held(vips, vip, message->answer.order);
+	else if (message->type == WIRE_GONE)
+		on_gone(vips, vip, message->answer.order);
+	else if (message->type == WIRE_REFUSED)
+		on_refused(vips, vip, message->answer.reason);
+}
+
+bool
+vips_is_held(const struct vips *vips, uint32_t vip)
+{
+	const struct address *address = &vips->addresses[vip];
+
+	return address->there && clock_boot_ms() < address->until;
+}
