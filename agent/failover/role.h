@@ -18,7 +18,8 @@
 
 #define ROLE_NODE_SIZE 64
 #define ROLE_WID_SIZE 192
-#define ROLE_FENCE_SIZE 768	/* the fence record's JSON, as it was read */
+#define ROLE_FENCE_SIZE 736	/* the fence record's JSON, as it was read: any register of
+				   ours with it fits into a kibibyte */
 #define ROLE_PEERS 8
 #define ROLE_ACTIONS 16
 
@@ -90,6 +91,8 @@ struct role_params {
 	bool has_vips;			/* false: VIP_DROP is answered by itself */
 	bool has_promote, has_demote;	/* hooks; without one its step is immediate */
 	bool address_first;		/* before-promote */
+	bool release_when_unwell;	/* when-all-critical = release: not even the last
+					   candidate keeps it while unwell */
 };
 
 enum role_event_type {
@@ -193,6 +196,10 @@ struct role_view {
 	enum role_reason reason;	/* of the last change of state */
 };
 void role_view(const struct role *role, struct role_view *view);
+
+/* A node name that a register can carry: 1 to 63 bytes, no control character, quote or
+ * backslash. params.node must be one; peers with other names are not seen. */
+bool role_name_valid(const char *name);
 
 /* The first register of 10.1: nobody holds it, and the first taker waits. */
 void role_register_init(struct role_register *reg, const struct role_params *params,
