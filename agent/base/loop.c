@@ -1,2 +1,364 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * The one file that knows libuv. All timers of a loop stand in a heap of their own, in
+ * slots of 10 ms, behind a single uv_timer: thousands of checks cost one wake-up per slot.
+ * That timer is set in a prepare callback, once a turn, because libuv 1.44 runs a timer
+ * that is started with no delay from within a timer in the same turn, for ever.
+ * Every handle is its maker's. libuv keeps a handle's memory until its close callback, so
+ * freeing one means closing it there and forgetting it here; a timer of ours is in
+ * the heap, in the list of those that fire in this turn, or nowhere, and leaves at once.
+ */
 #include "agent/base/loop.h"
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <uv.h>
+
+#include "agent/base/log.h"
+#include "agent/base/util.h"
+
+#define SLOT_MS 10
+#define NOWHERE SIZE_MAX
+
+struct loop_timer {
+	struct loop *loop;
+	void (*fn)(void *arg);
+	void *arg;
+	int64_t slot; /* fires at slot * SLOT_MS */
+	uint64_t order; /* of those in one slot: first set, first fired */
+	size_t place; /* in the heap, or NOWHERE */
+	struct loop_timer *due_next, **due_at; /* due_at: NULL if not about to fire */
+};
+
+struct loop {
+	uv_loop_t uv;
+	uv_timer_t wake;
+	uv_prepare_t prepare;
+	struct loop_timer **heap;
+	size_t heap_len, heap_size;
+	size_t timers; /* that exist, set or not */
+	uint64_t order; /* of the next timer that is set */
+	int64_t armed_slot; /* what `wake` is set to, or -1 */
+	struct loop_timer *due;
+};
+
+struct loop_io {
+	uv_poll_t poll;
+	void (*fn)(void *arg, unsigned int events);
+	void *arg;
+	unsigned int events;
+};
+
+struct loop_signal {
+	uv_signal_t signal;
+	void (*fn)(void *arg, int signum);
+	void *arg;
+};
+
+/* What libuv refuses here is a bug of ours or the end of the system's resources. */
+static void
+must(int error, const char *what)
+{
+	if (error == 0)
+		return;
+	log_error("loop", "no %s: %s, this process ends", what, uv_strerror(error));
+	abort();
+}
+
+static bool
+earlier(const struct loop_timer *a, const struct loop_timer *b)
+{
+	return a->slot != b->slot ? a->slot < b->slot : a->order < b->order;
+}
+
+static void
+heap_put(struct loop *loop, size_t place, struct loop_timer *timer)
+{
+	loop->heap[place] = timer;
+	timer->place = place;
+}
+
+/* Finds the place of a timer that may stand too low or too high, beginning at `place`. */
+static void
+heap_settle(struct loop *loop, size_t place, struct loop_timer *timer)
+{
+	while (place > 0 && earlier(timer, loop->heap[(place - 1) / 2])) {
+		heap_put(loop, place, loop->heap[(place - 1) / 2]);
+		place = (place - 1) / 2;
+	}
+	for (;;) {
+		size_t child = place * 2 + 1;
+		if (child + 1 < loop->heap_len &&
+		    earlier(loop->heap[child + 1], loop->heap[child]))
+			child++;
+		if (child >= loop->heap_len || !earlier(loop->heap[child], timer))
+			break;
+		heap_put(loop, place, loop->heap[child]);
+		place = child;
+	}
+	heap_put(loop, place, timer);
+}
+
+static void
+heap_add(struct loop_timer *timer)
+{
+	struct loop *loop = timer->loop;
+
+	if (loop->heap_len == loop->heap_size) {
+		loop->heap_size = loop->heap_size == 0 ? 64 : loop->heap_size * 2;
+		loop->heap = xrealloc(loop->heap, loop->heap_size, sizeof(*loop->heap));
+	}
+	loop->heap_len++;
+	heap_settle(loop, loop->heap_len - 1, timer);
+}
+
+static void
+heap_remove(struct loop_timer *timer)
+{
+	struct loop *loop = timer->loop;
+	size_t place = timer->place;
+	struct loop_timer *last = loop->heap[--loop->heap_len];
+
+	timer->place = NOWHERE;
+	if (last != timer)
+		heap_settle(loop, place, last);
+}
+
+static void
+due_remove(struct loop_timer *timer)
+{
+	*timer->due_at = timer->due_next;
+	if (timer->due_next != NULL)
+		timer->due_next->due_at = timer->due_at;
+	timer->due_at = NULL;
+}
+
+/* First all that are due leave the heap, then they fire: one that is set by these
+ * callbacks waits for the next turn even if it is due already. */
+static void
+on_wake(uv_timer_t *wake)
+{
+	struct loop *loop = wake->data;
+	struct loop_timer **tail = &loop->due;
+
+	loop->armed_slot = -1;
+	int64_t slot = loop_now(loop) / SLOT_MS;
+	while (loop->heap_len > 0 && loop->heap[0]->slot <= slot) {
+		struct loop_timer *timer = loop->heap[0];
+		heap_remove(timer);
+		timer->due_at = tail;
+		timer->due_next = NULL;
+		*tail = timer;
+		tail = &timer->due_next;
+	}
+	while (loop->due != NULL) {
+		struct loop_timer *timer = loop->due;
+		due_remove(timer);
+		timer->fn(timer->arg);
+	}
+}
+
+static void
+on_prepare(uv_prepare_t *prepare)
+{
+	struct loop *loop = prepare->data;
+	int64_t slot = loop->heap_len > 0 ? loop->heap[0]->slot : -1;
+
+	if (slot == loop->armed_slot)
+		return;
+	loop->armed_slot = slot;
+	if (slot < 0) {
+		uv_timer_stop(&loop->wake);
+		return;
+	}
+	int64_t delay = slot * SLOT_MS - loop_now(loop);
+	must(uv_timer_start(&loop->wake, on_wake, delay > 0 ? (uint64_t)delay : 0, 0),
+	    "timer");
+}
+
+struct loop *
+loop_new(void)
+{
+	struct loop *loop = xcalloc(1, sizeof(*loop));
+
+	must(uv_loop_init(&loop->uv), "loop");
+	must(uv_timer_init(&loop->uv, &loop->wake), "timer");
+	must(uv_prepare_init(&loop->uv, &loop->prepare), "timer");
+	loop->wake.data = loop;
+	loop->prepare.data = loop;
+	loop->armed_slot = -1;
+	must(uv_prepare_start(&loop->prepare, on_prepare), "timer");
+	return loop;
+}
+
+void
+loop_free(struct loop *loop)
+{
+	if (loop == NULL)
+		return;
+	assert(loop->timers == 0);
+	uv_close((uv_handle_t *)&loop->wake, NULL);
+	uv_close((uv_handle_t *)&loop->prepare, NULL);
+	uv_run(&loop->uv, UV_RUN_NOWAIT); /* calls the close callbacks */
+	int error = uv_loop_close(&loop->uv);
+	assert(error == 0);
+	free(loop->heap);
+	free(loop);
+}
+
+void
+loop_run(struct loop *loop)
+{
+	uv_run(&loop->uv, UV_RUN_DEFAULT);
+}
+
+void
+loop_stop(struct loop *loop)
+{
+	uv_stop(&loop->uv);
+}
+
+int64_t
+loop_now(const struct loop *loop)
+{
+	return (int64_t)uv_now(&loop->uv);
+}
+
+struct loop_timer *
+loop_timer_new(struct loop *loop, void (*fn)(void *arg), void *arg)
+{
+	struct loop_timer *timer = xcalloc(1, sizeof(*timer));
+
+	*timer =
+	    (struct loop_timer){ .loop = loop, .fn = fn, .arg = arg, .place = NOWHERE };
+	loop->timers++;
+	return timer;
+}
+
+void
+loop_timer_at(struct loop_timer *timer, int64_t when)
+{
+	loop_timer_stop(timer);
+	if (when < 0)
+		when = 0;
+	timer->slot = when / SLOT_MS + (when % SLOT_MS != 0);
+	timer->order = timer->loop->order++;
+	heap_add(timer);
+}
+
+void
+loop_timer_after(struct loop_timer *timer, int64_t delay_ms)
+{
+	loop_timer_at(timer, loop_now(timer->loop) + delay_ms);
+}
+
+void
+loop_timer_stop(struct loop_timer *timer)
+{
+	if (timer->place != NOWHERE)
+		heap_remove(timer);
+	if (timer->due_at != NULL)
+		due_remove(timer);
+}
+
+void
+loop_timer_free(struct loop_timer *timer)
+{
+	if (timer == NULL)
+		return;
+	loop_timer_stop(timer);
+	timer->loop->timers--;
+	free(timer);
+}
+
+static int
+uv_interest(unsigned int events)
+{
+	return ((events & LOOP_READ) != 0 ? UV_READABLE : 0) |
+	    ((events & LOOP_WRITE) != 0 ? UV_WRITABLE : 0);
+}
+
+/* An error stops libuv's watcher; ours goes on, and the owner's next call says which. */
+static void
+on_poll(uv_poll_t *poll, int status, int uv_events)
+{
+	struct loop_io *io = poll->data;
+	unsigned int events = 0;
+
+	if (status < 0) {
+		events = io->events;
+		must(uv_poll_start(poll, uv_interest(events), on_poll), "watcher");
+	}
+	if ((uv_events & UV_READABLE) != 0)
+		events |= LOOP_READ;
+	if ((uv_events & UV_WRITABLE) != 0)
+		events |= LOOP_WRITE;
+	events &= io->events;
+	if (events != 0)
+		io->fn(io->arg, events);
+}
+
+static void
+on_handle_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+struct loop_io *
+loop_io_new(
+    struct loop *loop, int fd, void (*fn)(void *arg, unsigned int events), void *arg)
+{
+	struct loop_io *io = xcalloc(1, sizeof(*io));
+
+	must(uv_poll_init(&loop->uv, &io->poll, fd), "watcher");
+	io->poll.data = io;
+	io->fn = fn;
+	io->arg = arg;
+	return io;
+}
+
+void
+loop_io_watch(struct loop_io *io, unsigned int events)
+{
+	if (events == io->events)
+		return;
+	io->events = events;
+	must(uv_poll_start(&io->poll, uv_interest(events), on_poll), "watcher");
+}
+
+void
+loop_io_free(struct loop_io *io)
+{
+	if (io != NULL)
+		uv_close((uv_handle_t *)&io->poll, on_handle_closed);
+}
+
+static void
+on_signal(uv_signal_t *handle, int signum)
+{
+	struct loop_signal *signal = handle->data;
+
+	signal->fn(signal->arg, signum);
+}
+
+struct loop_signal *
+loop_signal_new(
+    struct loop *loop, int signum, void (*fn)(void *arg, int signum), void *arg)
+{
+	struct loop_signal *signal = xcalloc(1, sizeof(*signal));
+
+	must(uv_signal_init(&loop->uv, &signal->signal), "signal watcher");
+	signal->signal.data = signal;
+	signal->fn = fn;
+	signal->arg = arg;
+	must(uv_signal_start(&signal->signal, on_signal, signum), "signal watcher");
+	return signal;
+}
+
+void
+loop_signal_free(struct loop_signal *signal)
+{
+	if (signal != NULL)
+		uv_close((uv_handle_t *)&signal->signal, on_handle_closed);
+}

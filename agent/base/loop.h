@@ -9,6 +9,8 @@ struct loop_timer;
 struct loop_io;
 struct loop_signal;
 
+/* These and the handles below are never NULL: where the kernel gives no descriptor the
+ * process ends with a line. */
 struct loop *loop_new(void);
 void loop_free(struct loop *loop);
 
