@@ -83,11 +83,12 @@ struct check_class {
 	 * Does no I/O.
 	 */
 	int (*prepare)(void *conf, const char **option, char *why, size_t why_size);
-	void (*release)(void *conf);	/* undoes prepare; may be NULL */
+	void (*release)(void *conf);	/* undoes prepare, also a failed one; may be NULL */
 	/* Begins a run. Must not call check_done from within itself unless it failed
 	 * locally; calls it once at the end. */
 	void (*start)(struct check_run *run);
-	/* Ends a run early (deadline, stop): frees what it holds, does not call check_done. */
+	/* Ends a run early (deadline, stop): frees what it holds, does not call check_done.
+	 * May be NULL. */
 	void (*cancel)(struct check_run *run);
 };
 
@@ -125,7 +126,8 @@ struct check_exit {
 void check_command(struct check_run *run,
     void (*ended)(struct check_run *run, const struct check_exit *exit));
 
-/* One HTTP exchange on a connection of its own. Cancelled with the run. */
+/* One HTTP exchange on a connection of its own. Cancelled with the run. What the request
+ * points at stays until the answer. */
 struct check_http_request {
 	const char *method, *url;
 	const char *const *headers;

@@ -1,2 +1,164 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * The check type `script`: a command, judged by its exit status under one of three
+ * conventions. The runner runs it, with the user, the environment and the folder of the
+ * options; here only the ending is judged. Under Nagios' convention the performance data
+ * after '|' are left out of the output: they are figures, another one with every run.
+ */
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/base/util.h"
 #include "checks/builtin.h"
+#include "checks/check.h"
+
+#define OUTPUT_MAX 4096 /* bytes of the tail that are kept */
+
+enum convention { CONVENTION_CONSUL, CONVENTION_NAGIOS, CONVENTION_KEEPALIVED };
+
+struct script_check {
+	char **command, *user, **environment, *directory, *convention_name;
+	/* made by prepare */
+	enum convention convention;
+};
+
+struct script_run {
+	char output[OUTPUT_MAX + 1];
+};
+
+static const struct check_option options[] = {
+	{ "command", CHECK_OPTION_COMMAND, offsetof(struct script_check, command),
+	    .required = true },
+	{ "user", CHECK_OPTION_USER, offsetof(struct script_check, user) },
+	{ "environment", CHECK_OPTION_ENVIRONMENT,
+	    offsetof(struct script_check, environment) },
+	{ "directory", CHECK_OPTION_DIRECTORY,
+	    offsetof(struct script_check, directory) },
+	{ "convention", CHECK_OPTION_TEXT,
+	    offsetof(struct script_check, convention_name), .value = "consul" },
+	{ NULL },
+};
+
+/* What an exit status means: its own entry, or else `other`. */
+static const struct {
+	const char *name;
+	enum check_status by_status[4];
+} conventions[] = {
+	[CONVENTION_CONSUL] = { "consul",
+	    { CHECK_PASSING, CHECK_WARNING, CHECK_CRITICAL, CHECK_CRITICAL } },
+	[CONVENTION_NAGIOS] = { "nagios",
+	    { CHECK_PASSING, CHECK_WARNING, CHECK_CRITICAL, CHECK_UNKNOWN } },
+	[CONVENTION_KEEPALIVED] = { "keepalived",
+	    { CHECK_PASSING, CHECK_CRITICAL, CHECK_CRITICAL, CHECK_CRITICAL } },
+};
+_Static_assert(ARRAY_LENGTH(conventions) == CONVENTION_KEEPALIVED + 1, "one row each");
+
+static int
+prepare(void *conf, const char **option, char *why, size_t why_size)
+{
+	struct script_check *check = conf;
+
+	for (size_t i = 0; i < ARRAY_LENGTH(conventions); i++)
+		if (strcmp(check->convention_name, conventions[i].name) == 0) {
+			check->convention = (enum convention)i;
+			return 0;
+		}
+	*option = "convention";
+	snprintf(why, why_size,
+	    "\"%s\" is not known, expected consul, nagios or keepalived",
+	    check->convention_name);
+	return -1;
+}
+
+/* Everything from '|' to the end of the first line, and from the next '|' on (Nagios
+ * Plugin API, performance data). */
+static void
+drop_performance_data(char *text)
+{
+	char *line_end = text + strcspn(text, "\n");
+	char *data = memchr(text, '|', (size_t)(line_end - text));
+
+	if (data != NULL)
+		memmove(data, line_end, strlen(line_end) + 1);
+	line_end = text + strcspn(text, "\n");
+	line_end[strcspn(line_end, "|")] = '\0';
+}
+
+/* The tail of the output as text, without line ends behind it. */
+static char *
+keep_output(struct check_run *run, const struct check_exit *exit)
+{
+	const struct script_check *check = check_conf(run);
+	struct script_run *script = check_state(run);
+	size_t len = exit->output_len < OUTPUT_MAX ? exit->output_len : OUTPUT_MAX;
+
+	if (len > 0)
+		memcpy(script->output, exit->output + exit->output_len - len, len);
+	for (size_t i = 0; i < len; i++)
+		if (script->output[i] == '\0')
+			script->output[i] = '?';
+	script->output[len] = '\0';
+	if (check->convention == CONVENTION_NAGIOS)
+		drop_performance_data(script->output);
+	len = strlen(script->output);
+	while (len > 0 && strchr(" \t\r\n", script->output[len - 1]) != NULL)
+		script->output[--len] = '\0';
+	return script->output;
+}
+
+static void
+exited(struct check_run *run, int value, const char *output)
+{
+	const struct script_check *check = check_conf(run);
+	enum check_status status = value >= 0 && value <= 3
+	    ? conventions[check->convention].by_status[value]
+	    : CHECK_CRITICAL;
+	enum check_reason reason = value == 0 ? CHECK_REASON_OK : CHECK_REASON_EXIT;
+
+	if (output[0] != '\0')
+		check_done(run, status, reason, "%s", output);
+	else
+		check_done(run, status, reason, "exit status %d", value);
+}
+
+static void
+ended(struct check_run *run, const struct check_exit *exit)
+{
+	const char *output = keep_output(run, exit);
+	const char *newline = output[0] != '\0' ? "\n" : "";
+
+	switch (exit->how) {
+	case CHECK_EXITED: exited(run, exit->value, output); break;
+	case CHECK_SIGNALLED:
+		check_done(run, CHECK_CRITICAL, CHECK_REASON_SIGNAL,
+		    "%s%skilled by signal %d (%s)", output, newline, exit->value,
+		    strsignal(exit->value));
+		break;
+	case CHECK_TIMED_OUT:
+		check_done(run, CHECK_CRITICAL, CHECK_REASON_TIMEOUT,
+		    "%s%snot done in time", output, newline);
+		break;
+	case CHECK_NOT_RUN:
+		check_done(run, CHECK_UNKNOWN, CHECK_REASON_LOCAL,
+		    "the command could not be run: %s", output);
+		break;
+	}
+}
+
+static void
+start(struct check_run *run)
+{
+	check_command(run, ended);
+}
+
+const struct check_class check_script_class = {
+	.abi = CHECK_ABI,
+	.name = "script",
+	.help = "runs a command and judges its exit status",
+	.conf_size = sizeof(struct script_check),
+	.run_size = sizeof(struct script_run),
+	.options = options,
+	.prepare = prepare,
+	.start = start,
+};
