@@ -1,2 +1,348 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * The control socket. A client sends one JSON object a line and gets one back; it is judged
+ * by the kernel's word about it (SO_PEERCRED, SO_PEERGROUPS), never by what it says. What
+ * commands do is the owner's business (control_out). Bounded: CLIENTS_MAX at once, a line
+ * of LINE_MAX_BYTES, IDLE_MS without a whole line; a client that does not read its answer
+ * is closed by the same clock.
+ */
 #include "agent/status/control.h"
+
+#include "agent/base/log.h"
+#include "agent/base/loop.h"
+#include "agent/base/util.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define CLIENTS_MAX 32
+#define LINE_MAX_BYTES 4096
+#define IDLE_MS 5000
+#define GROUPS_MAX 1024
+
+enum access { ACCESS_NONE, ACCESS_READ, ACCESS_CHANGE };
+
+struct client {
+	struct control *control;
+	struct loop_io *io;
+	struct loop_timer *idle;
+	int fd;
+	enum access access;
+	struct buf in, out;
+	size_t sent;
+	bool ended; /* it will send no more */
+};
+
+struct control {
+	struct loop *loop;
+	struct loop_io *io;
+	struct control_out out;
+	int fd;
+	gid_t admin, status;
+	bool has_admin, has_status;
+	struct client *clients[CLIENTS_MAX];
+};
+
+static void
+client_free(struct client *client)
+{
+	struct control *control = client->control;
+
+	for (size_t i = 0; i < CLIENTS_MAX; i++)
+		if (control->clients[i] == client)
+			control->clients[i] = NULL;
+	loop_io_free(client->io);
+	loop_timer_free(client->idle);
+	close(client->fd);
+	buf_free(&client->in);
+	buf_free(&client->out);
+	free(client);
+}
+
+static bool
+member_of(const gid_t *groups, size_t count, bool exists, gid_t wanted)
+{
+	for (size_t i = 0; exists && i < count; i++)
+		if (groups[i] == wanted)
+			return true;
+	return false;
+}
+
+/* Root and our own user may everything; others what their groups may. */
+static enum access
+judge(const struct control *control, int fd)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	gid_t groups[GROUPS_MAX + 1];
+	size_t count = 0;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0)
+		return ACCESS_NONE;
+	if (cred.uid == 0 || cred.uid == geteuid())
+		return ACCESS_CHANGE;
+	len = GROUPS_MAX * sizeof(groups[0]);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) == 0)
+		count = len / sizeof(groups[0]);
+	groups[count++] = cred.gid;
+	if (member_of(groups, count, control->has_admin, control->admin))
+		return ACCESS_CHANGE;
+	if (member_of(groups, count, control->has_status, control->status))
+		return ACCESS_READ;
+	return ACCESS_NONE;
+}
+
+static cJSON *
+refusal(const char *why)
+{
+	cJSON *answer = cJSON_CreateObject();
+
+	cJSON_AddBoolToObject(answer, "ok", false);
+	cJSON_AddStringToObject(answer, "error", why);
+	return answer;
+}
+
+static cJSON *
+do_status(struct client *client, const cJSON *request)
+{
+	const struct control_out *out = &client->control->out;
+	cJSON *answer = cJSON_CreateObject();
+
+	cJSON_AddBoolToObject(answer, "ok", true);
+	cJSON_AddItemToObject(answer, "status", out->status(out->arg));
+	return answer;
+}
+
+static cJSON *
+outcome(int rc, const char *why)
+{
+	if (rc != 0)
+		return refusal(why);
+	cJSON *answer = cJSON_CreateObject();
+	cJSON_AddBoolToObject(answer, "ok", true);
+	return answer;
+}
+
+static cJSON *
+do_switchover(struct client *client, const cJSON *request)
+{
+	const struct control_out *out = &client->control->out;
+	const char *role = json_text(request, "role"), *to = json_text(request, "to");
+	char why[256] = "";
+
+	if (role == NULL)
+		return refusal("switchover needs a role");
+	return outcome(
+	    out->switchover(out->arg, role, to != NULL ? to : "", why, sizeof(why)),
+	    why);
+}
+
+static cJSON *
+do_init(struct client *client, const cJSON *request)
+{
+	const struct control_out *out = &client->control->out;
+	const char *role = json_text(request, "role");
+	char why[256] = "";
+
+	if (role == NULL)
+		return refusal("init needs a role");
+	return outcome(out->init(out->arg, role, why, sizeof(why)), why);
+}
+
+static const struct {
+	const char *name;
+	enum access access;
+	cJSON *(*run)(struct client *client, const cJSON *request);
+} commands[] = {
+	{ "status", ACCESS_READ, do_status },
+	{ "switchover", ACCESS_CHANGE, do_switchover },
+	{ "init", ACCESS_CHANGE, do_init },
+};
+
+static cJSON *
+answer_line(struct client *client, const char *line, size_t len)
+{
+	cJSON *request AUTO_JSON = json_parse(line, len);
+	const char *name = request != NULL ? json_text(request, "command") : NULL;
+
+	if (name == NULL)
+		return refusal("a request is one JSON object with a \"command\"");
+	for (size_t i = 0; i < ARRAY_LENGTH(commands); i++) {
+		if (strcmp(commands[i].name, name) != 0)
+			continue;
+		if (client->access < commands[i].access)
+			return refusal(commands[i].access == ACCESS_CHANGE
+				? "permission denied: root or the group lictor-admin "
+				  "may"
+				: "permission denied: root, lictor-admin or "
+				  "lictor-status may");
+		return commands[i].run(client, request);
+	}
+	return refusal("unknown command");
+}
+
+static void
+queue_answer(struct client *client, const char *line, size_t len)
+{
+	cJSON *answer AUTO_JSON = answer_line(client, line, len);
+	char *text AUTO_FREE = json_print(answer);
+
+	buf_add(&client->out, text, strlen(text));
+	buf_add(&client->out, "\n", 1);
+}
+
+/* Answers the first whole line; false: there is none. */
+static bool
+take_line(struct client *client)
+{
+	struct buf *in = &client->in;
+	char *end = in->len > 0 ? memchr(in->data, '\n', in->len) : NULL;
+
+	if (end == NULL)
+		return false;
+	size_t len = (size_t)(end - in->data);
+	queue_answer(client, in->data, len);
+	in->len -= len + 1;
+	memmove(in->data, end + 1, in->len);
+	return true;
+}
+
+/* False: the client is to be closed. */
+static bool
+client_read(struct client *client)
+{
+	char bytes[1024];
+	ssize_t n = recv(client->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR;
+	if (n == 0)
+		client->ended = true;
+	else
+		buf_add(&client->in, bytes, (size_t)n);
+	return !client->in.full;
+}
+
+/* False: the client is to be closed. */
+static bool
+client_write(struct client *client)
+{
+	ssize_t n = send(client->fd, client->out.data + client->sent,
+	    client->out.len - client->sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR;
+	client->sent += (size_t)n;
+	if (client->sent == client->out.len)
+		client->out.len = client->sent = 0;
+	return !client->out.full;
+}
+
+/* One answer at a time: the next line waits until the last answer is on its way. False: the
+ * client is to be closed. */
+static bool
+client_serve(struct client *client)
+{
+	bool alive = true;
+
+	while (alive && (client->out.len > 0 || take_line(client))) {
+		alive = client_write(client);
+		if (client->out.len > 0)
+			return alive;
+		loop_timer_after(client->idle, IDLE_MS);
+	}
+	return alive && !client->ended;
+}
+
+static void
+on_client(void *arg, unsigned int events)
+{
+	struct client *client = arg;
+
+	if (((events & LOOP_READ) != 0 && !client_read(client)) ||
+	    !client_serve(client))
+		client_free(client);
+	else
+		loop_io_watch(client->io, client->out.len > 0 ? LOOP_WRITE : LOOP_READ);
+}
+
+static void
+on_idle(void *arg)
+{
+	client_free(arg);
+}
+
+static void
+client_new(struct control *control, size_t slot, int fd)
+{
+	struct client *client = xcalloc(1, sizeof(*client));
+
+	client->control = control;
+	client->fd = fd;
+	client->access = judge(control, fd);
+	client->in.limit = LINE_MAX_BYTES;
+	client->out.limit = 64u << 20;
+	client->io = loop_io_new(control->loop, fd, on_client, client);
+	client->idle = loop_timer_new(control->loop, on_idle, client);
+	loop_io_watch(client->io, LOOP_READ);
+	loop_timer_after(client->idle, IDLE_MS);
+	control->clients[slot] = client;
+}
+
+static void
+on_connect(void *arg, unsigned int events)
+{
+	struct control *control = arg;
+	int fd = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0)
+		return;
+	for (size_t i = 0; i < CLIENTS_MAX; i++)
+		if (control->clients[i] == NULL) {
+			client_new(control, i, fd);
+			return;
+		}
+	close(fd);
+}
+
+static bool
+find_group(const char *name, gid_t *gid)
+{
+	const struct group *group = getgrnam(name);
+
+	if (group == NULL)
+		return false;
+	*gid = group->gr_gid;
+	return true;
+}
+
+struct control *
+control_new(struct loop *loop, int fd, const struct control_out *out)
+{
+	struct control *control = xcalloc(1, sizeof(*control));
+
+	control->loop = loop;
+	control->fd = fd;
+	control->out = *out;
+	control->has_admin = find_group("lictor-admin", &control->admin);
+	control->has_status = find_group("lictor-status", &control->status);
+	control->io = loop_io_new(loop, fd, on_connect, control);
+	loop_io_watch(control->io, LOOP_READ);
+	return control;
+}
+
+void
+control_free(struct control *control)
+{
+	if (control == NULL)
+		return;
+	for (size_t i = 0; i < CLIENTS_MAX; i++)
+		if (control->clients[i] != NULL)
+			client_free(control->clients[i]);
+	loop_io_free(control->io);
+	free(control);
+}

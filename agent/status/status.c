@@ -1,2 +1,195 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * The state of this host as one JSON object: what lictorctl shows and scripts read. It only
+ * reads, through the getters of the modules that own the state; names and units stand in
+ * lictorctl(1). Times ending in _ms are milliseconds, "at" ones since 1970.
+ */
 #include "agent/status/status.h"
+
+#include "agent/base/util.h"
+#include "agent/conf/conf.h"
+#include "agent/consul/consul.h"
+#include "agent/consul/report.h"
+#include "agent/failover/roles.h"
+#include "agent/failover/vip.h"
+#include "agent/health/sched.h"
+#include "agent/health/service.h"
+
+static cJSON *
+check_json(const struct conf_check *conf, const struct sched_state *state)
+{
+	cJSON *check = cJSON_CreateObject();
+
+	cJSON_AddStringToObject(check, "name", conf->name);
+	cJSON_AddStringToObject(check, "type", conf->class->name);
+	cJSON_AddStringToObject(check, "status", check_status_name(state->status));
+	cJSON_AddBoolToObject(check, "known", state->known);
+	cJSON_AddStringToObject(check, "reason", check_reason_name(state->reason));
+	cJSON_AddStringToObject(check, "output", state->output);
+	json_add_uint(check, "runs", state->runs);
+	json_add_uint(check, "row", state->row);
+	json_add_uint(check, "interval_ms", (uint64_t)conf->interval_ms);
+	if (state->last_run_ms >= 0)
+		json_add_uint(check, "took_ms", (uint64_t)state->last_run_ms);
+	if (state->changed_at > 0)
+		json_add_uint(check, "changed_at", (uint64_t)state->changed_at);
+	return check;
+}
+
+static cJSON *
+service_json(const struct status_sources *from, const struct conf_service *conf)
+{
+	const struct service_verdict *verdict =
+	    services_verdict(from->services, conf->index);
+	cJSON *service = cJSON_CreateObject();
+
+	cJSON_AddStringToObject(service, "name", conf->name);
+	cJSON_AddStringToObject(service, "id", conf->id);
+	cJSON_AddStringToObject(service, "status", check_status_name(verdict->status));
+	cJSON_AddBoolToObject(service, "known", verdict->known);
+	if (verdict->cause != NULL)
+		cJSON_AddStringToObject(service, "cause", verdict->cause->name);
+	if (conf->role != NULL)
+		cJSON_AddStringToObject(service, "role", conf->role->name);
+	cJSON *checks = cJSON_AddArrayToObject(service, "checks");
+	for (size_t i = 0; i < conf->n_checks; i++)
+		cJSON_AddItemToArray(checks,
+		    check_json(conf->checks[i],
+			sched_state(from->sched, conf->checks[i]->index)));
+	return service;
+}
+
+static void
+add_vips(cJSON *role, const struct status_sources *from, const struct conf_role *conf)
+{
+	cJSON *list = cJSON_AddArrayToObject(role, "vips");
+
+	for (size_t i = 0; i < conf->n_vips; i++) {
+		const struct conf_vip *vip = conf->vips[i];
+		cJSON *item = cJSON_CreateObject();
+		cJSON_AddStringToObject(item, "address", vip->text);
+		json_add_uint(item, "prefix", vip->prefix);
+		cJSON_AddStringToObject(item, "interface", vip->interface);
+		cJSON_AddBoolToObject(item, "held",
+		    from->vips != NULL && vips_is_held(from->vips, vip->index));
+		cJSON_AddItemToArray(list, item);
+	}
+}
+
+static void
+add_peers(cJSON *role, const struct status_sources *from, uint32_t index)
+{
+	struct role_peer peers[ROLE_PEERS];
+	size_t count = roles_peers(from->roles, index, peers);
+	cJSON *list = cJSON_AddArrayToObject(role, "candidates");
+
+	for (size_t i = 0; i < count; i++) {
+		cJSON *item = cJSON_CreateObject();
+		cJSON_AddStringToObject(item, "node", peers[i].node);
+		cJSON_AddBoolToObject(item, "ready", peers[i].ready);
+		json_add_uint(item, "priority", peers[i].priority);
+		cJSON_AddItemToArray(list, item);
+	}
+}
+
+static const char *
+ready_text(enum role_ready ready)
+{
+	switch (ready) {
+	case ROLE_READY_UNKNOWN: return "unknown";
+	case ROLE_READY_NO: return "no";
+	case ROLE_READY_YES: return "yes";
+	}
+	return "unknown";
+}
+
+/* What the protocol knows; absent as long as the node's name is not known. */
+static void
+add_view(cJSON *role, const struct role_view *view, int64_t now)
+{
+	cJSON_AddStringToObject(role, "reason", role_reason_name(view->reason));
+	cJSON_AddStringToObject(role, "ready", ready_text(view->ready));
+	cJSON_AddBoolToObject(role, "leaving", view->leaving);
+	cJSON_AddBoolToObject(role, "lost", view->lost);
+	cJSON_AddBoolToObject(role, "duplicate", view->duplicate);
+	json_add_uint(role, "term", view->term);
+	if (view->state == ROLE_MASTER && view->hold_until > now)
+		json_add_uint(
+		    role, "lease_left_ms", (uint64_t)(view->hold_until - now));
+	if (view->state == ROLE_WAITING && view->wait_until > now)
+		json_add_uint(role, "wait_left_ms", (uint64_t)(view->wait_until - now));
+	if (!view->known)
+		return;
+	json_add_uint(role, "rev", view->reg.rev);
+	cJSON_AddStringToObject(role, "holder", view->reg.holder);
+	cJSON_AddStringToObject(
+	    role, "fence", view->reg.fence.present ? view->reg.fence.node : "");
+}
+
+/* Operators know the protocol's standby as backup. */
+static const char *
+state_text(enum role_state state)
+{
+	return state == ROLE_STANDBY ? "backup" : role_state_name(state);
+}
+
+static cJSON *
+role_json(const struct status_sources *from, const struct conf_role *conf)
+{
+	cJSON *role = cJSON_CreateObject();
+	struct role_view view;
+
+	cJSON_AddStringToObject(role, "name", conf->name);
+	json_add_uint(role, "priority", conf->priority);
+	if (from->roles != NULL) {
+		roles_view(from->roles, conf->index, &view);
+		cJSON_AddStringToObject(role, "state", state_text(view.state));
+		add_view(role, &view, clock_boot_ms());
+		add_peers(role, from, conf->index);
+	} else {
+		cJSON_AddStringToObject(role, "state", "backup");
+		cJSON_AddStringToObject(role, "ready", "unknown");
+	}
+	cJSON *services = cJSON_AddArrayToObject(role, "services");
+	for (size_t i = 0; i < conf->n_services; i++)
+		cJSON_AddItemToArray(
+		    services, cJSON_CreateString(conf->services[i]->name));
+	add_vips(role, from, conf);
+	return role;
+}
+
+static void
+add_consul(cJSON *status, const struct status_sources *from)
+{
+	const struct conf_consul *conf = &from->conf->consul;
+	cJSON *consul = cJSON_AddObjectToObject(status, "consul");
+
+	cJSON_AddStringToObject(consul, "address",
+	    conf->unix_socket != NULL ? conf->unix_socket : conf->address);
+	cJSON_AddBoolToObject(consul, "answers", consul_reachable(from->consul));
+	cJSON_AddBoolToObject(consul, "in_sync", report_in_sync(from->report));
+}
+
+cJSON *
+status_json(const struct status_sources *from)
+{
+	const struct conf *conf = from->conf;
+	cJSON *status = cJSON_CreateObject();
+
+	cJSON_AddStringToObject(status, "version", PACKAGE_VERSION);
+	cJSON_AddStringToObject(status, "node", from->node);
+	add_consul(status, from);
+	cJSON *roles = cJSON_AddArrayToObject(status, "roles");
+	for (size_t i = 0; i < conf->n_roles; i++)
+		cJSON_AddItemToArray(roles, role_json(from, conf->roles[i]));
+	cJSON *services = cJSON_AddArrayToObject(status, "services");
+	for (size_t i = 0; i < conf->n_services; i++)
+		cJSON_AddItemToArray(services, service_json(from, conf->services[i]));
+	cJSON *checks = cJSON_AddArrayToObject(status, "checks");
+	for (size_t i = 0; i < conf->n_checks; i++)
+		if (conf->checks[i]->service == NULL)
+			cJSON_AddItemToArray(checks,
+			    check_json(conf->checks[i],
+				sched_state(from->sched, (uint32_t)i)));
+	return status;
+}

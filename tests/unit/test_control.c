@@ -1,9 +1,283 @@
 /* SPDX-License-Identifier: ISC */
-#include <stdio.h>
+/* The control socket: what clients may send, how much, and what they get. */
+#include "agent/status/control.h"
 
-int
-main(void)
+#include "agent/base/loop.h"
+#include "agent/base/util.h"
+#include "tests/unit/tap.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+struct bench {
+	struct loop *loop;
+	struct control *control;
+	struct loop_timer *limit;
+	char dir[32], path[64], said[128];
+	int listener, client;
+	bool timed_out;
+};
+
+static cJSON *
+on_status(void *arg)
 {
-	puts("1..0 # SKIP not written yet");
+	return cJSON_Parse("{\"node\":\"n1\"}");
+}
+
+static int
+on_switchover(void *arg, const char *role, const char *to, char *why, size_t size)
+{
+	struct bench *bench = arg;
+
+	snprintf(bench->said, sizeof(bench->said), "switchover %s %s", role, to);
+	str_copy(why, size, "no such candidate");
+	return strcmp(to, "n9") == 0 ? -ENOENT : 0;
+}
+
+static int
+on_init(void *arg, const char *role, char *why, size_t size)
+{
+	struct bench *bench = arg;
+
+	snprintf(bench->said, sizeof(bench->said), "init %s", role);
 	return 0;
 }
+
+static void
+on_limit(void *arg)
+{
+	struct bench *bench = arg;
+
+	bench->timed_out = true;
+	loop_stop(bench->loop);
+}
+
+static int
+connect_client(const struct bench *bench)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	str_copy(address.sun_path, sizeof(address.sun_path), bench->path);
+	CU_ASSERT_FATAL(connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+	return fd;
+}
+
+static void
+bench_open(struct bench *bench)
+{
+	struct control_out out = { on_status, on_switchover, on_init, bench };
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	*bench = (struct bench){ .dir = "/tmp/lictor-test-XXXXXX" };
+	CU_ASSERT_FATAL(mkdtemp(bench->dir) != NULL);
+	snprintf(bench->path, sizeof(bench->path), "%s/s", bench->dir);
+	str_copy(address.sun_path, sizeof(address.sun_path), bench->path);
+	bench->listener =
+	    socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	CU_ASSERT_FATAL(
+	    bind(bench->listener, (struct sockaddr *)&address, sizeof(address)) == 0);
+	CU_ASSERT_FATAL(listen(bench->listener, 64) == 0);
+	bench->loop = loop_new();
+	bench->limit = loop_timer_new(bench->loop, on_limit, bench);
+	bench->control = control_new(bench->loop, bench->listener, &out);
+	bench->client = connect_client(bench);
+}
+
+static void
+bench_close(struct bench *bench)
+{
+	close(bench->client);
+	control_free(bench->control);
+	loop_timer_free(bench->limit);
+	loop_free(bench->loop);
+	close(bench->listener);
+	unlink(bench->path);
+	rmdir(bench->dir);
+}
+
+struct reader {
+	struct bench *bench;
+	char *out;
+	size_t size, len;
+	bool eof;
+};
+
+static void
+on_answer(void *arg, unsigned int events)
+{
+	struct reader *reader = arg;
+	ssize_t n = recv(reader->bench->client, reader->out + reader->len,
+	    reader->size - 1 - reader->len, MSG_DONTWAIT);
+
+	if (n > 0)
+		reader->len += (size_t)n;
+	reader->eof = n == 0 || (n < 0 && errno != EAGAIN);
+	reader->out[reader->len] = '\0';
+	if (reader->eof || (reader->len > 0 && reader->out[reader->len - 1] == '\n'))
+		loop_stop(reader->bench->loop);
+}
+
+/* Runs the loop until the client has a whole line (true) or was closed (false). */
+static bool
+await_line(struct bench *bench, char *out, size_t size, int64_t limit_ms)
+{
+	struct reader reader = { .bench = bench, .out = out, .size = size };
+	struct loop_io *io =
+	    loop_io_new(bench->loop, bench->client, on_answer, &reader);
+
+	out[0] = '\0';
+	bench->timed_out = false;
+	loop_io_watch(io, LOOP_READ);
+	loop_timer_after(bench->limit, limit_ms);
+	loop_run(bench->loop);
+	loop_timer_stop(bench->limit);
+	loop_io_free(io);
+	CU_ASSERT(!bench->timed_out);
+	return !reader.eof;
+}
+
+/* The error of the answer to a line, or "ok", or "closed". */
+static void
+exchange(struct bench *bench, const char *line, char *out, size_t size)
+{
+	char text[4096];
+
+	CU_ASSERT(send(bench->client, line, strlen(line), MSG_NOSIGNAL) ==
+	    (ssize_t)strlen(line));
+	if (!await_line(bench, text, sizeof(text), 8000)) {
+		str_copy(out, size, "closed");
+		return;
+	}
+	cJSON *answer AUTO_JSON = json_parse(text, strlen(text) - 1);
+	bool ok = false;
+	CU_ASSERT_FATAL(answer != NULL);
+	CU_ASSERT(json_get_bool(answer, "ok", &ok));
+	str_copy(out, size, ok ? "ok" : json_text(answer, "error"));
+}
+
+static void
+test_commands(void)
+{
+	static const struct {
+		const char *line, *answer, *said;
+	} rows[] = {
+		{ "{\"command\":\"status\"}\n", "ok", "" },
+		{ "{\"command\":\"switchover\",\"role\":\"db\"}\n", "ok",
+		    "switchover db " },
+		{ "{\"command\":\"switchover\",\"role\":\"db\",\"to\":\"n2\"}\n", "ok",
+		    "switchover db n2" },
+		{ "{\"command\":\"switchover\",\"role\":\"db\",\"to\":\"n9\"}\n",
+		    "no such candidate", "switchover db n9" },
+		{ "{\"command\":\"switchover\"}\n", "switchover needs a role", "" },
+		{ "{\"command\":\"init\",\"role\":\"db\"}\n", "ok", "init db" },
+		{ "{\"command\":\"init\",\"role\":7}\n", "init needs a role", "" },
+		{ "{\"command\":\"fly\"}\n", "unknown command", "" },
+		{ "{}\n", "a request is one JSON object with a \"command\"", "" },
+		{ "\n", "a request is one JSON object with a \"command\"", "" },
+		{ "{\"command\":\"status\"} {}\n",
+		    "a request is one JSON object with a \"command\"", "" },
+	};
+	struct bench bench;
+	char answer[256];
+
+	bench_open(&bench);
+	for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
+		bench.said[0] = '\0';
+		exchange(&bench, rows[i].line, answer, sizeof(answer));
+		CU_ASSERT_STRING_EQUAL(answer, rows[i].answer);
+		CU_ASSERT_STRING_EQUAL(bench.said, rows[i].said);
+	}
+	bench_close(&bench);
+}
+
+static void
+test_endless_line_is_closed(void)
+{
+	struct bench bench;
+	char line[5000], answer[256];
+
+	memset(line, 'x', sizeof(line));
+	line[sizeof(line) - 1] = '\0';
+	bench_open(&bench);
+	exchange(&bench, line, answer, sizeof(answer));
+	CU_ASSERT_STRING_EQUAL(answer, "closed");
+	bench_close(&bench);
+}
+
+static void
+test_silent_client_is_closed(void)
+{
+	struct bench bench;
+	char answer[256];
+	int64_t began = clock_boot_ms();
+
+	bench_open(&bench);
+	exchange(&bench, "{\"command\":", answer, sizeof(answer));
+	CU_ASSERT_STRING_EQUAL(answer, "closed");
+	CU_ASSERT(clock_boot_ms() - began < 7000);
+	bench_close(&bench);
+}
+
+/* The newest of many is refused, those that are served stay served. */
+static void
+test_too_many_clients(void)
+{
+	struct bench bench;
+	int others[40];
+	char answer[256];
+
+	bench_open(&bench);
+	exchange(&bench, "{\"command\":\"status\"}\n", answer, sizeof(answer));
+	for (size_t i = 0; i < ARRAY_LENGTH(others); i++)
+		others[i] = connect_client(&bench);
+	int first = bench.client;
+	bench.client = others[39];
+	CU_ASSERT(!await_line(&bench, answer, sizeof(answer), 2000));
+	bench.client = first;
+	exchange(&bench, "{\"command\":\"status\"}\n", answer, sizeof(answer));
+	CU_ASSERT_STRING_EQUAL(answer, "ok");
+	for (size_t i = 0; i < ARRAY_LENGTH(others); i++)
+		close(others[i]);
+	bench_close(&bench);
+}
+
+/* A user without our groups is told so: the kernel's word counts (needs root to become
+ * somebody else; a plain user is judged by its own uid). */
+static void
+test_strangers_are_refused(void)
+{
+	struct bench bench;
+	char answer[256] = "";
+
+	if (geteuid() != 0) {
+		CU_PASS("only root can become another user");
+		return;
+	}
+	bench_open(&bench);
+	close(bench.client);
+	CU_ASSERT_FATAL(chmod(bench.dir, 0755) == 0 && chmod(bench.path, 0666) == 0);
+	CU_ASSERT_FATAL(setegid(65534) == 0 && seteuid(65534) == 0);
+	bench.client = connect_client(&bench);
+	CU_ASSERT_FATAL(seteuid(0) == 0 && setegid(0) == 0);
+	exchange(&bench, "{\"command\":\"status\"}\n", answer, sizeof(answer));
+	CU_ASSERT_STRING_EQUAL(
+	    answer, "permission denied: root, lictor-admin or lictor-status may");
+	bench_close(&bench);
+}
+
+static const struct tap_case cases[] = {
+	{ "every command is answered as its table says", test_commands },
+	{ "a line without an end is closed", test_endless_line_is_closed },
+	{ "a client that says nothing is closed", test_silent_client_is_closed },
+	{ "one client too many is closed, the others are served",
+	    test_too_many_clients },
+	{ "a user of neither group is refused", test_strangers_are_refused },
+};
+TAP_MAIN("control", cases)
