@@ -103,6 +103,14 @@ judge_all(struct vips *vips)
 	}
 }
 
+void
+vips_tell(struct vips *vips)
+{
+	for (size_t i = 0; i < vips->conf->n_roles; i++)
+		vips->roles[i].known = false;
+	judge_all(vips);
+}
+
 static void
 on_away(void *arg)
 {

@@ -36,6 +36,9 @@ void vips_hold(struct vips *vips, uint32_t role, uint64_t order, uint64_t term,
     int64_t until, bool first);
 void vips_drop(struct vips *vips, uint32_t role, uint64_t order, uint64_t up_to);
 
+/* Says `usable` again for every role of which it is known: for who comes late. */
+void vips_tell(struct vips *vips);
+
 /* For the status: the address is there as far as the warden has said. */
 bool vips_is_held(const struct vips *vips, uint32_t vip);
 
