@@ -14,7 +14,8 @@ static void
 print_failures(void)
 {
 	for (const CU_FailureRecord *f = CU_get_failure_list(); f != NULL; f = f->pNext)
-		printf("# %s:%u: %s\n", f->strFileName, f->uiLineNumber, f->strCondition);
+		printf(
+		    "# %s:%u: %s\n", f->strFileName, f->uiLineNumber, f->strCondition);
 }
 
 static bool
@@ -33,8 +34,8 @@ run_case(CU_pSuite suite, const struct tap_case *tc)
 }
 
 int
-tap_main(int argc, char **argv, const char *name, const struct tap_case *cases,
-    size_t count)
+tap_main(
+    int argc, char **argv, const char *name, const struct tap_case *cases, size_t count)
 {
 	const char *only = argc > 1 ? argv[1] : NULL;
 	size_t ran = 0, failed = 0;

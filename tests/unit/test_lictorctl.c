@@ -1,9 +1,263 @@
 /* SPDX-License-Identifier: ISC */
-#include <stdio.h>
+/* lictorctl against a control socket in another process: what it prints and how it ends. */
+#include "agent/ctl/ctl.h"
+#include "agent/ctl/show.h"
 
-int
-main(void)
+#include "agent/base/loop.h"
+#include "agent/base/util.h"
+#include "agent/status/control.h"
+#include "tests/unit/tap.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const char status_text[] =
+    "{\"version\":\"1\",\"node\":\"web-1\",\"consul\":{\"address\":\"http://"
+    "127.0.0.1:8500\","
+    "\"answers\":true,\"in_sync\":false},\"roles\":[{\"name\":\"web\",\"priority\":100,"
+    "\"state\":\"master\",\"reason\":\"elected\",\"ready\":\"yes\",\"lost\":false,"
+    "\"term\":17,"
+    "\"holder\":\"%s\",\"fence\":\"%s\",\"candidates\":[{\"node\":\"web-1\",\"ready\":"
+    "true,"
+    "\"priority\":100},{\"node\":\"web-2\",\"ready\":false,\"priority\":50}],\"vips\":["
+    "{"
+    "\"address\":\"10.0.0.100\",\"prefix\":32,\"interface\":\"eth0\",\"held\":true}]}],"
+    "\"services\":[{\"name\":\"web\",\"status\":\"passing\",\"known\":true,\"checks\":["
+    "{"
+    "\"name\":\"page\",\"type\":\"http\",\"status\":\"passing\",\"known\":true,"
+    "\"reason\":\"ok\",\"output\":\"200 OK\\nmore\",\"runs\":12}]},{\"name\":\"idle\","
+    "\"status\":\"passing\",\"known\":true,\"checks\":[]}],\"checks\":[{\"name\":"
+    "\"disk\","
+    "\"type\":\"script\",\"status\":\"critical\",\"known\":false,\"reason\":\"ok\","
+    "\"output\":\"\",\"runs\":0}]}";
+
+/* The server's answers: web-1 has the role until a switchover was asked for. */
+static cJSON *
+on_status(void *arg)
 {
-	puts("1..0 # SKIP not written yet");
+	const char *master = *(bool *)arg ? "web-2" : "web-1";
+	char *text AUTO_FREE = xasprintf(status_text, master, master);
+
+	return cJSON_Parse(text);
+}
+
+static int
+on_switchover(void *arg, const char *role, const char *to, char *why, size_t size)
+{
+	str_copy(why, size, "no candidate is ready");
+	if (strcmp(to, "web-9") == 0)
+		return -ENOENT;
+	*(bool *)arg = true;
 	return 0;
 }
+
+static int
+on_init(void *arg, const char *role, char *why, size_t size)
+{
+	str_copy(why, size, "the register is there");
+	return strcmp(role, "web") == 0 ? -EEXIST : 0;
+}
+
+static void
+serve(int listener)
+{
+	bool moved = false;
+	struct control_out out = { on_status, on_switchover, on_init, &moved };
+	struct loop *loop = loop_new();
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	control_new(loop, listener, &out);
+	loop_run(loop);
+	_exit(0);
+}
+
+struct bench {
+	char dir[40], path[64], out[64], err[64];
+	pid_t server;
+};
+
+static void
+bench_open(struct bench *bench)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	*bench = (struct bench){ .dir = "/tmp/lictor-test-XXXXXX" };
+	CU_ASSERT_FATAL(mkdtemp(bench->dir) != NULL);
+	snprintf(bench->path, sizeof(bench->path), "%s/lictor.sock", bench->dir);
+	snprintf(bench->out, sizeof(bench->out), "%s/out", bench->dir);
+	snprintf(bench->err, sizeof(bench->err), "%s/err", bench->dir);
+	str_copy(address.sun_path, sizeof(address.sun_path), bench->path);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	CU_ASSERT_FATAL(bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+	CU_ASSERT_FATAL(listen(fd, 16) == 0);
+	fflush(stdout);
+	bench->server = fork();
+	if (bench->server == 0)
+		serve(fd);
+	close(fd);
+}
+
+static void
+bench_close(struct bench *bench)
+{
+	kill(bench->server, SIGKILL);
+	waitpid(bench->server, NULL, 0);
+	unlink(bench->path);
+	unlink(bench->out);
+	unlink(bench->err);
+	CU_ASSERT(rmdir(bench->dir) == 0);
+}
+
+/* Runs the tool in a process of its own; its exit status. */
+static int
+run(struct bench *bench, char *const *words)
+{
+	char *argv[12] = { (char *)"lictorctl", (char *)"--socket", bench->path };
+	int argc = 3, status = -1;
+
+	while (*words != NULL)
+		argv[argc++] = *words++;
+	fflush(stdout);
+	pid_t pid = fork();
+	if (pid == 0) {
+		if (freopen(bench->out, "w", stdout) == NULL ||
+		    freopen(bench->err, "w", stderr) == NULL)
+			_exit(99);
+		optind = 1;
+		int rc = ctl_main(argc, argv);
+		fflush(NULL);
+		_exit(rc);
+	}
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void
+slurp(const char *path, char *text, size_t size)
+{
+	FILE *file AUTO_FCLOSE = fopen(path, "r");
+
+	CU_ASSERT_FATAL(file != NULL);
+	text[fread(text, 1, size - 1, file)] = '\0';
+}
+
+#define WORDS(...) ((char *const[]){ __VA_ARGS__, NULL })
+#define W(text) ((char *)(text))
+
+static void
+test_status_table(void)
+{
+	static const char wanted[] =
+	    "lictor 1 on web-1: Consul at http://127.0.0.1:8500 answers and is being "
+	    "told\n"
+	    "\n"
+	    "ROLE  STATE   READY  TERM  WHY      MASTER  CANDIDATES                    "
+	    "   "
+	    "ADDRESSES\n"
+	    "web   master  yes    17    elected  web-1   web-1 100, web-2 50 (not "
+	    "ready)  "
+	    "10.0.0.100 on eth0 (here)\n"
+	    "\n"
+	    "SERVICE  STATUS   CHECK  TYPE    STATUS         REASON  RUNS  OUTPUT\n"
+	    "web      passing  page   http    passing        ok      12    200 OK\n"
+	    "idle     passing  -      -       -              -       -     -\n"
+	    "(node)   -        disk   script  not known yet  ok      -     -\n";
+	struct bench bench;
+	char text[4096];
+
+	bench_open(&bench);
+	CU_ASSERT(run(&bench, WORDS(W("status"))) == 0);
+	slurp(bench.out, text, sizeof(text));
+	CU_ASSERT_STRING_EQUAL(text, wanted);
+	bench_close(&bench);
+}
+
+static void
+test_status_json(void)
+{
+	struct bench bench;
+	char text[4096];
+
+	bench_open(&bench);
+	CU_ASSERT(run(&bench, WORDS(W("status"), W("--json"))) == 0);
+	slurp(bench.out, text, sizeof(text));
+	cJSON *status AUTO_JSON = json_parse(text, strcspn(text, "\n"));
+	CU_ASSERT_STRING_EQUAL(json_text(status, "node"), "web-1");
+	bench_close(&bench);
+}
+
+static void
+test_switchover(void)
+{
+	struct bench bench;
+	char text[4096];
+
+	bench_open(&bench);
+	CU_ASSERT(run(&bench, WORDS(W("switchover"), W("web"), W("web-9"))) == 1);
+	slurp(bench.err, text, sizeof(text));
+	CU_ASSERT_STRING_EQUAL(text, "lictorctl: no candidate is ready\n");
+	CU_ASSERT(run(&bench, WORDS(W("switchover"), W("web"))) == 0);
+	slurp(bench.out, text, sizeof(text));
+	CU_ASSERT(
+	    strncmp(text, "web-2 is master of web now, web-1 was; it took ", 47) == 0);
+	bench_close(&bench);
+}
+
+static void
+test_init(void)
+{
+	struct bench bench;
+
+	bench_open(&bench);
+	CU_ASSERT(run(&bench, WORDS(W("init"), W("web"))) == 1);
+	CU_ASSERT(run(&bench, WORDS(W("init"), W("db"))) == 0);
+	bench_close(&bench);
+}
+
+static void
+test_wrong_usage(void)
+{
+	struct bench bench;
+
+	bench_open(&bench);
+	CU_ASSERT(run(&bench, WORDS(W("fly"))) == 2);
+	CU_ASSERT(run(&bench, WORDS(W("status"), W("more"))) == 2);
+	CU_ASSERT(run(&bench, WORDS(W("switchover"))) == 2);
+	CU_ASSERT(run(&bench, WORDS(W("init"), W("a"), W("b"))) == 2);
+	CU_ASSERT(run(&bench, WORDS(W("--fast"), W("status"))) == 2);
+	CU_ASSERT(run(&bench, WORDS(W("--help"))) == 0);
+	bench_close(&bench);
+}
+
+static void
+test_nobody_there(void)
+{
+	struct bench bench;
+	char text[4096];
+
+	bench_open(&bench);
+	unlink(bench.path);
+	CU_ASSERT(run(&bench, WORDS(W("status"))) == 1);
+	slurp(bench.err, text, sizeof(text));
+	CU_ASSERT(strstr(text, "is lictord running?") != NULL);
+	bench_close(&bench);
+}
+
+static const struct tap_case cases[] = {
+	{ "status prints the tables", test_status_table },
+	{ "status --json prints the object", test_status_json },
+	{ "switchover says why not, or waits until it is seen", test_switchover },
+	{ "init says why not", test_init },
+	{ "wrong usage ends with 2", test_wrong_usage },
+	{ "without a lictord it says so", test_nobody_there },
+};
+TAP_MAIN("lictorctl", cases)

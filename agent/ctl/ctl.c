@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * lictorctl: the operator's commands, one row each in a table. A command asks the running
+ * lictord (client) and shows the answer, as tables (show) or as the JSON that came. What
+ * takes effect later, a switchover, is followed in the status until it is seen or its time
+ * is up, so that the exit status tells what happened and not what was asked for.
+ */
+#include "agent/ctl/ctl.h"
+
+#include "agent/base/paths.h"
+#include "agent/base/util.h"
+#include "agent/ctl/client.h"
+#include "agent/ctl/show.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define WAIT_MS 60000
+#define LOOK_MS 20
+
+struct ctl {
+	const char *socket_path;
+	bool json;
+};
+
+/* The answer with "ok", or NULL after the reason was printed. */
+static cJSON *
+ask(const struct ctl *ctl, const char *command, const char *role, const char *to)
+{
+	cJSON *request AUTO_JSON = cJSON_CreateObject();
+	char why[256] = "";
+
+	cJSON_AddStringToObject(request, "command", command);
+	if (role != NULL)
+		cJSON_AddStringToObject(request, "role", role);
+	if (to != NULL)
+		cJSON_AddStringToObject(request, "to", to);
+	cJSON *answer = client_ask(ctl->socket_path, request, why, sizeof(why));
+	bool ok = false;
+	if (answer != NULL && json_get_bool(answer, "ok", &ok) && ok)
+		return answer;
+	const char *error = answer != NULL ? json_text(answer, "error") : why;
+	fprintf(stderr, "lictorctl: %s\n", error != NULL ? error : "no reason given");
+	cJSON_Delete(answer);
+	return NULL;
+}
+
+static void
+print_json(const cJSON *json)
+{
+	char *text AUTO_FREE = json_print(json);
+
+	puts(text);
+}
+
+static int
+do_status(const struct ctl *ctl, char **args)
+{
+	cJSON *answer AUTO_JSON = ask(ctl, "status", NULL, NULL);
+
+	if (answer == NULL)
+		return 1;
+	const cJSON *status = cJSON_GetObjectItemCaseSensitive(answer, "status");
+	if (ctl->json)
+		print_json(status);
+	else
+		show_status(stdout, status);
+	return 0;
+}
+
+/* The role in a status answer, or NULL. */
+static const cJSON *
+find_role(const cJSON *answer, const char *name)
+{
+	const cJSON *status = cJSON_GetObjectItemCaseSensitive(answer, "status"), *role;
+
+	cJSON_ArrayForEach (role, cJSON_GetObjectItemCaseSensitive(status, "roles")) {
+		const char *text = json_text(role, "name");
+		if (text != NULL && strcmp(text, name) == 0)
+			return role;
+	}
+	return NULL;
+}
+
+/* Who has the role now ("" for nobody); false: that could not be learned. */
+static bool
+current_master(const struct ctl *ctl, const char *name, char *node, size_t size)
+{
+	cJSON *answer AUTO_JSON = ask(ctl, "status", NULL, NULL);
+	const cJSON *role = answer != NULL ? find_role(answer, name) : NULL;
+	const char *holder = role != NULL ? json_text(role, "holder") : NULL;
+	const char *fence = role != NULL ? json_text(role, "fence") : NULL;
+
+	if (answer == NULL)
+		return false;
+	if (holder == NULL || fence == NULL || strcmp(holder, fence) != 0)
+		fence = "";
+	return str_copy(node, size, fence);
+}
+
+/* Looks until the role has another master than `old`. */
+static int
+follow_switchover(const struct ctl *ctl, const char *role, const char *old)
+{
+	struct timespec pause = { .tv_nsec = LOOK_MS * 1000000L };
+	int64_t began = clock_boot_ms();
+	char now[256] = "";
+
+	while (clock_boot_ms() - began < WAIT_MS) {
+		if (!current_master(ctl, role, now, sizeof(now)))
+			return 1;
+		if (now[0] != '\0' && strcmp(now, old) != 0)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	bool moved = now[0] != '\0' && strcmp(now, old) != 0;
+	if (ctl->json) {
+		cJSON *result AUTO_JSON = cJSON_CreateObject();
+		cJSON_AddBoolToObject(result, "ok", moved);
+		cJSON_AddStringToObject(result, "role", role);
+		cJSON_AddStringToObject(result, "from", old);
+		cJSON_AddStringToObject(result, "master", now);
+		json_add_uint(result, "took_ms", (uint64_t)(clock_boot_ms() - began));
+		print_json(result);
+	} else if (moved) {
+		printf("%s is master of %s now, %s was; it took %lld ms\n", now, role,
+		    old[0] != '\0' ? old : "nobody",
+		    (long long)(clock_boot_ms() - began));
+	} else {
+		fprintf(stderr,
+		    "lictorctl: the role has not moved in %d s; \"lictorctl status\" "
+		    "shows where it is\n",
+		    WAIT_MS / 1000);
+	}
+	return moved ? 0 : 1;
+}
+
+static int
+do_switchover(const struct ctl *ctl, char **args)
+{
+	char old[256] = "";
+
+	if (!current_master(ctl, args[0], old, sizeof(old)))
+		return 1;
+	cJSON *answer AUTO_JSON =
+	    ask(ctl, "switchover", args[0], args[1] != NULL ? args[1] : "");
+	return answer != NULL ? follow_switchover(ctl, args[0], old) : 1;
+}
+
+static int
+do_init(const struct ctl *ctl, char **args)
+{
+	cJSON *answer AUTO_JSON = ask(ctl, "init", args[0], NULL);
+
+	if (answer == NULL)
+		return 1;
+	if (ctl->json)
+		print_json(answer);
+	else
+		printf("the register of %s is being written anew\n", args[0]);
+	return 0;
+}
+
+static const struct command {
+	const char *name, *usage, *help;
+	int min, max; /* arguments */
+	int (*run)(const struct ctl *ctl, char **args);
+} commands[] = {
+	{ "status", "", "roles, services and checks of this host", 0, 0, do_status },
+	{ "switchover", " ROLE [NODE]", "make NODE, or the best candidate, master", 1,
+	    2, do_switchover },
+	{ "init", " ROLE",
+	    "your word that no host holds a role whose register was lost", 1, 1,
+	    do_init },
+};
+
+static int
+usage(FILE *out)
+{
+	fprintf(out, "usage: lictorctl [--socket PATH] [--json] COMMAND\n");
+	for (size_t i = 0; i < ARRAY_LENGTH(commands); i++) {
+		char *line AUTO_FREE =
+		    xasprintf("%s%s", commands[i].name, commands[i].usage);
+		fprintf(out, "  %-26s%s\n", line, commands[i].help);
+	}
+	return out == stdout ? 0 : 2;
+}
+
+static const struct command *
+find_command(const char *name, int args)
+{
+	for (size_t i = 0; i < ARRAY_LENGTH(commands); i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return args >= commands[i].min && args <= commands[i].max
+			    ? &commands[i]
+			    : NULL;
+	return NULL;
+}
+
+int
+ctl_main(int argc, char **argv)
+{
+	static const struct option options[] = { { "socket", required_argument, NULL,
+						     's' },
+		{ "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' }, { 0 } };
+	char *path AUTO_FREE = path_runtime("lictor.sock");
+	struct ctl ctl = { .socket_path = path };
+	int option;
+
+	while ((option = getopt_long(argc, argv, "s:jhV", options, NULL)) != -1) {
+		switch (option) {
+		case 's': ctl.socket_path = optarg; break;
+		case 'j': ctl.json = true; break;
+		case 'h': return usage(stdout);
+		case 'V': return printf("lictorctl %s\n", PACKAGE_VERSION) < 0;
+		default: return usage(stderr);
+		}
+	}
+	if (optind == argc)
+		return usage(stderr);
+	const struct command *command = find_command(argv[optind], argc - optind - 1);
+	return command != NULL ? command->run(&ctl, argv + optind + 1) : usage(stderr);
+}
