@@ -1,2 +1,486 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * The HTTP API of the local Consul agent, as calls with a typed end. It knows how to ask
+ * (address, token, content type, one pool of connections per channel) and what an answer
+ * means (enum consul_result), and nothing of what is asked: that is watch, report and
+ * lease. Below it is base/http.
+ *
+ * All channels feed one opinion on whether Consul answers, so that an outage is said once
+ * however many calls it ends. One slow call among others that succeed is no outage.
+ */
 #include "agent/consul/consul.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/base/http.h"
+#include "agent/base/log.h"
+#include "agent/base/util.h"
+#include "agent/conf/conf.h"
+
+#define BODY_LIMIT (16u << 20)
+#define TOKEN_MAX 255
+#define WHY_MAX 256
+#define BACKOFF_MIN_MS 100
+#define BACKOFF_MAX_MS 5000
+
+struct token {
+	char text[TOKEN_MAX + 1]; /* empty: none */
+	struct stat seen; /* of the file when it was read last */
+	char trouble[WHY_MAX]; /* why it could not be; empty: it could */
+};
+
+struct consul {
+	const struct conf_consul *conf;
+	char *address;
+	struct http *http[CONSUL_CHANNELS];
+	struct http_tls tls;
+	struct token token;
+	struct consul_call *calls;
+	bool away;
+	int64_t answered_at; /* clock_boot_ms of the last answer; -1: none yet */
+	int64_t away_since; /* when the call was sent that found Consul away */
+};
+
+struct consul_call {
+	struct consul *consul;
+	struct http_call *http;
+	consul_done_fn *done;
+	void *arg;
+	int64_t began;
+	struct consul_call *next, **link;
+};
+
+static void
+token_trouble(struct consul *consul, const char *why)
+{
+	if (!strcmp(consul->token.trouble, why))
+		return;
+	str_copy(consul->token.trouble, sizeof(consul->token.trouble), why);
+	if (why[0])
+		log_warning("consul", "token file %s is not used: %s",
+		    consul->conf->token_file, why);
+}
+
+static bool
+token_valid(const char *text)
+{
+	for (const char *c = text; *c; c++)
+		if (!isgraph((unsigned char)*c))
+			return false;
+	return text[0] != '\0';
+}
+
+/* What is wrong with the file, or NULL. Others must not be able to read the token, nor to
+ * put another in its place. */
+static const char *
+token_fault(const struct stat *st)
+{
+	if (!S_ISREG(st->st_mode))
+		return "it is no regular file";
+	if (st->st_mode & (S_IROTH | S_IWOTH))
+		return "everybody may read or write it, expected mode 0640 or less";
+	if (st->st_size > TOKEN_MAX)
+		return "it is too long for a token";
+	return NULL;
+}
+
+static const char *
+token_read_fd(int fd, struct stat *st, char text[TOKEN_MAX + 1])
+{
+	const char *fault;
+	ssize_t len;
+
+	if (fstat(fd, st) < 0)
+		return strerror(errno);
+	fault = token_fault(st);
+	if (fault)
+		return fault;
+	len = read(fd, text, TOKEN_MAX);
+	if (len < 0)
+		return strerror(errno);
+	text[len] = '\0';
+	text[strcspn(text, "\r\n")] = '\0';
+	return token_valid(text) ? NULL : "there is no token in it";
+}
+
+/* A file at fault keeps the token that was good before: taking it away would end the
+ * leases of a host whose token is being replaced. */
+static void
+token_read(struct consul *consul)
+{
+	AUTO_CLOSE int fd = open(
+	    consul->conf->token_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	char text[TOKEN_MAX + 1];
+	struct stat st;
+	const char *fault;
+
+	if (fd < 0) {
+		token_trouble(consul, strerror(errno));
+		return;
+	}
+	fault = token_read_fd(fd, &st, text);
+	token_trouble(consul, fault ? fault : "");
+	consul->token.seen = st;
+	if (!fault)
+		str_copy(consul->token.text, sizeof(consul->token.text), text);
+	explicit_bzero(text, sizeof(text));
+}
+
+static bool
+token_same(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino &&
+	    a->st_size == b->st_size && a->st_mode == b->st_mode &&
+	    a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+	    a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+static void
+token_refresh(struct consul *consul)
+{
+	struct stat st;
+
+	if (!consul->conf->token_file)
+		return;
+	if (stat(consul->conf->token_file, &st) < 0) {
+		token_trouble(consul, strerror(errno));
+		consul->token.seen = (struct stat){ 0 };
+	} else if (!token_same(&st, &consul->token.seen)) {
+		token_read(consul);
+	}
+}
+
+static void
+token_start(struct consul *consul)
+{
+	const struct conf_consul *conf = consul->conf;
+
+	if (conf->token_file || !conf->token)
+		return;
+	if (!token_valid(conf->token) ||
+	    !str_copy(consul->token.text, sizeof(consul->token.text), conf->token)) {
+		consul->token.text[0] = '\0';
+		log_warning("consul", "CONSUL_HTTP_TOKEN is not used: it is no token");
+	}
+}
+
+struct consul *
+consul_new(struct loop *loop, const struct conf_consul *conf)
+{
+	struct consul *consul = xcalloc(1, sizeof(*consul));
+	size_t len = strlen(conf->address);
+
+	while (len > 0 && conf->address[len - 1] == '/')
+		len--;
+	consul->address = xstrndup(conf->address, len);
+	consul->conf = conf;
+	consul->answered_at = -1;
+	consul->tls = (struct http_tls){
+		.ca_file = conf->ca_file,
+		.cert_file = conf->cert_file,
+		.key_file = conf->key_file,
+		.server_name = conf->server_name,
+		.no_verify = !conf->verify,
+	};
+	token_start(consul);
+	for (int i = 0; i < CONSUL_CHANNELS; i++)
+		consul->http[i] = http_new(loop);
+	return consul;
+}
+
+static void
+call_free(struct consul_call *call)
+{
+	*call->link = call->next;
+	if (call->next)
+		call->next->link = call->link;
+	free(call);
+}
+
+void
+consul_free(struct consul *consul)
+{
+	if (!consul)
+		return;
+	for (int i = 0; i < CONSUL_CHANNELS; i++)
+		http_free(consul->http[i]);
+	while (consul->calls)
+		call_free(consul->calls);
+	explicit_bzero(consul->token.text, sizeof(consul->token.text));
+	free(consul->address);
+	free(consul);
+}
+
+static const char *
+away_word(const struct http_reply *reply)
+{
+	switch (reply->error) {
+	case HTTP_OK: return "not Consul's answer";
+	case HTTP_TIMEOUT: return "timeout";
+	case HTTP_REFUSED: return "refused";
+	case HTTP_CLOSED: return "connection ended";
+	case HTTP_GARBAGE: return "not HTTP";
+	case HTTP_RESOLVE:
+	case HTTP_TLS:
+	case HTTP_LOCAL: return reply->why;
+	}
+	return reply->why;
+}
+
+static const char *
+consul_where(const struct consul *consul)
+{
+	return consul->conf->unix_socket ? consul->conf->unix_socket : consul->address;
+}
+
+static void
+note_away(struct consul *consul, int64_t sent_at, const struct http_reply *reply)
+{
+	char word[sizeof(reply->why)];
+
+	if (consul->away || consul->answered_at >= sent_at)
+		return;
+	consul->away = true;
+	consul->away_since = sent_at;
+	text_escape(word, sizeof(word), away_word(reply), strlen(away_word(reply)));
+	log_warning("consul",
+	    "%s does not answer (%s): checks go on, reports and leases wait",
+	    consul_where(consul), word);
+}
+
+static void
+note_answer(struct consul *consul, int64_t sent_at)
+{
+	int64_t now = clock_boot_ms();
+
+	consul->answered_at = now;
+	if (!consul->away || sent_at < consul->away_since)
+		return;
+	consul->away = false;
+	log_notice("consul", "%s answers again after %lld s", consul_where(consul),
+	    (long long)((now - consul->away_since + 500) / 1000));
+}
+
+static bool
+body_says(const struct http_reply *reply, const char *words)
+{
+	return strstr(reply->body, words) != NULL;
+}
+
+/* Statuses and texts: docs of the HTTP API; the texts are those of agent/agent.go and
+ * acl/errors.go, matched in part since they gain words with each version. */
+static enum consul_result
+classify_status(const struct http_reply *reply)
+{
+	if (reply->status >= 200 && reply->status < 300)
+		return reply->body_cut ? CONSUL_BAD : CONSUL_OK;
+	if (reply->status == 404)
+		return CONSUL_NOT_FOUND;
+	if (reply->status == 403)
+		return CONSUL_DENIED;
+	if (reply->status == 409)
+		return body_says(reply, "Permission denied") ? CONSUL_DENIED
+							     : CONSUL_CONFLICT;
+	if (reply->status == 500 &&
+	    (body_says(reply, "associated TTL") || body_says(reply, "Unknown check")))
+		return CONSUL_NOT_FOUND;
+	if (reply->status == 429 || reply->status >= 500)
+		return CONSUL_BUSY;
+	return CONSUL_BAD;
+}
+
+/* A success has either no body or JSON: another is not Consul's. */
+static enum consul_result
+classify(const struct http_reply *reply, const cJSON *json)
+{
+	enum consul_result result;
+
+	if (reply->error != HTTP_OK)
+		return CONSUL_AWAY;
+	result = classify_status(reply);
+	if (result == CONSUL_OK && !json && reply->body[strspn(reply->body, " \r\n\t")])
+		return CONSUL_AWAY;
+	return result;
+}
+
+static void
+explain(
+    char *why, size_t size, enum consul_result result, const struct http_reply *reply)
+{
+	char text[WHY_MAX];
+	size_t len = reply->body_len;
+
+	if (result == CONSUL_OK) {
+		str_copy(why, size, "ok");
+		return;
+	}
+	if (result == CONSUL_AWAY) {
+		text_escape(why, size, away_word(reply), strlen(away_word(reply)));
+		return;
+	}
+	while (len > 0 && isspace((unsigned char)reply->body[len - 1]))
+		len--;
+	text_escape(text, sizeof(text), reply->body, len);
+	snprintf(why, size, "%d %s", reply->status,
+	    reply->body_cut ? "the answer is too long" : text);
+}
+
+static uint64_t
+header_index(const struct http_reply *reply)
+{
+	const char *text = http_header(reply, "X-Consul-Index");
+	uint64_t index = 0;
+
+	if (text)
+		parse_uint(text, 0, UINT64_MAX, &index);
+	return index;
+}
+
+static bool
+header_true(const struct http_reply *reply, const char *name)
+{
+	const char *text = http_header(reply, name);
+
+	return text && !strcmp(text, "true");
+}
+
+static void
+on_http(void *arg, const struct http_reply *http)
+{
+	struct consul_call *call = arg;
+	struct consul *consul = call->consul;
+	consul_done_fn *done = call->done;
+	void *done_arg = call->arg;
+	int64_t began = call->began;
+	bool whole = http->error == HTTP_OK && !http->body_cut;
+	AUTO_JSON cJSON *json = whole ? json_parse(http->body, http->body_len) : NULL;
+	char why[WHY_MAX + 8];
+	struct consul_reply reply = { .why = why, .json = json };
+
+	reply.result = classify(http, json);
+	explain(why, sizeof(why), reply.result, http);
+	if (reply.result != CONSUL_AWAY) {
+		reply.status = http->status;
+		reply.index = header_index(http);
+		reply.filtered = header_true(http, "X-Consul-Results-Filtered-By-ACLs");
+	}
+	reply.sent_at = http->sent_at > 0 ? http->sent_at : began;
+	call_free(call);
+	if (reply.result == CONSUL_AWAY)
+		note_away(consul, began, http);
+	else
+		note_answer(consul, began);
+	done(done_arg, &reply);
+}
+
+static const char *
+content_type(const struct consul_request *request)
+{
+	if (request->text)
+		return "Content-Type: application/octet-stream";
+	return "Content-Type: application/json; charset=utf-8";
+}
+
+struct consul_call *
+consul_send(struct consul *consul, const struct consul_request *request,
+    consul_done_fn *done, void *arg)
+{
+	AUTO_FREE char *url = xasprintf("%s%s", consul->address, request->path);
+	AUTO_FREE char *printed = request->body ? json_print(request->body) : NULL;
+	const char *body = printed ? printed : request->text;
+	char token[sizeof("X-Consul-Token: ") + TOKEN_MAX];
+	const char *headers[3] = { NULL };
+	size_t n = 0;
+	struct consul_call *call = xcalloc(1, sizeof(*call));
+	struct http_request http = {
+		.method = request->method,
+		.url = url,
+		.unix_socket = consul->conf->unix_socket,
+		.headers = headers,
+		.body = body,
+		.body_len = body ? strlen(body) : 0,
+		.timeout_ms = request->timeout_ms,
+		.body_limit = BODY_LIMIT,
+		.tls = &consul->tls,
+	};
+
+	assert(request->channel < CONSUL_CHANNELS && request->path[0] == '/');
+	token_refresh(consul);
+	if (request->method)
+		headers[n++] = content_type(request);
+	if (consul->token.text[0]) {
+		snprintf(
+		    token, sizeof(token), "X-Consul-Token: %s", consul->token.text);
+		headers[n++] = token;
+	}
+	*call = (struct consul_call){ .consul = consul, .done = done, .arg = arg };
+	call->next = consul->calls;
+	call->link = &consul->calls;
+	if (call->next)
+		call->next->link = &call->next;
+	consul->calls = call;
+	call->began = clock_boot_ms();
+	call->http = http_send(consul->http[request->channel], &http, on_http, call);
+	explicit_bzero(token, sizeof(token));
+	return call;
+}
+
+void
+consul_cancel(struct consul_call *call)
+{
+	if (!call)
+		return;
+	http_cancel(call->http);
+	call_free(call);
+}
+
+void
+consul_escape(char *out, size_t size, const char *segment)
+{
+	static const char hex[] = "0123456789ABCDEF";
+	size_t len = 0;
+
+	assert(size > 0);
+	for (const unsigned char *c = (const unsigned char *)segment; *c; c++) {
+		bool plain = isalnum(*c) || strchr("-._~", *c);
+
+		if (len + (plain ? 1 : 3) >= size)
+			break;
+		if (plain) {
+			out[len++] = (char)*c;
+			continue;
+		}
+		out[len++] = '%';
+		out[len++] = hex[*c >> 4];
+		out[len++] = hex[*c & 15];
+	}
+	out[len] = '\0';
+}
+
+int64_t
+consul_backoff(unsigned int failures)
+{
+	int64_t ms = BACKOFF_MIN_MS;
+
+	if (failures < 2)
+		return 0;
+	for (unsigned int i = 2; i < failures && ms < BACKOFF_MAX_MS; i++)
+		ms *= 2;
+	if (ms > BACKOFF_MAX_MS)
+		ms = BACKOFF_MAX_MS;
+	return ms - (int64_t)(random_u64() % (uint64_t)(ms / 2 + 1));
+}
+
+bool
+consul_reachable(const struct consul *consul)
+{
+	return !consul->away;
+}

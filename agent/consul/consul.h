@@ -20,9 +20,10 @@ enum consul_result {
 	CONSUL_NOT_FOUND,	/* 404; 500 with "associated TTL" or "Unknown check" */
 	CONSUL_DENIED,		/* 403, or a 409 that says "Permission denied" */
 	CONSUL_CONFLICT,	/* 409: a transaction was refused */
-	CONSUL_BUSY,		/* 429, 500, 503, no leader: try again later */
+	CONSUL_BUSY,		/* 429 and 5xx, no leader among them: try again later */
 	CONSUL_AWAY,		/* no answer: refused, deadline, broken, garbage */
-	CONSUL_BAD,		/* 400, 405, 413: our own fault */
+	CONSUL_BAD,		/* any other status (400, 405, 413), or an answer of more than
+				   16 MiB: our own fault */
 };
 
 struct consul_reply {
@@ -62,7 +63,12 @@ void consul_cancel(struct consul_call *call);
 /* Percent-encodes one segment of a path. */
 void consul_escape(char *out, size_t size, const char *segment);
 
-/* The last call that ended found Consul answering. */
+/* How long to wait after so many failures in a row: nothing after the first, then 100 ms,
+ * doubled up to 5 s, less up to a half so that hosts do not return in step. */
+int64_t consul_backoff(unsigned int failures);
+
+/* False from a call that got no answer, none else having been answered since it was sent,
+ * to the next answer of a call sent later. True before the first call. */
 bool consul_reachable(const struct consul *consul);
 
 #endif
