@@ -239,10 +239,12 @@ loop_timer_new(struct loop *loop, void (*fn)(void *arg), void *arg)
 void
 loop_timer_at(struct loop_timer *timer, int64_t when)
 {
+	bool due = when <= loop_now(timer->loop);
+
 	loop_timer_stop(timer);
 	if (when < 0)
 		when = 0;
-	timer->slot = when / SLOT_MS + (when % SLOT_MS != 0);
+	timer->slot = when / SLOT_MS + (!due && when % SLOT_MS != 0);
 	timer->order = timer->loop->order++;
 	heap_add(timer);
 }

@@ -22,7 +22,7 @@ struct probe {
 	struct loop_timer *timer;
 	struct crowd *crowd;
 	int64_t when;
-	bool fired, wanted;
+	bool fired, wanted, due;
 };
 
 struct crowd {
@@ -44,7 +44,8 @@ on_probe(void *arg)
 {
 	struct probe *probe = arg;
 	struct crowd *crowd = probe->crowd;
-	int64_t slot = (probe->when + 9) / 10, now = loop_now(crowd->loop);
+	int64_t slot = (probe->when + (probe->due ? 0 : 9)) / 10;
+	int64_t now = loop_now(crowd->loop);
 
 	crowd->early += now < slot * 10;
 	crowd->late += now > slot * 10 + 250;
@@ -69,6 +70,7 @@ set_probe(struct crowd *crowd, struct probe *probe)
 	probe->timer = loop_timer_new(crowd->loop, on_probe, probe);
 	for (uint64_t moves = random_u64() % 3 + 1; moves > 0; moves--) {
 		probe->when = now + (int64_t)(random_u64() % 300);
+		probe->due = probe->when <= now;
 		loop_timer_at(probe->timer, probe->when);
 	}
 	if (random_u64() % 8 == 0) {
@@ -332,6 +334,32 @@ test_signals_arrive(void)
 	loop_free(signals.loop);
 }
 
+/* A thousand timers that are due already, one after the other: no slot is waited for. */
+static void
+on_chain(void *arg)
+{
+	struct turns *turns = arg;
+
+	if (++turns->ran == 1000)
+		loop_stop(turns->loop);
+	loop_timer_after(turns->again, 0);
+}
+
+static void
+test_due_timers_wait_for_no_slot(void)
+{
+	struct turns turns = { .loop = loop_new() };
+
+	turns.again = loop_timer_new(turns.loop, on_chain, &turns);
+	int64_t start = clock_raw_ms();
+	loop_timer_after(turns.again, 0);
+	loop_run(turns.loop);
+	CU_ASSERT_EQUAL(turns.ran, 1000);
+	CU_ASSERT_TRUE(clock_raw_ms() - start < 5000);
+	loop_timer_free(turns.again);
+	loop_free(turns.loop);
+}
+
 static void
 test_half_made(void)
 {
@@ -354,6 +382,7 @@ test_half_made(void)
 static const struct tap_case cases[] = {
 	{ "timers fire in order and never early", test_timers_fire_in_order },
 	{ "due timers wait for the next turn", test_due_timers_wait_for_the_next_turn },
+	{ "due timers wait for no slot", test_due_timers_wait_for_no_slot },
 	{ "handles are freed in callbacks", test_handles_are_freed_in_callbacks },
 	{ "errors are reported as what is watched",
 	    test_errors_are_reported_as_watched },
