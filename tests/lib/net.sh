@@ -11,7 +11,6 @@
 # CONSUL_BIN and calls lab_new, which sets a trap for the end.
 
 VIP=10.77.0.100
-VIP6=fd77::100
 HOSTS="web-1 web-2"
 declare -A ADDRESS=([server]=10 [web-1]=11 [web-2]=12 [client]=20)
 
@@ -64,6 +63,7 @@ start()
 	(exec ip netns exec "$LAB-$host" "$@") </dev/null \
 	    >>"$LAB_DIR/$host/$name.out" 2>>"$LAB_DIR/$host/$name.log" &
 	echo $! >"$LAB_DIR/$host/$name.pid"
+	disown
 }
 
 # The process that start started under that name.
@@ -78,7 +78,7 @@ stop()
 	local pid
 	pid=$(pid_of "$1" "$2")
 	kill "-${3:-TERM}" "$pid" 2>/dev/null || true
-	wait "$pid" 2>/dev/null || true
+	wait_for 30 not kill -0 "$pid"
 }
 
 # One at a time: the first ever mounts /run/netns.
@@ -154,7 +154,6 @@ lab_end()
 		done
 		ip netns del "$ns"
 	done
-	wait 2>/dev/null || true
 	rm -rf "$LAB_DIR"
 	LAB=
 }
@@ -305,7 +304,7 @@ holder()
 {
 	local host
 	for host in $HOSTS; do
-		if has_address "$host" "${1:-$VIP}"; then
+		if has_address "$host"; then
 			echo "$host"
 			return
 		fi

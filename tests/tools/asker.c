@@ -18,7 +18,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/base/resolve.h"
 #include "agent/base/util.h"
 
 #define CALLS 200
@@ -32,7 +31,7 @@ struct call {
 };
 
 struct asker {
-	union resolve_address to;
+	struct sockaddr_storage to;
 	socklen_t to_len;
 	struct call calls[CALLS];
 	char who[64];
@@ -88,12 +87,13 @@ call_begin(struct asker *asker, int64_t now)
 	asker->asked++;
 	if (call == NULL)
 		return;
-	int fd = socket(
-	    asker->to.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd =
+	    socket(asker->to.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return;
 	*call = (struct call){ .fd = fd, .until = now + GIVE_UP_MS };
-	if (connect(fd, &asker->to.sa, asker->to_len) != 0 && errno != EINPROGRESS)
+	if (connect(fd, (struct sockaddr *)&asker->to, asker->to_len) != 0 &&
+	    errno != EINPROGRESS)
 		call_end(call);
 }
 
@@ -160,6 +160,24 @@ wait_until(struct asker *asker, int64_t next)
 	}
 }
 
+static bool
+set_address(struct asker *asker, const char *text, uint16_t port)
+{
+	struct sockaddr_in6 *six = (struct sockaddr_in6 *)&asker->to;
+	struct sockaddr_in *four = (struct sockaddr_in *)&asker->to;
+
+	if (inet_pton(AF_INET6, text, &six->sin6_addr) == 1) {
+		six->sin6_family = AF_INET6;
+		six->sin6_port = htons(port);
+		asker->to_len = sizeof(*six);
+		return true;
+	}
+	four->sin_family = AF_INET;
+	four->sin_port = htons(port);
+	asker->to_len = sizeof(*four);
+	return inet_pton(AF_INET, text, &four->sin_addr) == 1;
+}
+
 static void
 summary(const struct asker *asker)
 {
@@ -180,13 +198,13 @@ summary(const struct asker *asker)
 int
 main(int argc, char **argv)
 {
-	struct asker asker = { .answered_at = 0 };
+	struct asker asker = { .to_len = 0 };
 	struct sigaction action = { .sa_handler = on_signal };
 	uint64_t port, every;
 
 	if (argc != 4 || parse_uint(argv[2], 1, 65535, &port) != 0 ||
 	    parse_uint(argv[3], 1, 60000, &every) != 0 ||
-	    !resolve_literal(argv[1], (uint16_t)port, &asker.to, &asker.to_len)) {
+	    !set_address(&asker, argv[1], (uint16_t)port)) {
 		fprintf(stderr, "usage: asker ADDRESS PORT EVERY_MS\n");
 		return 2;
 	}
