@@ -1,2 +1,158 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * A blocking query kept going. It asks with the index of the last answer, so that Consul
+ * answers when something changed or after the wait; the waits are short and have a
+ * deadline of their own, since a poll through a host that went silent would stay blind
+ * for half a minute while a fresh one is answered in a millisecond. For the same reason
+ * the first poll after a failure asks without an index: it is answered at once.
+ *
+ * The rate is bounded (a bucket of two, refilled every 50 ms), because an answer can come
+ * at once for ever: a missing index, a key that does not exist. The index rules are those
+ * of Consul's page on blocking queries. Calls go through consul; the owner hears of news.
+ */
 #include "agent/consul/watch.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/base/loop.h"
+#include "agent/base/util.h"
+
+#define WAIT_MS 2000
+/* Consul adds up to a sixteenth to a wait. */
+#define POLL_DEADLINE_MS (WAIT_MS * 17 / 16 + 1000)
+#define READ_DEADLINE_MS 2000
+#define RATE_MS 50
+#define RATE_BURST 2
+
+struct watch {
+	struct loop *loop;
+	struct consul *consul;
+	char *path;
+	struct watch_out out;
+	struct loop_timer *timer;
+	struct consul_call *call;
+	uint64_t index; /* of the last answer; 0: ask without */
+	bool answered; /* since the index was 0 */
+	unsigned int failures;
+	int64_t full_at; /* when the bucket is full again, if nothing is taken */
+};
+
+static void on_answer(void *arg, const struct consul_reply *reply);
+
+static void
+poll_now(void *arg)
+{
+	struct watch *watch = arg;
+	char sep = strchr(watch->path, '?') ? '&' : '?';
+	AUTO_FREE char *path = watch->index
+	    ? xasprintf("%s%cindex=%llu&wait=%dms", watch->path, sep,
+		  (unsigned long long)watch->index, WAIT_MS)
+	    : xstrdup(watch->path);
+	struct consul_request request = {
+		.channel = CONSUL_WATCH,
+		.path = path,
+		.timeout_ms = watch->index ? POLL_DEADLINE_MS : READ_DEADLINE_MS,
+	};
+
+	watch->call = consul_send(watch->consul, &request, on_answer, watch);
+}
+
+/* When the bucket has something again; takes it. */
+static int64_t
+rate_take(struct watch *watch)
+{
+	int64_t now = loop_now(watch->loop);
+	int64_t start = now;
+
+	if (watch->full_at > now + (RATE_BURST - 1) * RATE_MS)
+		start = watch->full_at - (RATE_BURST - 1) * RATE_MS;
+	watch->full_at = (watch->full_at > start ? watch->full_at : start) + RATE_MS;
+	return start;
+}
+
+static void
+poll_after(struct watch *watch, int64_t delay_ms)
+{
+	int64_t at = rate_take(watch);
+
+	if (at < loop_now(watch->loop) + delay_ms)
+		at = loop_now(watch->loop) + delay_ms;
+	if (at > loop_now(watch->loop))
+		loop_timer_at(watch->timer, at);
+	else
+		poll_now(watch);
+}
+
+/* Whether the answer may differ from the one before. */
+static bool
+take_index(struct watch *watch, const struct consul_reply *reply)
+{
+	uint64_t index = reply->index > 0 ? reply->index : 1;
+	bool news = !watch->answered || index != watch->index ||
+	    reply->result == CONSUL_NOT_FOUND;
+
+	watch->answered = index >= watch->index;
+	watch->index = watch->answered ? index : 0;
+	return news;
+}
+
+/* Some versions of Consul end a long poll early with their own time-out: no news, and no
+ * trouble either. */
+static bool
+is_spurious(const struct consul_reply *reply)
+{
+	return reply->status == 500 && strstr(reply->why, "deadline");
+}
+
+/* The next poll is on its way before the owner hears, who may free the watch. */
+static void
+on_answer(void *arg, const struct consul_reply *reply)
+{
+	struct watch *watch = arg;
+	struct watch_out out = watch->out;
+
+	watch->call = NULL;
+	if (reply->result == CONSUL_OK || reply->result == CONSUL_NOT_FOUND) {
+		bool news = take_index(watch, reply);
+
+		watch->failures = 0;
+		poll_after(watch, 0);
+		if (news)
+			out.news(out.arg, reply);
+	} else if (is_spurious(reply)) {
+		poll_after(watch, 0);
+	} else {
+		watch->index = 0;
+		watch->answered = false;
+		poll_after(watch, consul_backoff(++watch->failures));
+		out.trouble(out.arg, reply);
+	}
+}
+
+struct watch *
+watch_new(struct loop *loop, struct consul *consul, const char *path,
+    const struct watch_out *out)
+{
+	struct watch *watch = xcalloc(1, sizeof(*watch));
+
+	assert(out->news && out->trouble);
+	*watch = (struct watch){ .loop = loop, .consul = consul, .out = *out };
+	watch->path = xstrdup(path);
+	watch->timer = loop_timer_new(loop, poll_now, watch);
+	poll_after(watch, 0);
+	return watch;
+}
+
+void
+watch_free(struct watch *watch)
+{
+	if (!watch)
+		return;
+	consul_cancel(watch->call);
+	loop_timer_free(watch->timer);
+	free(watch->path);
+	free(watch);
+}
