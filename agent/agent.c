@@ -1,2 +1,472 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * The composition root of the agent process: makes every module, wires each one's news to
+ * the next and unmakes them in mirror order. It decides nothing; the only order it knows
+ * is that of a start (states that Consul still shows are taken over before the first
+ * check runs and before a role decides) and of a stop (roles are given away, then
+ * services say goodbye, then the runner hears that all is done).
+ */
 #include "agent/agent.h"
+
+#include "agent/base/http.h"
+#include "agent/base/log.h"
+#include "agent/base/loop.h"
+#include "agent/base/paths.h"
+#include "agent/base/resolve.h"
+#include "agent/base/util.h"
+#include "agent/base/wire.h"
+#include "agent/conf/conf.h"
+#include "agent/consul/consul.h"
+#include "agent/consul/report.h"
+#include "agent/consul/self.h"
+#include "agent/failover/hooks.h"
+#include "agent/failover/roles.h"
+#include "agent/failover/vip.h"
+#include "agent/health/sched.h"
+#include "agent/health/service.h"
+#include "agent/status/control.h"
+#include "agent/status/status.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+struct agent {
+	const struct conf *conf;
+	struct loop *loop;
+	struct wire *runner, *warden;
+	struct http *http;
+	struct resolve *resolve;
+	struct consul *consul;
+	struct report *report;
+	struct self *self;
+	struct sched *sched;
+	struct services *services;
+	struct hooks *hooks;
+	struct vips *vips;
+	struct roles *roles; /* NULL until the node's name is known */
+	struct control *control;
+	char *node; /* NULL until known */
+	bool adopted, stopping;
+	int status;
+};
+
+/* ---- checks to services, report and roles ---- */
+
+static void
+on_check_changed(
+    void *arg, const struct conf_check *check, const struct sched_state *state)
+{
+	struct agent *agent = arg;
+
+	services_check(agent->services, check, state->status, state->known);
+	report_check(agent->report, check, state->status, state->output);
+}
+
+static void
+on_check_output(
+    void *arg, const struct conf_check *check, const struct sched_state *state)
+{
+	struct agent *agent = arg;
+
+	report_check_output(agent->report, check, state->output);
+}
+
+static void
+on_verdict(void *arg, const struct conf_service *service,
+    const struct service_verdict *verdict)
+{
+	struct agent *agent = arg;
+
+	if (agent->roles != NULL)
+		roles_service(agent->roles, service, verdict);
+}
+
+/* ---- commands, to the runner and back ---- */
+
+static void
+send_run(struct agent *agent, const struct wire_run *run)
+{
+	struct wire_message message = { .type = WIRE_RUN, .run = *run };
+
+	wire_send(agent->runner, &message, -1);
+}
+
+static void
+on_check_command(
+    void *arg, uint64_t run, const struct conf_check *check, int64_t timeout_ms)
+{
+	struct wire_run order = {
+		.run = run, .command = check->command->index, .timeout_ms = timeout_ms
+	};
+
+	send_run(arg, &order);
+}
+
+static void
+on_check_kill(void *arg, uint64_t run)
+{
+	struct agent *agent = arg;
+	struct wire_message message = { .type = WIRE_KILL, .kill = { .run = run } };
+
+	wire_send(agent->runner, &message, -1);
+}
+
+static void
+on_hook_command(void *arg, uint64_t run, uint32_t command, enum role_state state,
+    enum role_reason reason, uint64_t term, int64_t timeout_ms)
+{
+	struct wire_run order = { .run = run,
+		.command = command,
+		.state = state == ROLE_MASTER ? WIRE_HOOK_MASTER : WIRE_HOOK_BACKUP,
+		.reason = reason,
+		.timeout_ms = timeout_ms,
+		.term = term };
+
+	send_run(arg, &order);
+}
+
+static void
+on_exited(struct agent *agent, const struct wire_exited *exited)
+{
+	struct check_exit exit = { .value = (int)exited->value,
+		.output = exited->output,
+		.output_len = exited->output_len };
+
+	if ((exited->run & HOOKS_RUN) != 0) {
+		hooks_ended(agent->hooks, exited);
+		return;
+	}
+	switch ((enum wire_exit)exited->how) {
+	case WIRE_EXIT_CODE: exit.how = CHECK_EXITED; break;
+	case WIRE_EXIT_SIGNAL: exit.how = CHECK_SIGNALLED; break;
+	case WIRE_EXIT_TIMEOUT: exit.how = CHECK_TIMED_OUT; break;
+	case WIRE_EXIT_UNKNOWN: exit.how = CHECK_NOT_RUN; break;
+	}
+	sched_command_ended(agent->sched, exited->run, &exit);
+}
+
+/* ---- roles, their addresses and hooks ---- */
+
+static void
+on_hook_done(void *arg, uint32_t role, bool demote, bool ok)
+{
+	struct agent *agent = arg;
+
+	if (agent->roles != NULL)
+		roles_hook_done(agent->roles, role, demote, ok);
+}
+
+static void
+on_held(void *arg, uint32_t role, uint64_t order)
+{
+	struct agent *agent = arg;
+
+	if (agent->roles != NULL)
+		roles_held(agent->roles, role, order);
+}
+
+static void
+on_gone(void *arg, uint32_t role, uint64_t order)
+{
+	struct agent *agent = arg;
+
+	if (agent->roles != NULL)
+		roles_gone(agent->roles, role, order);
+}
+
+static void
+on_usable(void *arg, uint32_t role, bool usable, const char *why)
+{
+	struct agent *agent = arg;
+
+	if (agent->roles != NULL)
+		roles_usable(agent->roles, role, usable, why);
+}
+
+static void
+on_role_changed(void *arg, uint32_t role, bool master, uint64_t term)
+{
+	struct agent *agent = arg;
+	const struct conf_role *conf = agent->conf->roles[role];
+
+	for (size_t i = 0; i < conf->n_services; i++)
+		report_role(agent->report, conf->services[i],
+		    master ? REPORT_MASTER : REPORT_BACKUP, term);
+}
+
+static void
+on_roles_stopped(void *arg)
+{
+	struct agent *agent = arg;
+
+	report_stop(agent->report);
+}
+
+/* Once the node's name is known and states have been taken over. */
+static void
+start_roles(struct agent *agent)
+{
+	struct roles_out out = { on_role_changed, on_roles_stopped, agent };
+
+	if (agent->conf->n_roles == 0 || agent->roles != NULL || agent->node == NULL ||
+	    !agent->adopted || agent->stopping)
+		return;
+	char *state AUTO_FREE = path_state(NULL);
+	agent->roles = roles_new(agent->loop, agent->consul, agent->vips, agent->hooks,
+	    agent->conf, agent->node, state, &out);
+	for (size_t i = 0; i < agent->conf->n_services; i++)
+		roles_service(agent->roles, agent->conf->services[i],
+		    services_verdict(agent->services, (uint32_t)i));
+	vips_tell(agent->vips);
+	roles_start(agent->roles);
+}
+
+/* ---- what Consul tells at the start, and the goodbye ---- */
+
+static void
+on_adopt(void *arg, const struct conf_check *check, enum check_status status,
+    const char *output)
+{
+	struct agent *agent = arg;
+
+	sched_adopt(agent->sched, check->index, status, output);
+	services_check(agent->services, check, status, true);
+}
+
+static void
+on_adopted(void *arg)
+{
+	struct agent *agent = arg;
+
+	agent->adopted = true;
+	sched_start(agent->sched);
+	start_roles(agent);
+}
+
+static void
+on_node(void *arg, const char *node)
+{
+	struct agent *agent = arg;
+
+	agent->node = xstrdup(node);
+	start_roles(agent);
+}
+
+static void
+on_report_stopped(void *arg)
+{
+	struct agent *agent = arg;
+	struct wire_message message = { .type = WIRE_DONE };
+
+	wire_send(agent->runner, &message, -1);
+	agent->status = 0;
+	loop_stop(agent->loop);
+}
+
+static void
+stop(struct agent *agent)
+{
+	if (agent->stopping)
+		return;
+	agent->stopping = true;
+	if (agent->roles != NULL)
+		roles_stop(agent->roles);
+	else
+		report_stop(agent->report);
+}
+
+/* ---- the wall ---- */
+
+static void
+on_warden_message(void *arg, const struct wire_message *message, int fd)
+{
+	struct agent *agent = arg;
+
+	vips_message(agent->vips, message);
+}
+
+static void
+on_warden_closed(void *arg, const char *why)
+{
+	struct agent *agent = arg;
+
+	log_debug("vip", "the link to the warden ended: %s", why);
+	vips_link(agent->vips, NULL, 0);
+	wire_free(agent->warden);
+	agent->warden = NULL;
+}
+
+static void
+link_warden(struct agent *agent, int fd, uint32_t instance)
+{
+	struct wire_out out = { on_warden_message, on_warden_closed, agent };
+
+	vips_link(agent->vips, NULL, 0);
+	wire_free(agent->warden);
+	agent->warden = wire_new(
+	    agent->loop, fd, WIRE_AGENT, WIRE_WARDEN, agent->conf->generation, &out);
+	vips_link(agent->vips, agent->warden, instance);
+}
+
+static void
+on_runner_message(void *arg, const struct wire_message *message, int fd)
+{
+	struct agent *agent = arg;
+	struct wire_message pong = { .type = WIRE_PONG };
+
+	if (message->type == WIRE_LINK)
+		link_warden(agent, fd, message->link.instance);
+	else if (message->type == WIRE_PING)
+		wire_send(agent->runner, &pong, -1);
+	else if (message->type == WIRE_EXITED)
+		on_exited(agent, &message->exited);
+	else if (message->type == WIRE_STOP)
+		stop(agent);
+}
+
+/* The runner is dead: its successor starts a fresh agent, which adopts what this one held. */
+static void
+on_runner_closed(void *arg, const char *why)
+{
+	struct agent *agent = arg;
+
+	log_notice("loop",
+	    "the runner is gone (%s): this agent ends, nothing is given away", why);
+	agent->status = 1;
+	loop_stop(agent->loop);
+}
+
+/* ---- the operator ---- */
+
+static cJSON *
+on_status(void *arg)
+{
+	struct agent *agent = arg;
+	struct status_sources sources = { .conf = agent->conf,
+		.node = agent->node != NULL ? agent->node : "",
+		.sched = agent->sched,
+		.services = agent->services,
+		.consul = agent->consul,
+		.report = agent->report,
+		.roles = agent->roles,
+		.vips = agent->vips };
+
+	return status_json(&sources);
+}
+
+/* The role an operator named, if it can be spoken to now. */
+static const struct conf_role *
+named_role(const struct agent *agent, const char *name, char *why, size_t size)
+{
+	const struct conf_role *role = conf_find_role(agent->conf, name);
+
+	if (role == NULL)
+		str_copy(why, size, "there is no role of that name here");
+	else if (agent->roles == NULL)
+		str_copy(why, size,
+		    "the node's name is not known yet: Consul has not answered");
+	return agent->roles != NULL ? role : NULL;
+}
+
+static int
+on_switchover(void *arg, const char *name, const char *to, char *why, size_t size)
+{
+	struct agent *agent = arg;
+	const struct conf_role *role = named_role(agent, name, why, size);
+
+	if (role == NULL)
+		return -1;
+	return roles_switchover(agent->roles, role->index, to, why, size);
+}
+
+static int
+on_init(void *arg, const char *name, char *why, size_t size)
+{
+	struct agent *agent = arg;
+	const struct conf_role *role = named_role(agent, name, why, size);
+
+	if (role == NULL)
+		return -1;
+	return roles_init(agent->roles, role->index, why, size);
+}
+
+/* ---- life ---- */
+
+static void
+make_health(struct agent *agent)
+{
+	struct services_out services = { on_verdict, agent };
+	struct sched_out sched = { on_check_changed, on_check_output, on_check_command,
+		on_check_kill, agent };
+
+	agent->http = http_new(agent->loop);
+	agent->resolve = resolve_new(agent->loop);
+	agent->services = services_new(agent->conf, &services);
+	agent->sched =
+	    sched_new(agent->loop, agent->http, agent->resolve, agent->conf, &sched);
+}
+
+static void
+make_failover(struct agent *agent)
+{
+	struct hooks_out hooks = { on_hook_done, on_hook_command, agent };
+	struct vips_out vips = { on_held, on_gone, on_usable, agent };
+
+	agent->hooks = hooks_new(agent->conf, &hooks);
+	agent->vips = vips_new(agent->loop, agent->conf, &vips);
+}
+
+static void
+make_consul(struct agent *agent)
+{
+	struct report_out report = { on_adopt, on_adopted, on_report_stopped, agent };
+	struct self_out self = { on_node, agent };
+
+	agent->consul = consul_new(agent->loop, &agent->conf->consul);
+	agent->report = report_new(agent->loop, agent->consul, agent->conf, &report);
+	if (agent->conf->node != NULL)
+		agent->node = xstrdup(agent->conf->node);
+	else
+		agent->self = self_new(agent->loop, agent->consul, &self);
+}
+
+static void
+agent_free(struct agent *agent)
+{
+	control_free(agent->control);
+	roles_free(agent->roles);
+	self_free(agent->self);
+	report_free(agent->report);
+	consul_free(agent->consul);
+	vips_free(agent->vips);
+	hooks_free(agent->hooks);
+	sched_free(agent->sched);
+	services_free(agent->services);
+	resolve_free(agent->resolve);
+	http_free(agent->http);
+	wire_free(agent->warden);
+	wire_free(agent->runner);
+	loop_free(agent->loop);
+	free(agent->node);
+}
+
+int
+agent_main(const struct conf *conf, int runner_fd, int control_fd)
+{
+	struct agent agent = { .conf = conf, .loop = loop_new() };
+	struct wire_out runner = { on_runner_message, on_runner_closed, &agent };
+	struct control_out control = { on_status, on_switchover, on_init, &agent };
+	struct wire_message ready = { .type = WIRE_READY };
+
+	agent.runner = wire_new(
+	    agent.loop, runner_fd, WIRE_AGENT, WIRE_RUNNER, conf->generation, &runner);
+	make_health(&agent);
+	make_failover(&agent);
+	make_consul(&agent);
+	agent.control = control_new(agent.loop, control_fd, &control);
+	report_start(agent.report);
+	wire_send(agent.runner, &ready, -1);
+	loop_run(agent.loop);
+	agent_free(&agent);
+	return agent.status;
+}
