@@ -22,6 +22,9 @@ union resolve_address {
 int resolve_split(const char *text, char *host, size_t host_size, uint16_t *port,
     char *why, size_t why_size);
 
+/* "localhost" and what ends in ".localhost" (RFC 6761 6.3): this host, nobody is asked. */
+bool resolve_is_localhost(const char *host);
+
 /* An address literal made a socket address; false if `host` is a name. */
 bool resolve_literal(const char *host, uint16_t port, union resolve_address *out,
     socklen_t *len);
@@ -30,8 +33,9 @@ bool resolve_literal(const char *host, uint16_t port, union resolve_address *out
 struct resolve *resolve_new(struct loop *loop);
 void resolve_free(struct resolve *resolve);
 
-/* The first address of the name, or `why` it has none. `done` is called once, never from
- * within resolve_start; the caller's own deadline ends it by resolve_cancel. */
+/* The first address of the name (port 0), or `why` it has none; 127.0.0.1 for localhost,
+ * a literal is itself. `done` is called once, never from within resolve_start; the
+ * caller's own deadline ends it by resolve_cancel. */
 struct resolve_call *resolve_start(struct resolve *resolve, const char *host,
     void (*done)(void *arg, const struct sockaddr *address, socklen_t len,
 	const char *why),
