@@ -50,7 +50,8 @@ struct sched *sched_new(struct loop *loop, struct http *http, struct resolve *re
     const struct conf *conf, const struct sched_out *out);
 void sched_free(struct sched *sched);	/* cancels what runs */
 
-/* Before sched_start: the state that Consul still shows for a check. */
+/* Before sched_start: the state that Consul still shows for a check. Nothing is said
+ * through `out`: who takes a state over tells the others. */
 void sched_adopt(struct sched *sched, uint32_t check, enum check_status status,
     const char *output);
 

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_RUN_H
+#define LICTOR_RUN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "checks/check.h"
+
+struct conf_check;
+struct http;
+struct loop;
+struct resolve;
+struct runs;
+
+struct run_outcome {
+	enum check_status status;
+	enum check_reason reason;
+	const char *text;	/* as the check wrote it: not cut, not made printable */
+};
+
+struct runs_out {
+	/* The run ended by itself; it must not be used any more. */
+	void (*done)(void *owner, const struct run_outcome *outcome);
+	void (*command)(void *owner);	/* run the check's command */
+	void (*kill)(void *owner);	/* that command is not wanted any more */
+};
+
+/* All runs of checks, with the servants they use (NULL where no check needs one) and the
+ * memory of ended runs, kept for the next ones. */
+struct runs *runs_new(struct loop *loop, struct http *http, struct resolve *resolve,
+    const struct runs_out *out);
+void runs_free(struct runs *runs);	/* every run has ended or was cancelled */
+
+/* One run. `owner` is who is told; run_begin may do so before it returns. `timeout_ms` is
+ * the scheduler's, told to servants that want a limit of their own. */
+struct check_run *run_new(struct runs *runs, const struct conf_check *check,
+    int64_t timeout_ms, void *owner);
+void run_begin(struct check_run *run);
+void run_cancel(struct check_run *run);
+
+/* How the command of this run ended; ignored if it ordered none. */
+void run_command_ended(struct check_run *run, const struct check_exit *exit);
+
+#endif
