@@ -1,9 +1,559 @@
 /* SPDX-License-Identifier: ISC */
-#include <stdio.h>
+/*
+ * Real commands: how each of them ends, what it is given, what it leaves behind. The rule of
+ * all cases: each run is answered once, and afterwards there are as many descriptors as
+ * before and no child, neither running nor zombie.
+ */
+#include "agent/runner/command.h"
 
-int
-main(void)
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/base/loop.h"
+#include "agent/base/util.h"
+#include "agent/conf/conf.h"
+#include "tests/unit/tap.h"
+
+#define RESULTS_MAX 512
+
+struct result {
+	struct wire_exited exited;
+	int64_t at;
+};
+
+struct bed {
+	struct loop *loop;
+	struct commands *commands;
+	struct loop_timer *limit;
+	struct result *results;
+	size_t count, wanted;
+	int fds;
+	bool late;
+};
+
+static char *no_environment[] = { NULL };
+
+static int
+count_fds(void)
 {
-	puts("1..0 # SKIP not written yet");
-	return 0;
+	int count = 0;
+	DIR *dir = opendir("/proc/self/fd");
+
+	while (readdir(dir) != NULL)
+		count++;
+	closedir(dir);
+	return count;
 }
+
+static void
+on_exited(void *arg, const struct wire_exited *exited)
+{
+	struct bed *bed = arg;
+
+	CU_ASSERT_FATAL(bed->count < RESULTS_MAX);
+	bed->results[bed->count].exited = *exited;
+	bed->results[bed->count++].at = clock_boot_ms();
+	if (bed->count == bed->wanted)
+		loop_stop(bed->loop);
+}
+
+static void
+on_limit(void *arg)
+{
+	struct bed *bed = arg;
+
+	bed->late = true;
+	loop_stop(bed->loop);
+}
+
+static struct bed *
+bed_new(void)
+{
+	struct bed *bed = xcalloc(1, sizeof(*bed));
+	struct commands_out out = { .exited = on_exited, .arg = bed };
+
+	loop_free(loop_new()); /* the first loop opens what all share */
+	bed->fds = count_fds();
+	bed->results = xcalloc(RESULTS_MAX, sizeof(*bed->results));
+	bed->loop = loop_new();
+	bed->limit = loop_timer_new(bed->loop, on_limit, bed);
+	bed->commands = commands_new(bed->loop, &out);
+	return bed;
+}
+
+static void
+bed_free(struct bed *bed)
+{
+	commands_free(bed->commands);
+	CU_ASSERT(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD);
+	loop_timer_free(bed->limit);
+	loop_free(bed->loop);
+	CU_ASSERT_EQUAL(count_fds(), bed->fds);
+	free(bed->results);
+	free(bed);
+}
+
+/* Until so many more answers came; false: not within the limit. */
+static bool
+await(struct bed *bed, size_t count, int64_t limit_ms)
+{
+	bed->wanted = bed->count + count;
+	bed->late = false;
+	loop_timer_after(bed->limit, limit_ms);
+	loop_run(bed->loop);
+	loop_timer_stop(bed->limit);
+	return !bed->late;
+}
+
+static struct conf_command
+shell(char *argv[4], const char *text)
+{
+	argv[0] = (char *)(uintptr_t) "/bin/sh";
+	argv[1] = (char *)(uintptr_t) "-c";
+	argv[2] = (char *)(uintptr_t)text;
+	argv[3] = NULL;
+	return (struct conf_command){ .argv = argv,
+		.environment = no_environment,
+		.output_size = WIRE_OUTPUT_MAX };
+}
+
+/* Runs one and gives its result; valid until the next. */
+static const struct wire_exited *
+run_command(struct bed *bed, const struct conf_command *command, int64_t timeout_ms)
+{
+	size_t before = bed->count;
+
+	commands_run(bed->commands, 7, command, NULL, NULL, timeout_ms);
+	CU_ASSERT_EQUAL(bed->count, before);
+	CU_ASSERT_FATAL(await(bed, 1, timeout_ms + 5000));
+	CU_ASSERT_EQUAL(bed->results[before].exited.run, 7);
+	return &bed->results[before].exited;
+}
+
+static const struct wire_exited *
+run_shell(struct bed *bed, const char *text, int64_t timeout_ms)
+{
+	char *argv[4];
+	struct conf_command command = shell(argv, text);
+
+	return run_command(bed, &command, timeout_ms);
+}
+
+static bool
+output_is(const struct wire_exited *exited, const char *text)
+{
+	bool same = exited->output_len == strlen(text) &&
+	    memcmp(exited->output, text, exited->output_len) == 0;
+
+	if (!same)
+		printf("# got \"%.*s\"\n", (int)exited->output_len, exited->output);
+	return same;
+}
+
+static bool
+process_lives(pid_t pid)
+{
+	char path[32], state = 'X';
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	AUTO_FCLOSE FILE *file = fopen(path, "re");
+	return file != NULL && fscanf(file, "%*d %*s %c", &state) == 1 && state != 'Z';
+}
+
+/* Waits on the loop until the process is gone. */
+static bool
+await_death(struct bed *bed, pid_t pid, int64_t limit_ms)
+{
+	int64_t end = clock_boot_ms() + limit_ms;
+
+	while (process_lives(pid) && clock_boot_ms() < end)
+		await(bed, RESULTS_MAX, 20);
+	return !process_lives(pid);
+}
+
+static void
+test_exit_codes(void)
+{
+	struct bed *bed = bed_new();
+	char text[32];
+	int wrong = 0;
+
+	for (unsigned int code = 0; code < 256; code++) {
+		snprintf(text, sizeof(text), "exit %u", code);
+		const struct wire_exited *exited = run_shell(bed, text, 5000);
+		wrong += exited->how != WIRE_EXIT_CODE || exited->value != code ||
+		    exited->output_len != 0;
+	}
+	CU_ASSERT_EQUAL(wrong, 0);
+	bed_free(bed);
+}
+
+static void
+test_signals(void)
+{
+	static const int signals[] = { SIGHUP, SIGINT, SIGQUIT, SIGABRT, SIGKILL,
+		SIGSEGV, SIGPIPE, SIGTERM, SIGUSR1 };
+	struct bed *bed = bed_new();
+	char text[64];
+
+	for (size_t i = 0; i < ARRAY_LENGTH(signals); i++) {
+		snprintf(text, sizeof(text), "ulimit -c 0; kill -%d $$", signals[i]);
+		const struct wire_exited *exited = run_shell(bed, text, 5000);
+		CU_ASSERT_EQUAL(exited->how, WIRE_EXIT_SIGNAL);
+		CU_ASSERT_EQUAL(exited->value, (uint32_t)signals[i]);
+	}
+	bed_free(bed);
+}
+
+static void
+test_cannot_run(void)
+{
+	struct bed *bed = bed_new();
+	char *argv[] = { (char *)(uintptr_t) "/nonexistent/program", NULL };
+	struct conf_command command = { .argv = argv, .environment = no_environment };
+	const struct wire_exited *exited = run_command(bed, &command, 5000);
+
+	CU_ASSERT_EQUAL(exited->how, WIRE_EXIT_UNKNOWN);
+	CU_ASSERT(output_is(exited, "cannot execute it: No such file or directory"));
+	argv[0] = (char *)(uintptr_t) "/bin/true";
+	command.directory = (char *)(uintptr_t) "/nonexistent";
+	exited = run_command(bed, &command, 5000);
+	CU_ASSERT_EQUAL(exited->how, WIRE_EXIT_UNKNOWN);
+	CU_ASSERT(
+	    output_is(exited, "cannot enter its directory: No such file or directory"));
+	command.directory = NULL;
+	command.user = (char *)(uintptr_t) "no-such-user-here";
+	exited = run_command(bed, &command, 5000);
+	CU_ASSERT_EQUAL(exited->how, WIRE_EXIT_UNKNOWN);
+	CU_ASSERT(output_is(exited, "cannot find its user: No such file or directory"));
+	bed_free(bed);
+}
+
+static void
+test_timeout(void)
+{
+	struct bed *bed = bed_new();
+	int64_t began = clock_boot_ms();
+	const struct wire_exited *exited = run_shell(bed, "echo begun; sleep 100", 200);
+
+	CU_ASSERT_EQUAL(exited->how, WIRE_EXIT_TIMEOUT);
+	CU_ASSERT(output_is(exited, "begun\n"));
+	CU_ASSERT(clock_boot_ms() - began < 1500);
+	bed_free(bed);
+}
+
+/* Neither the process nor what it started obeys TERM: KILL of the group, two seconds on. */
+static void
+test_timeout_stubborn(void)
+{
+	struct bed *bed = bed_new();
+	int64_t began = clock_boot_ms();
+	const struct wire_exited *exited = run_shell(
+	    bed, "trap '' TERM; sleep 100 & echo $!; wait; sleep 100; sleep 100", 200);
+
+	CU_ASSERT_EQUAL(exited->how, WIRE_EXIT_TIMEOUT);
+	int64_t took = clock_boot_ms() - began;
+	CU_ASSERT(took >= 2150 && took < 4000);
+	pid_t child = (pid_t)strtol(exited->output, NULL, 10);
+	CU_ASSERT(child > 1);
+	CU_ASSERT(await_death(bed, child, 1000));
+	bed_free(bed);
+}
+
+/* The process obeys, its child does not: the answer is not delayed, the child is killed. */
+static void
+test_timeout_child_left(void)
+{
+	struct bed *bed = bed_new();
+	int64_t began = clock_boot_ms();
+	const struct wire_exited *exited =
+	    run_shell(bed, "(trap '' TERM; sleep 100; sleep 100) & echo $!; wait", 200);
+
+	CU_ASSERT_EQUAL(exited->how, WIRE_EXIT_TIMEOUT);
+	CU_ASSERT(clock_boot_ms() - began < 1500);
+	pid_t child = (pid_t)strtol(exited->output, NULL, 10);
+	CU_ASSERT(child > 1 && process_lives(child));
+	CU_ASSERT(await_death(bed, child, 4000));
+	bed_free(bed);
+}
+
+static void
+test_output_tail(void)
+{
+	struct bed *bed = bed_new();
+	static char text[1200000];
+	size_t len = 0;
+
+	for (int i = 1; i <= 160000; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%d\n", i);
+	CU_ASSERT(len > 1000000);
+	const struct wire_exited *exited = run_shell(bed, "seq 1 160000", 20000);
+	CU_ASSERT_EQUAL(exited->how, WIRE_EXIT_CODE);
+	CU_ASSERT(output_is(exited, text + len - WIRE_OUTPUT_MAX));
+
+	char *argv[4];
+	struct conf_command command = shell(argv, "echo to stdout; echo to stderr >&2");
+	exited = run_command(bed, &command, 5000);
+	CU_ASSERT(output_is(exited, "to stdout\nto stderr\n"));
+	command.output_size = 7;
+	exited = run_command(bed, &command, 5000);
+	CU_ASSERT(output_is(exited, "stderr\n"));
+	bed_free(bed);
+}
+
+/* What was left in the background keeps the pipe open and lives on. */
+static void
+test_background(void)
+{
+	struct bed *bed = bed_new();
+	int64_t began = clock_boot_ms();
+	const struct wire_exited *exited =
+	    run_shell(bed, "sleep 30 & echo $!; exit 3", 10000);
+
+	CU_ASSERT_EQUAL(exited->how, WIRE_EXIT_CODE);
+	CU_ASSERT_EQUAL(exited->value, 3);
+	CU_ASSERT(clock_boot_ms() - began < 1000);
+	pid_t child = (pid_t)strtol(exited->output, NULL, 10);
+	CU_ASSERT(child > 1 && process_lives(child));
+	kill(child, SIGKILL);
+	CU_ASSERT(await_death(bed, child, 1000));
+	bed_free(bed);
+}
+
+/* No descriptor, no signal disposition, no group of ours gets through. */
+static void
+test_given(void)
+{
+	struct bed *bed = bed_new();
+	int open_fd = fcntl(0, F_DUPFD, 20); /* not close-on-exec, on purpose */
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR2);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	CU_ASSERT(
+	    output_is(run_shell(bed, "cd /proc/$$/fd; echo *", 5000), "0 1 2 3\n"));
+	CU_ASSERT(output_is(run_shell(bed, "readlink /proc/$$/fd/0; cat; pwd", 5000),
+	    "/dev/null\n/\n"));
+	CU_ASSERT(output_is(
+	    run_shell(bed, "grep -E '^Sig(Blk|Ign):' /proc/$$/status | cut -f2", 5000),
+	    "0000000000000000\n0000000000000000\n"));
+	CU_ASSERT(
+	    output_is(run_shell(bed,
+			  "read -r p a b c g s x < /proc/$$/stat; "
+			  "test $p = $$ && test $g = $$ && test $s = $$ && echo own",
+			  5000),
+		"own\n"));
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_DFL);
+	close(open_fd);
+	bed_free(bed);
+}
+
+static void
+test_arguments(void)
+{
+	struct bed *bed = bed_new();
+	char *argv[] = { (char *)(uintptr_t) "/bin/sh", (char *)(uintptr_t) "-c",
+		(char *)(uintptr_t) "echo \"$0|$1|$2|$A|$B|$PATH|$LANG\"",
+		(char *)(uintptr_t) "own", NULL };
+	char *environment[] = { (char *)(uintptr_t) "A=1", (char *)(uintptr_t) "B=2",
+		(char *)(uintptr_t) "PATH=/bin", NULL };
+	struct conf_command command = { .argv = argv, .environment = environment };
+
+	{ /* copied: gone before the command runs */
+		char more[] = "x y", set[] = "B=3";
+		const char *arguments[] = { more, "", NULL }, *extra[] = { set, NULL };
+		commands_run(bed->commands, 1, &command, arguments, extra, 5000);
+		more[0] = set[2] = '?';
+	}
+	CU_ASSERT(await(bed, 1, 5000));
+	CU_ASSERT(output_is(&bed->results[0].exited, "own|x y||1|3|/bin|C.UTF-8\n"));
+	bed_free(bed);
+}
+
+static void
+test_user(void)
+{
+	struct bed *bed = bed_new();
+	char *argv[4];
+	struct conf_command command = shell(argv,
+	    "echo $(id -un) $(id -ru) $(id -rg) $(id -G) $USER $LOGNAME $HOME; "
+	    "grep -c 'CapEff:.0000000000000000' /proc/$$/status");
+	char want[256];
+
+	if (geteuid() != 0) {
+		command.user = (char *)(uintptr_t) "root";
+		const struct wire_exited *exited = run_command(bed, &command, 5000);
+		CU_ASSERT_EQUAL(exited->how, WIRE_EXIT_UNKNOWN);
+		bed_free(bed);
+		return;
+	}
+	command.user = (char *)(uintptr_t) "nobody";
+	snprintf(want, sizeof(want),
+	    "nobody 65534 65534 65534 nobody nobody /nonexistent\n1\n");
+	CU_ASSERT(output_is(run_command(bed, &command, 5000), want));
+	CU_ASSERT_EQUAL(geteuid(), 0);
+	command.user = NULL;
+	CU_ASSERT(
+	    strncmp(run_command(bed, &command, 5000)->output, "root 0 0 ", 9) == 0);
+	bed_free(bed);
+}
+
+static void
+test_no_overlap(void)
+{
+	struct bed *bed = bed_new();
+	const struct conf_role role = { 0 }, other_role = { 0 };
+	char *argv[4];
+	struct conf_command check = shell(argv, "sleep 0.3");
+	struct conf_command hooks[3] = { check, check, check };
+
+	commands_run(bed->commands, 1, &check, NULL, NULL, 5000);
+	commands_run(bed->commands, 2, &check, NULL, NULL, 5000);
+	CU_ASSERT(await(bed, 2, 5000));
+	CU_ASSERT(bed->results[1].at - bed->results[0].at >= 290);
+	for (size_t i = 0; i < 3; i++) {
+		hooks[i].kind = CONF_COMMAND_HOOK;
+		hooks[i].role = i < 2 ? &role : &other_role;
+		commands_run(bed->commands, 10 + i, &hooks[i], NULL, NULL, 5000);
+	}
+	CU_ASSERT(await(bed, 3, 5000));
+	CU_ASSERT(bed->results[3].at - bed->results[2].at < 250);
+	CU_ASSERT(bed->results[4].at - bed->results[3].at >= 150);
+	CU_ASSERT_EQUAL(bed->results[4].exited.run, 11);
+	bed_free(bed);
+}
+
+/* 64 at once; the deadline of those that wait counts from their order. */
+static void
+test_turns(void)
+{
+	struct bed *bed = bed_new();
+	char *argv[4];
+	struct conf_command *all = xcalloc(80, sizeof(*all));
+	int64_t began = clock_boot_ms();
+	size_t unknown = 0, timeout = 0;
+
+	for (uint64_t i = 0; i < 80; i++) {
+		all[i] = shell(argv, "exec sleep 2");
+		commands_run(
+		    bed->commands, i, &all[i], NULL, NULL, i < 79 ? 1500 : 500);
+	}
+	CU_ASSERT(await(bed, 80, 8000));
+	CU_ASSERT(clock_boot_ms() - began < 4000);
+	for (size_t i = 0; i < 80; i++) {
+		unknown += bed->results[i].exited.how == WIRE_EXIT_UNKNOWN;
+		timeout += bed->results[i].exited.how == WIRE_EXIT_TIMEOUT;
+	}
+	CU_ASSERT_EQUAL(unknown, 16);
+	CU_ASSERT_EQUAL(timeout, 64);
+	CU_ASSERT_EQUAL(bed->results[0].exited.run, 79);
+	CU_ASSERT(output_is(
+	    &bed->results[0].exited, "not started in time: others were before it"));
+	free(all);
+	bed_free(bed);
+}
+
+static void
+test_kill(void)
+{
+	struct bed *bed = bed_new();
+	char *argv[4];
+	struct conf_command command = shell(argv, "exec sleep 100");
+
+	commands_run(bed->commands, 1, &command, NULL, NULL, 50000);
+	commands_run(bed->commands, 2, &command, NULL, NULL, 50000);
+	CU_ASSERT_FALSE(await(bed, 1, 100));
+	commands_kill(bed->commands, 2);
+	CU_ASSERT(await(bed, 1, 1000));
+	CU_ASSERT_EQUAL(bed->results[0].exited.run, 2);
+	CU_ASSERT_EQUAL(bed->results[0].exited.how, WIRE_EXIT_UNKNOWN);
+	commands_kill(bed->commands, 3); /* nobody's */
+	commands_kill(bed->commands, 1);
+	commands_kill(bed->commands, 1);
+	CU_ASSERT(await(bed, 1, 1000));
+	CU_ASSERT_EQUAL(bed->results[1].exited.how, WIRE_EXIT_SIGNAL);
+	CU_ASSERT_EQUAL(bed->results[1].exited.value, SIGTERM);
+	bed_free(bed);
+}
+
+/* The checks of an agent that died are ended, a hook goes on; nobody is told. */
+static void
+test_orphan(void)
+{
+	struct bed *bed = bed_new();
+	char *argv[3][4], text[3][128], file[] = "/tmp/lictor-test-XXXXXX";
+	struct conf_command check = shell(argv[0], text[0]),
+			    hook = shell(argv[1], text[1]);
+	struct conf_command next = shell(argv[2], "echo new");
+	struct stat st;
+
+	int fd = mkstemp(file);
+	snprintf(text[0], sizeof(text[0]), "sleep 0.3; echo check >> %s", file);
+	snprintf(text[1], sizeof(text[1]), "sleep 0.3; echo hook >> %s", file);
+	hook.kind = CONF_COMMAND_HOOK;
+	commands_run(bed->commands, 1, &check, NULL, NULL, 5000);
+	commands_run(bed->commands, 2, &hook, NULL, NULL, 5000);
+	CU_ASSERT_FALSE(await(bed, 1, 100));
+	commands_orphan(bed->commands);
+	commands_run(
+	    bed->commands, 1, &next, NULL, NULL, 5000); /* a number used again */
+	CU_ASSERT(await(bed, 1, 5000));
+	CU_ASSERT(output_is(&bed->results[0].exited, "new\n"));
+	CU_ASSERT_FALSE(await(bed, 1, 600));
+	CU_ASSERT_EQUAL(bed->count, 1);
+	CU_ASSERT(fstat(fd, &st) == 0 && st.st_size == 5); /* "hook\n" */
+	close(fd);
+	unlink(file);
+	bed_free(bed);
+}
+
+/* Ended by commands_free, whatever state they are in. */
+static void
+test_free(void)
+{
+	struct bed *bed = bed_new();
+	char *argv[2][4];
+	struct conf_command first = shell(argv[0], "echo $$; trap '' TERM; sleep 100"),
+			    second = shell(argv[1], "sleep 100");
+
+	commands_run(bed->commands, 1, &first, NULL, NULL, 100);
+	commands_run(bed->commands, 2, &first, NULL, NULL, 50000);
+	commands_run(bed->commands, 3, &second, NULL, NULL, 50000);
+	CU_ASSERT_FALSE(await(bed, 1, 300));
+	bed_free(bed);
+	commands_free(NULL);
+}
+
+static const struct tap_case cases[] = {
+	{ "each exit status is told as it is", test_exit_codes },
+	{ "each signal is told as it is", test_signals },
+	{ "what cannot be run is unknown, with the reason", test_cannot_run },
+	{ "a timeout ends the command", test_timeout },
+	{ "a timeout ends a command that ignores TERM, and its children",
+	    test_timeout_stubborn },
+	{ "a timeout ends children that ignore TERM", test_timeout_child_left },
+	{ "the tail of the output is kept", test_output_tail },
+	{ "a process left in the background delays nothing", test_background },
+	{ "descriptors, signals and session are the command's own", test_given },
+	{ "arguments and environment of the order are added", test_arguments },
+	{ "the command runs as its user", test_user },
+	{ "a command or a role's hooks never overlap", test_no_overlap },
+	{ "not more than 64 run at once", test_turns },
+	{ "a run can be ended", test_kill },
+	{ "an agent's checks end with it", test_orphan },
+	{ "nothing is left behind at the end", test_free },
+};
+
+TAP_MAIN("command", cases)
