@@ -1,2 +1,479 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * The main process. It does little, so that it lives: it starts the agent and the warden
+ * and starts them again, asks them every second whether they are alive, runs the
+ * configured commands for the agent, and speaks to systemd. It knows nothing of Consul or of
+ * roles. Each start of one of the two comes with a fresh pair of sockets between them; the
+ * count of agents goes along, by which the warden knows the newest.
+ *
+ * A process of the two is told to end by closing its socket, and only that: the addresses of
+ * a master outlive a runner that died until its successor's warden takes them over.
+ */
 #include "agent/runner/runner.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/base/log.h"
+#include "agent/base/loop.h"
+#include "agent/base/util.h"
+#include "agent/base/wire.h"
+#include "agent/conf/conf.h"
+#include "agent/failover/role.h"
+#include "agent/runner/child.h"
+#include "agent/runner/command.h"
+#include "agent/runner/notify.h"
+#include "agent/runner/place.h"
+
+#define PING_MS 1000
+#define PINGS_UNANSWERED 10
+#define SHORT_LIFE_MS 1000
+#define AGAIN_MS 100
+#define STOP_MS 10000
+#define WARDEN_STOP_MS 1000
+
+struct process {
+	struct runner *runner;
+	enum wire_process kind;
+	const char *name;
+	pid_t pid; /* 0: it does not run */
+	int pidfd;
+	struct loop_io *death;
+	struct wire *wire; /* NULL: it does not run, or is being killed */
+	struct loop_timer *again;
+	int64_t started_at;
+	unsigned int unanswered; /* pings since the last pong */
+	bool ailing; /* it died soon after its start, which was said */
+};
+
+struct runner {
+	const struct conf *conf;
+	const struct runner_options *options;
+	struct loop *loop;
+	struct place place;
+	int exe_fd, conf_fd;
+	struct commands *commands;
+	struct process agent, warden;
+	uint32_t instance; /* of the newest agent */
+	bool linked; /* those two processes have a link */
+	struct loop_timer *ping, *stop_limit;
+	struct loop_signal *sigterm, *sigint, *sighup;
+	bool stopping;
+};
+
+static bool
+is_agent(const struct process *process)
+{
+	return process->kind == WIRE_AGENT;
+}
+
+/* A fresh pair of sockets for the two, if both are there. */
+static void
+link_both(struct runner *runner)
+{
+	struct wire_message message = { .type = WIRE_LINK };
+	int fds[2];
+
+	if (runner->agent.wire == NULL || runner->warden.wire == NULL)
+		return;
+	int error = wire_pair(fds);
+	if (error != 0) {
+		log_error("runner", "no sockets between agent and warden: %s",
+		    strerror(-error));
+		return;
+	}
+	message.link.instance = runner->instance;
+	wire_send(runner->warden.wire, &message, fds[0]);
+	wire_send(runner->agent.wire, &message, fds[1]);
+	close(fds[0]);
+	close(fds[1]);
+	runner->linked = true;
+}
+
+/* Its death will be seen, and what follows from it done, when it has happened. */
+static void
+process_kill(struct process *process)
+{
+	wire_free(process->wire);
+	process->wire = NULL;
+	if (process->pid > 0)
+		kill(process->pid, SIGKILL);
+}
+
+static void
+run_command(struct runner *runner, const struct wire_run *run)
+{
+	const struct conf_command *command;
+	char term[24];
+
+	if (run->command >= runner->conf->n_commands) {
+		log_error(
+		    "runner", "the agent asked for a command that does not exist");
+		process_kill(&runner->agent);
+		return;
+	}
+	command = runner->conf->commands[run->command];
+	if (command->kind == CONF_COMMAND_CHECK) {
+		commands_run(
+		    runner->commands, run->run, command, NULL, NULL, run->timeout_ms);
+		return;
+	}
+	const char *state = run->state == WIRE_HOOK_MASTER ? "master" : "backup";
+	const char *reason =
+	    role_reason_name(run->reason < ROLE_REASONS ? (enum role_reason)run->reason
+							: ROLE_REASON_NONE);
+	snprintf(term, sizeof(term), "%" PRIu64, run->term);
+	AUTO_FREE char *env_role = xasprintf("LICTOR_ROLE=%s", command->role->name);
+	AUTO_FREE char *env_state = xasprintf("LICTOR_STATE=%s", state);
+	AUTO_FREE char *env_reason = xasprintf("LICTOR_REASON=%s", reason);
+	AUTO_FREE char *env_term = xasprintf("LICTOR_TERM=%s", term);
+	const char *arguments[] = { command->role->name, state, reason, term, NULL };
+	const char *environment[] = { env_role, env_state, env_reason, env_term, NULL };
+	commands_run(runner->commands, run->run, command, arguments, environment,
+	    run->timeout_ms);
+}
+
+static void
+on_exited(void *arg, const struct wire_exited *exited)
+{
+	struct runner *runner = arg;
+	struct wire_message message = { .type = WIRE_EXITED, .exited = *exited };
+
+	if (runner->agent.wire != NULL)
+		wire_send(runner->agent.wire, &message, -1);
+}
+
+static void
+on_message(void *arg, const struct wire_message *message, int fd)
+{
+	struct process *process = arg;
+	struct runner *runner = process->runner;
+
+	if (message->type == WIRE_PONG)
+		process->unanswered = 0;
+	else if (message->type == WIRE_READY)
+		notify_send("READY=1");
+	else if (message->type == WIRE_RUN)
+		run_command(runner, &message->run);
+	else if (message->type == WIRE_KILL)
+		commands_kill(runner->commands, message->kill.run);
+	/* WIRE_DONE: its end follows */
+}
+
+/* Usually because it died, which its pidfd says within moments; else it is killed. */
+static void
+on_closed(void *arg, const char *why)
+{
+	struct process *process = arg;
+	struct pollfd ended = { .fd = process->pidfd, .events = POLLIN };
+
+	if (poll(&ended, 1, 20) == 0 && !process->runner->stopping)
+		log_error("runner", "the %s is killed, for its link broke: %s",
+		    process->name, why);
+	process_kill(process);
+}
+
+static void on_death(void *arg, unsigned int events);
+
+/* 0 or -errno. */
+static int
+process_spawn(struct process *process)
+{
+	struct runner *runner = process->runner;
+	int fds[2];
+	int error = wire_pair(fds);
+
+	if (error != 0)
+		return error;
+	struct child child = {
+		.name = process->name,
+		.exe_fd = runner->exe_fd,
+		.conf_fd = runner->conf_fd,
+		.runner_fd = fds[1],
+		.control_fd = is_agent(process) ? runner->place.control_fd : -1,
+		.debug = runner->options->debug,
+	};
+	error = child_start(&child, &process->pid, &process->pidfd);
+	close(fds[1]);
+	if (error != 0) {
+		close(fds[0]);
+		return error;
+	}
+	struct wire_out out = {
+		.message = on_message, .closed = on_closed, .arg = process
+	};
+	process->wire = wire_new(runner->loop, fds[0], WIRE_RUNNER, process->kind,
+	    runner->conf->generation, &out);
+	process->death = loop_io_new(runner->loop, process->pidfd, on_death, process);
+	loop_io_watch(process->death, LOOP_READ);
+	return 0;
+}
+
+static void
+process_start(void *arg)
+{
+	struct process *process = arg;
+	struct runner *runner = process->runner;
+	int error = process_spawn(process);
+
+	if (error != 0) {
+		log_error("runner", "cannot start the %s: %s", process->name,
+		    strerror(-error));
+		loop_timer_after(process->again, AGAIN_MS);
+		return;
+	}
+	process->started_at = loop_now(runner->loop);
+	process->unanswered = 0;
+	if (is_agent(process))
+		runner->instance++;
+	runner->linked = false;
+	link_both(runner);
+}
+
+/* Once the agent has ended the warden is let go; once that has ended, so do we. */
+static void
+stop_step(struct runner *runner)
+{
+	if (runner->agent.pid != 0)
+		return;
+	wire_free(runner->warden.wire);
+	runner->warden.wire = NULL;
+	loop_timer_after(runner->stop_limit, WARDEN_STOP_MS);
+	if (runner->warden.pid == 0)
+		loop_stop(runner->loop);
+}
+
+/* One that dies again and again is said once, and once more after it has lived. */
+static void
+process_again(struct process *process, const char *how)
+{
+	struct runner *runner = process->runner;
+	bool early = loop_now(runner->loop) - process->started_at < SHORT_LIFE_MS;
+
+	if (!process->ailing)
+		log_error("runner", "the %s died (%s), started again%s", process->name,
+		    how,
+		    early ? " each 100 ms, since it died soon after its start" : "");
+	process->ailing = early;
+	if (early)
+		loop_timer_after(process->again, AGAIN_MS);
+	else
+		process_start(process);
+}
+
+static void
+on_death(void *arg, unsigned int events)
+{
+	struct process *process = arg;
+	struct runner *runner = process->runner;
+	char how[32];
+	int status;
+
+	if (waitpid(process->pid, &status, WNOHANG) != process->pid)
+		return;
+	loop_io_free(process->death);
+	process->death = NULL;
+	cleanup_close(&process->pidfd);
+	process->pidfd = -1;
+	process->pid = 0;
+	wire_free(process->wire);
+	process->wire = NULL;
+	if (is_agent(process))
+		commands_orphan(runner->commands);
+	if (runner->stopping) {
+		stop_step(runner);
+		return;
+	}
+	if (WIFSIGNALED(status))
+		snprintf(how, sizeof(how), "signal %d", WTERMSIG(status));
+	else
+		snprintf(how, sizeof(how), "exit status %d", WEXITSTATUS(status));
+	process_again(process, how);
+}
+
+/* True: it runs and has answered all that it was asked. */
+static bool
+process_ping(struct process *process)
+{
+	struct wire_message message = { .type = WIRE_PING };
+	bool well = process->wire != NULL && process->unanswered == 0;
+
+	if (process->wire == NULL)
+		return false;
+	if (process->unanswered >= PINGS_UNANSWERED) {
+		log_error("runner", "the %s is killed, for it did not answer for %d s",
+		    process->name, PINGS_UNANSWERED * PING_MS / 1000);
+		process_kill(process);
+		return false;
+	}
+	process->unanswered++;
+	wire_send(process->wire, &message, -1);
+	return well;
+}
+
+static bool
+has_warden(const struct runner *runner)
+{
+	return runner->conf->n_vips > 0;
+}
+
+static void
+on_ping(void *arg)
+{
+	struct runner *runner = arg;
+	bool well = process_ping(&runner->agent);
+
+	if (has_warden(runner))
+		well = process_ping(&runner->warden) && well;
+	if (well)
+		notify_send("WATCHDOG=1");
+	if (!runner->linked)
+		link_both(runner);
+	loop_timer_after(runner->ping, PING_MS);
+}
+
+static int64_t
+largest_hook_timeout(const struct conf *conf)
+{
+	int64_t largest = 0;
+
+	for (size_t i = 0; i < conf->n_roles; i++)
+		if (conf->roles[i]->hook_timeout_ms > largest)
+			largest = conf->roles[i]->hook_timeout_ms;
+	return largest;
+}
+
+static void
+on_stop(void *arg, int signum)
+{
+	struct runner *runner = arg;
+	struct wire_message message = { .type = WIRE_STOP };
+
+	if (runner->stopping)
+		return;
+	runner->stopping = true;
+	log_notice(
+	    "runner", "stopping, on %s", signum == SIGTERM ? "SIGTERM" : "SIGINT");
+	notify_send("STOPPING=1");
+	loop_timer_stop(runner->agent.again);
+	loop_timer_stop(runner->warden.again);
+	loop_timer_after(
+	    runner->stop_limit, STOP_MS + largest_hook_timeout(runner->conf));
+	if (runner->agent.wire != NULL)
+		wire_send(runner->agent.wire, &message, -1);
+	stop_step(runner);
+}
+
+static void
+on_stop_limit(void *arg)
+{
+	struct runner *runner = arg;
+	struct process *late =
+	    runner->agent.pid != 0 ? &runner->agent : &runner->warden;
+
+	log_error("runner", "the %s is killed, for it did not end in time", late->name);
+	process_kill(late);
+}
+
+static void
+on_hangup(void *arg, int signum)
+{
+	log_warning("runner", "reload is not in this version: SIGHUP does nothing");
+}
+
+static void
+process_init(struct runner *runner, struct process *process, enum wire_process kind)
+{
+	process->runner = runner;
+	process->kind = kind;
+	process->name = kind == WIRE_AGENT ? "agent" : "warden";
+	process->pidfd = -1;
+	process->again = loop_timer_new(runner->loop, process_start, process);
+}
+
+static void
+process_free(struct process *process)
+{
+	loop_timer_free(process->again);
+	loop_io_free(process->death);
+	cleanup_close(&process->pidfd);
+	wire_free(process->wire);
+}
+
+static void
+runner_init(struct runner *runner)
+{
+	struct commands_out out = { .exited = on_exited, .arg = runner };
+	struct loop *loop = runner->loop = loop_new();
+
+	process_init(runner, &runner->agent, WIRE_AGENT);
+	process_init(runner, &runner->warden, WIRE_WARDEN);
+	runner->commands = commands_new(loop, &out);
+	runner->ping = loop_timer_new(loop, on_ping, runner);
+	runner->stop_limit = loop_timer_new(loop, on_stop_limit, runner);
+	runner->sigterm = loop_signal_new(loop, SIGTERM, on_stop, runner);
+	runner->sigint = loop_signal_new(loop, SIGINT, on_stop, runner);
+	runner->sighup = loop_signal_new(loop, SIGHUP, on_hangup, runner);
+}
+
+static void
+runner_done(struct runner *runner)
+{
+	loop_signal_free(runner->sighup);
+	loop_signal_free(runner->sigint);
+	loop_signal_free(runner->sigterm);
+	loop_timer_free(runner->stop_limit);
+	loop_timer_free(runner->ping);
+	commands_free(runner->commands);
+	process_free(&runner->warden);
+	process_free(&runner->agent);
+	loop_free(runner->loop);
+}
+
+static int
+run(struct runner *runner)
+{
+	if (place_take(&runner->place) != 0)
+		return 1;
+	runner->exe_fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	runner->conf_fd = conf_send(runner->conf);
+	if (runner->exe_fd < 0 || runner->conf_fd < 0) {
+		log_error("runner", "cannot hand on %s: %s",
+		    runner->exe_fd < 0 ? "the program" : "the configuration",
+		    strerror(runner->exe_fd < 0 ? errno : -runner->conf_fd));
+		return 1;
+	}
+	runner_init(runner);
+	if (has_warden(runner))
+		process_start(&runner->warden);
+	process_start(&runner->agent);
+	loop_timer_after(runner->ping, PING_MS);
+	loop_run(runner->loop);
+	runner_done(runner);
+	return 0;
+}
+
+int
+runner_main(const struct conf *conf, const struct runner_options *options)
+{
+	struct runner runner = { .conf = conf,
+		.options = options,
+		.exe_fd = -1,
+		.conf_fd = -1,
+		.place = { -1, -1 } };
+
+	umask(022);
+	int status = run(&runner);
+	cleanup_close(&runner.conf_fd);
+	cleanup_close(&runner.exe_fd);
+	place_leave(&runner.place);
+	return status;
+}

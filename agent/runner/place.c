@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The folders, the lock and the control socket of a lictord. The lock is taken first, so
+ * a socket that is found there is always a dead one's and may be replaced. The socket is
+ * the runner's, which lends it to each agent: who connects while the agent is started again
+ * waits in its queue. Anybody may connect; what he may do is judged by his credentials.
+ */
+#include "agent/runner/place.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "agent/base/lock.h"
+#include "agent/base/log.h"
+#include "agent/base/paths.h"
+#include "agent/base/util.h"
+
+#define BACKLOG 16
+
+static int
+make_folder(const char *path)
+{
+	if (mkdir(path, 0755) == 0 || errno == EEXIST)
+		return 0;
+	int error = errno;
+	log_error("runner", "cannot make the folder %s: %s", path, strerror(error));
+	return -error;
+}
+
+static int
+make_folders(void)
+{
+	AUTO_FREE char *runtime = path_runtime(NULL);
+	AUTO_FREE char *state = path_state(NULL);
+	int error = make_folder(runtime);
+
+	return error != 0 ? error : make_folder(state);
+}
+
+static int
+take_lock(void)
+{
+	AUTO_FREE char *path = path_runtime("lictord.lock");
+	int fd = lock_file(path, 0);
+
+	if (fd == -EWOULDBLOCK)
+		log_error("runner", "another lictord runs already: it holds %s", path);
+	else if (fd < 0)
+		log_error("runner", "cannot lock %s: %s", path, strerror(-fd));
+	return fd;
+}
+
+/* A socket that listens at `path`, or -errno. */
+static int
+listen_at(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	if (!str_copy(address.sun_path, sizeof(address.sun_path), path))
+		return -ENAMETOOLONG;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	unlink(path);
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
+	    chmod(path, 0666) == 0 && listen(fd, BACKLOG) == 0)
+		return fd;
+	int error = errno;
+	close(fd);
+	return -error;
+}
+
+static int
+open_control(void)
+{
+	AUTO_FREE char *path = path_runtime("lictor.sock");
+	int fd = listen_at(path);
+
+	if (fd < 0)
+		log_error("runner", "cannot listen at %s: %s", path, strerror(-fd));
+	return fd;
+}
+
+int
+place_take(struct place *place)
+{
+	place->lock_fd = place->control_fd = -1;
+	int error = make_folders();
+	if (error != 0)
+		return error;
+	place->lock_fd = take_lock();
+	if (place->lock_fd < 0)
+		return place->lock_fd;
+	place->control_fd = open_control();
+	return place->control_fd < 0 ? place->control_fd : 0;
+}
+
+void
+place_leave(struct place *place)
+{
+	AUTO_FREE char *path = path_runtime("lictor.sock");
+
+	if (place->control_fd >= 0) {
+		unlink(path);
+		close(place->control_fd);
+	}
+	if (place->lock_fd >= 0)
+		close(place->lock_fd);
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_PLACE_H
+#define LICTOR_PLACE_H
+
+/* What one running lictord has to itself in the file system. */
+struct place {
+	int lock_fd;	/* -1: not taken */
+	int control_fd;	/* the listening control socket, or -1 */
+};
+
+/* Makes the runtime and the state folder (0755) where they are missing, locks the former
+ * against a second lictord and listens there at lictor.sock (0666). 0, or -errno after
+ * one line in the log. */
+int place_take(struct place *place);
+void place_leave(struct place *place);
+
+#endif

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The options of lictord, and the way into each of its three processes. A person's start
+ * reads the files and becomes the runner. The runner starts this binary again with
+ * --process and descriptors at fixed numbers: such a start takes the configuration from the
+ * sealed file, so that all three mean the same, and its own lock, so that no two of a kind
+ * are ever on a host, also while those of a dead runner still end.
+ */
+#include "agent/start.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "agent/base/lock.h"
+#include "agent/base/log.h"
+#include "agent/base/paths.h"
+#include "agent/base/util.h"
+#include "agent/conf/conf.h"
+#include "agent/runner/child.h"
+#include "agent/runner/runner.h"
+#include "agent/warden/warden.h"
+
+#define LOCK_MS 5000
+#define DEBUG_MAX 16
+
+struct start {
+	const char *folder;
+	const char *process; /* NULL: started by a person, or a person's systemd */
+	const char *debug[DEBUG_MAX + 1];
+	size_t n_debug;
+	bool test, version, help;
+};
+
+static const char usage[] =
+    "usage: lictord [-t] [-c DIR] [-d SUBJECT]\n"
+    "       lictord -V | -h\n"
+    "  -t, --test            test the configuration and exit\n"
+    "  -c, --config DIR      the configuration's folder (" SYSCONFDIR "/lictor)\n"
+    "  -d, --debug SUBJECT   debug lines of one subject: conf, check, consul, role,\n"
+    "                        peer, vip, hook, loop, or all; may be given again\n"
+    "  -V, --version         print the version and exit\n"
+    "  -h, --help            print this and exit\n";
+
+static bool
+take_debug(struct start *start, const char *subject)
+{
+	if (start->n_debug == DEBUG_MAX || !log_debug_subject(subject)) {
+		fprintf(stderr, "lictord: no debug lines of \"%s\"\n", subject);
+		return false;
+	}
+	start->debug[start->n_debug++] = subject;
+	return true;
+}
+
+static bool
+take_option(struct start *start, int option)
+{
+	switch (option) {
+	case 't': start->test = true; return true;
+	case 'c': start->folder = optarg; return true;
+	case 'd': return take_debug(start, optarg);
+	case 'V': start->version = true; return true;
+	case 'h': start->help = true; return true;
+	case 'p': start->process = optarg; return true;
+	default: return false;
+	}
+}
+
+static bool
+take_options(struct start *start, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "test", no_argument, NULL, 't' },
+		{ "config", required_argument, NULL, 'c' },
+		{ "debug", required_argument, NULL, 'd' },
+		{ "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' },
+		{ CHILD_OPTION, required_argument, NULL, 'p' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int option;
+
+	optind = 1;
+	while ((option = getopt_long(argc, argv, "tc:d:Vh", options, NULL)) != -1)
+		if (!take_option(start, option))
+			return false;
+	if (optind < argc)
+		fprintf(stderr, "lictord: what is \"%s\"?\n", argv[optind]);
+	return optind == argc;
+}
+
+static struct conf *
+read_conf(const struct start *start, char error[CONF_ERROR_MAX])
+{
+	struct conf_bundle *bundle = conf_read(start->folder, error);
+
+	return bundle == NULL ? NULL : conf_parse(bundle, error);
+}
+
+static const char *
+plural(size_t count)
+{
+	return count == 1 ? "" : "s";
+}
+
+static int
+start_runner(const struct start *start)
+{
+	struct runner_options options = { .debug = start->debug };
+	char error[CONF_ERROR_MAX];
+	struct conf *conf = read_conf(start, error);
+	int status = 0;
+
+	if (conf == NULL) {
+		fprintf(stderr, "%s\n", error);
+		return 1;
+	}
+	if (start->test)
+		printf("configuration ok: %zu service%s, %zu check%s, %zu role%s\n",
+		    conf->n_services, plural(conf->n_services), conf->n_checks,
+		    plural(conf->n_checks), conf->n_roles, plural(conf->n_roles));
+	else
+		status = runner_main(conf, &options);
+	conf_free(conf);
+	return status;
+}
+
+/* Kept until the process ends. */
+static bool
+take_locks(const char *process)
+{
+	AUTO_FREE char *name = xasprintf("%s.lock", process);
+	AUTO_FREE char *path = path_runtime(name);
+	int error = lock_file(path, LOCK_MS);
+
+	if (error >= 0 && strcmp(process, "warden") == 0)
+		error = lock_name("lictor-warden", LOCK_MS);
+	if (error < 0)
+		log_error("runner",
+		    "the %s does not start, for another one holds its lock", process);
+	return error >= 0;
+}
+
+static int
+start_child(const struct start *start, const char *title)
+{
+	bool is_agent = strcmp(start->process, "agent") == 0;
+	char error[CONF_ERROR_MAX];
+
+	if (!is_agent && strcmp(start->process, "warden") != 0)
+		return 2;
+	log_init(start->process);
+	prctl(PR_SET_NAME, title);
+	struct conf_bundle *bundle = conf_receive(CHILD_FD_CONF, error);
+	struct conf *conf = bundle == NULL ? NULL : conf_parse(bundle, error);
+	close(CHILD_FD_CONF);
+	if (conf == NULL) {
+		log_error("conf", "%s", error);
+		return 1;
+	}
+	int status = 1;
+	if (take_locks(start->process))
+		status = is_agent ? agent_main(conf, CHILD_FD_RUNNER, CHILD_FD_CONTROL)
+				  : warden_main(conf, CHILD_FD_RUNNER);
+	conf_free(conf);
+	return status;
+}
+
+int
+start_main(int argc, char **argv)
+{
+	struct start start = { .folder = SYSCONFDIR "/lictor" };
+
+	if (!take_options(&start, argc, argv) || (start.help && start.version)) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	if (start.help)
+		fputs(usage, stdout);
+	else if (start.version)
+		puts("lictord " PACKAGE_VERSION);
+	if (start.help || start.version)
+		return 0;
+	signal(SIGPIPE, SIG_IGN);
+	if (start.process != NULL)
+		return start_child(&start, argv[0]);
+	log_init("runner");
+	syscall(SYS_close_range, 3, ~0U, 0);
+	return start_runner(&start);
+}
