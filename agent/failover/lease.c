@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Consul's side of the roles: what their registers say (consistent reads, and a watch as
- * a hint), writes to them by compare-and-set, who else stands (candidates/), and an
- * operator's requests (control/). presence does this host's own candidacy.
+ * a hint), writes to them by compare-and-set, and what a watch on all of lictor/roles/ shows: who
+ * stands (roster sorts it) and an operator's requests. presence does this host's own
+ * candidacy.
  *
  * Above is roles, which decides; this module judges nothing but whether a reply proves
  * what it seems to say. Results are matched by their exact key; a register is missing only
@@ -32,9 +33,10 @@
 #include "agent/conf/conf.h"
 #include "agent/consul/consul.h"
 #include "agent/consul/watch.h"
+#include "agent/failover/kv.h"
 #include "agent/failover/presence.h"
+#include "agent/failover/roster.h"
 
-#define PREFIX "lictor/roles/"
 #define READ_ROLES 60 /* a transaction takes 64 operations */
 #define READS_OUT 16 /* more wait for one to end */
 #define INIT_WAIT_MS 2400 /* four silences: a master might be heard (10.1) */
@@ -126,7 +128,7 @@ say_denied(struct lease *lease, const char *why)
 	if (!lease->denied)
 		log_error("role",
 		    "Consul does not let this host's token see the registers of its "
-		    "roles: %s (it needs key_prefix \"" PREFIX "\" write)",
+		    "roles: %s (it needs key_prefix \"" ROSTER_PREFIX "\" write)",
 		    why);
 	lease->denied = true;
 }
@@ -169,29 +171,11 @@ mark_seen(struct lease *lease, struct seat *seat)
 	}
 }
 
-/* A KV entry's value; NULL if it has none that can be read. */
-static char *
-entry_value(const cJSON *entry, size_t *len)
-{
-	const char *value = json_text(entry, "Value");
-
-	return value == NULL ? NULL : base64_decode(value, len);
-}
-
-static cJSON *
-entry_json(const cJSON *entry)
-{
-	size_t len;
-	AUTO_FREE char *text = entry_value(entry, &len);
-
-	return text == NULL ? NULL : json_parse(text, len);
-}
-
 static int
 parse_register(const cJSON *entry, struct role_register *reg, char *why, size_t size)
 {
 	size_t len;
-	AUTO_FREE char *text = entry_value(entry, &len);
+	AUTO_FREE char *text = kv_value(entry, &len);
 	int err;
 
 	if (text == NULL) {
@@ -233,18 +217,6 @@ tell_register(struct lease *lease, uint32_t role, const cJSON *entry, int64_t se
 
 /* Writes. */
 
-static cJSON *
-kv_operation(cJSON *operations, const char *verb, const char *key)
-{
-	cJSON *operation = cJSON_CreateObject();
-	cJSON *kv = cJSON_AddObjectToObject(operation, "KV");
-
-	cJSON_AddStringToObject(kv, "Verb", verb);
-	cJSON_AddStringToObject(kv, "Key", key);
-	cJSON_AddItemToArray(operations, operation);
-	return kv;
-}
-
 static void
 send_cas(struct errand *errand, uint64_t base, const struct role_register *content,
     int64_t timeout_ms, consul_done_fn *done)
@@ -269,30 +241,13 @@ send_cas(struct errand *errand, uint64_t base, const struct role_register *conte
 	errand_send(errand, &request, done);
 }
 
-/* The entry of one key among a transaction's results. */
-static const cJSON *
-find_result(const struct consul_reply *reply, const char *key)
-{
-	const cJSON *results = cJSON_GetObjectItemCaseSensitive(reply->json, "Results");
-	const cJSON *result;
-
-	cJSON_ArrayForEach (result, results) {
-		const cJSON *kv = cJSON_GetObjectItemCaseSensitive(result, "KV");
-		const char *name = json_text(kv, "Key");
-
-		if (name != NULL && strcmp(name, key) == 0)
-			return kv;
-	}
-	return NULL;
-}
-
 static bool
 cas_succeeded(const struct lease *lease, uint32_t role,
     const struct consul_reply *reply, uint64_t *index)
 {
 	return reply->result == CONSUL_OK &&
 	    json_get_uint(
-		find_result(reply, lease->seats[role].key), "ModifyIndex", index);
+		kv_result(reply->json, lease->seats[role].key), "ModifyIndex", index);
 }
 
 static void
@@ -403,7 +358,8 @@ ask_missing(struct lease *lease, uint32_t role)
 		return;
 	lease->seats[role].asking = true;
 	consul_escape(name, sizeof(name), lease->seats[role].conf->name);
-	snprintf(path, sizeof(path), "/v1/kv/" PREFIX "%s/register?consistent", name);
+	snprintf(
+	    path, sizeof(path), "/v1/kv/" ROSTER_PREFIX "%s/register?consistent", name);
 	errand_send(errand_for(lease, role), &request, on_asked);
 }
 
@@ -415,7 +371,7 @@ tell_results(const struct errand *errand, const struct consul_reply *reply)
 	lease->denied = false;
 	for (size_t i = 0; i < errand->n_roles; i++) {
 		uint32_t role = errand->roles[i];
-		const cJSON *entry = find_result(reply, lease->seats[role].key);
+		const cJSON *entry = kv_result(reply->json, lease->seats[role].key);
 
 		if (entry != NULL)
 			tell_register(lease, role, entry, reply->sent_at, true);
@@ -510,86 +466,11 @@ on_init_due(void *arg)
 
 /* The watch. */
 
-/* The role and the rest of a key, if the role is one of ours. */
-static struct seat *
-split_key(const struct lease *lease, const char *key, const char **rest)
-{
-	const char *name = key + strlen(PREFIX), *end;
-
-	if (strncmp(key, PREFIX, strlen(PREFIX)) != 0)
-		return NULL;
-	end = strchr(name, '/');
-	for (size_t i = 0; end != NULL && i < lease->conf->n_roles; i++) {
-		const char *own = lease->conf->roles[i]->name;
-		size_t len = (size_t)(end - name);
-
-		if (strlen(own) == len && strncmp(own, name, len) == 0) {
-			*rest = end + 1;
-			return &lease->seats[i];
-		}
-	}
-	return NULL;
-}
-
-/* One answer of the watch, sorted by role. */
-struct news {
-	size_t n_peers;
-	struct role_peer peers[ROLE_PEERS];
-	bool crowded;
-	char *own_session, *own_value; /* of this host's candidacy; NULL: no key */
-	const cJSON *reg, *request; /* borrowed */
-};
-
-static void
-take_candidate(
-    struct lease *lease, struct news *news, const char *node, const cJSON *entry)
-{
-	const char *session = json_text(entry, "Session");
-	AUTO_JSON cJSON *json = entry_json(entry);
-	struct role_peer peer = { .priority = 0 };
-	uint64_t priority;
-	size_t len;
-
-	if (session == NULL)
-		return;
-	if (strcmp(node, lease->params.node) == 0 && news->own_session == NULL) {
-		news->own_session = xstrdup(session);
-		news->own_value = entry_value(entry, &len);
-	}
-	if (json == NULL || !json_get_bool(json, "ready", &peer.ready) ||
-	    !json_get_uint(json, "prio", &priority) || priority > UINT32_MAX ||
-	    !str_copy(peer.node, sizeof(peer.node), node))
-		return;
-	peer.priority = (unsigned int)priority;
-	news->crowded = news->n_peers == ROLE_PEERS;
-	if (!news->crowded)
-		news->peers[news->n_peers++] = peer;
-}
-
-static void
-take_entry(struct lease *lease, struct news *all, const cJSON *entry)
-{
-	static const char candidates[] = "candidates/";
-	const char *key = json_text(entry, "Key"), *rest;
-	const struct seat *seat = key == NULL ? NULL : split_key(lease, key, &rest);
-	struct news *news;
-
-	if (seat == NULL)
-		return;
-	news = &all[seat->conf->index];
-	if (strcmp(rest, "register") == 0)
-		news->reg = entry;
-	else if (strcmp(rest, "control/switchover") == 0)
-		news->request = entry;
-	else if (strncmp(rest, candidates, strlen(candidates)) == 0)
-		take_candidate(lease, news, rest + strlen(candidates), entry);
-}
-
 /* A request is acted on once, and never when it was there before we looked. */
 static void
 tell_request(struct lease *lease, struct seat *seat, const cJSON *entry)
 {
-	AUTO_JSON cJSON *json = entry == NULL ? NULL : entry_json(entry);
+	AUTO_JSON cJSON *json = kv_json(entry);
 	char id[REQUEST_SIZE], to[ROLE_NODE_SIZE];
 
 	if (json == NULL || !json_get_text(json, "id", id, sizeof(id)) ||
@@ -602,30 +483,15 @@ tell_request(struct lease *lease, struct seat *seat, const cJSON *entry)
 		lease->out.switchover(lease->out.arg, seat->conf->index, to);
 }
 
-static bool
-same_peers(const struct seat *seat, const struct news *news)
-{
-	if (seat->n_peers != news->n_peers)
-		return false;
-	for (size_t i = 0; i < seat->n_peers; i++) {
-		const struct role_peer *old = &seat->peers[i], *new = &news->peers[i];
-
-		if (old->ready != new->ready || old->priority != new->priority ||
-		    strcmp(old->node, new->node) != 0)
-			return false;
-	}
-	return true;
-}
-
 static void
-tell_peers(struct lease *lease, struct seat *seat, const struct news *news)
+tell_peers(struct lease *lease, struct seat *seat, const struct roster_role *news)
 {
 	if (news->crowded && !seat->crowded)
 		log_warning("role",
 		    "%s: more than %d hosts stand for it, the others are not seen",
 		    seat->conf->name, ROLE_PEERS);
 	seat->crowded = news->crowded;
-	if (lease->watched && same_peers(seat, news))
+	if (lease->watched && roster_same_peers(news, seat->peers, seat->n_peers))
 		return;
 	seat->n_peers = news->n_peers;
 	memcpy(seat->peers, news->peers, sizeof(seat->peers));
@@ -633,8 +499,8 @@ tell_peers(struct lease *lease, struct seat *seat, const struct news *news)
 }
 
 static void
-tell_news(
-    struct lease *lease, struct seat *seat, const struct news *news, int64_t sent_at)
+tell_news(struct lease *lease, struct seat *seat, const struct roster_role *news,
+    int64_t sent_at)
 {
 	uint32_t role = seat->conf->index;
 	uint64_t index;
@@ -653,23 +519,17 @@ static void
 on_news(void *arg, const struct consul_reply *reply)
 {
 	struct lease *lease = arg;
-	struct news *all;
-	const cJSON *entry;
+	struct roster_role *roster;
 
 	if (reply->filtered) {
 		say_denied(lease, "its answer was filtered");
 		return;
 	}
-	all = xcalloc(lease->conf->n_roles + 1, sizeof(*all));
-	cJSON_ArrayForEach (entry, reply->json)
-		take_entry(lease, all, entry);
-	for (size_t i = 0; i < lease->conf->n_roles; i++) {
-		tell_news(lease, &lease->seats[i], &all[i], reply->sent_at);
-		free(all[i].own_session);
-		free(all[i].own_value);
-	}
+	roster = roster_new(lease->conf, lease->params.node, reply->json);
+	for (size_t i = 0; i < lease->conf->n_roles; i++)
+		tell_news(lease, &lease->seats[i], &roster[i], reply->sent_at);
+	roster_free(roster, lease->conf);
 	lease->watched = true;
-	free(all);
 }
 
 static void
@@ -709,8 +569,8 @@ send_control(struct lease *lease, uint32_t role, const char *method, const char 
 	};
 
 	consul_escape(name, sizeof(name), lease->seats[role].conf->name);
-	snprintf(path, sizeof(path), "/v1/kv/" PREFIX "%s/control/switchover%s", name,
-	    query);
+	snprintf(path, sizeof(path), "/v1/kv/" ROSTER_PREFIX "%s/control/switchover%s",
+	    name, query);
 	errand_send(errand_for(lease, role), &request, on_controlled);
 }
 
@@ -771,7 +631,7 @@ lease_new(struct loop *loop, struct consul *consul, const struct conf *conf,
 		struct seat *seat = &lease->seats[i];
 
 		seat->conf = conf->roles[i];
-		seat->key = xasprintf(PREFIX "%s/register", seat->conf->name);
+		seat->key = xasprintf(ROSTER_PREFIX "%s/register", seat->conf->name);
 		seat->seen = marker_exists(lease, seat);
 	}
 	lease->read_timer = loop_timer_new(loop, on_read_due, lease);
@@ -811,8 +671,8 @@ lease_start(struct lease *lease)
 	if (lease->conf->n_roles == 0)
 		return;
 	lease->init_at = loop_now(lease->loop) + INIT_WAIT_MS;
-	lease->watch =
-	    watch_new(lease->loop, lease->consul, "/v1/kv/" PREFIX "?recurse", &out);
+	lease->watch = watch_new(
+	    lease->loop, lease->consul, "/v1/kv/" ROSTER_PREFIX "?recurse", &out);
 	presence_start(lease->presence);
 }
 

@@ -21,13 +21,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/base/base64.h"
 #include "agent/base/json.h"
 #include "agent/base/log.h"
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
 #include "agent/consul/consul.h"
+#include "agent/failover/kv.h"
 
 #define TTL "10s"
 #define RENEW_MS 3300
@@ -344,18 +344,12 @@ destroy_rival(struct presence *presence)
 static bool
 is_own(const struct presence *presence, const cJSON *entry)
 {
-	const char *value = json_text(entry, "Value");
+	AUTO_JSON cJSON *json = kv_json(entry);
 	char machine[MACHINE_SIZE] = "";
-	AUTO_FREE char *text = NULL;
-	AUTO_JSON cJSON *json = NULL;
-	size_t len;
 
 	if (loop_now(presence->loop) - presence->started_at > TAKEOVER_MS)
 		return false;
-	text = value == NULL ? NULL : base64_decode(value, &len);
-	json = text == NULL ? NULL : json_parse(text, len);
-	if (json != NULL)
-		json_get_text(json, "machine_id", machine, sizeof(machine));
+	json_get_text(json, "machine_id", machine, sizeof(machine));
 	return machine[0] == '\0' || strcmp(machine, presence->machine) == 0;
 }
 
