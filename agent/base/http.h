@@ -37,8 +37,9 @@ struct http_request {
 	int64_t timeout_ms;		/* of the whole call; > 0 */
 	size_t body_limit;		/* more of the answer's body than this is not kept */
 	const char *resolve;		/* "host:port:address": where to connect instead of
-					   asking for the name (curl's CURLOPT_RESOLVE) */
-	bool follow;			/* redirects, at most 5 */
+					   asking for the name */
+	bool follow;			/* redirects, at most 5; headers go to the first
+					   host and port only */
 	bool fresh;			/* a connection of its own, closed afterwards */
 	const struct http_tls *tls;	/* NULL: the defaults */
 };

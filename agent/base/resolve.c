@@ -165,6 +165,20 @@ resolve_literal(
 	return true;
 }
 
+void
+resolve_format(const struct sockaddr *address, char *out, size_t size)
+{
+	const void *bytes = address->sa_family == AF_INET6
+	    ? (const void *)&((const struct sockaddr_in6 *)(const void *)address)
+		  ->sin6_addr
+	    : (const void *)&((const struct sockaddr_in *)(const void *)address)
+		  ->sin_addr;
+
+	if (size > 0 &&
+	    inet_ntop(address->sa_family, bytes, out, (socklen_t)size) == NULL)
+		out[0] = '\0';
+}
+
 static void
 arm_timeout(struct resolve *resolve)
 {

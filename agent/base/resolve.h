@@ -4,6 +4,7 @@
 
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -28,6 +29,9 @@ bool resolve_is_localhost(const char *host);
 /* An address literal made a socket address; false if `host` is a name. */
 bool resolve_literal(const char *host, uint16_t port, union resolve_address *out,
     socklen_t *len);
+
+/* The address without its port, in words. */
+void resolve_format(const struct sockaddr *address, char *out, size_t size);
 
 /* Names by c-ares on the loop (hosts file and DNS as resolv.conf says); never blocks. */
 struct resolve *resolve_new(struct loop *loop);
