@@ -52,25 +52,19 @@ struct sched {
 	int64_t start;
 };
 
-/* "old -> new: why", one line. */
+/* "old -> new, because why", one line. */
 static void
 log_state(const struct entry *entry, bool first, enum check_status old)
 {
 	const struct sched_state *state = &entry->state;
-	const char *reason = check_reason_name(state->reason);
+	bool well = state->status == CHECK_PASSING;
 	int len = (int)strcspn(state->output, "\n");
 
-	if (len > LOGGED_MAX)
-		len = LOGGED_MAX;
-	if (first)
-		log_line(
-		    state->status == CHECK_PASSING ? LOG_LEVEL_INFO : LOG_LEVEL_NOTICE,
-		    "check", "%s: %s to begin with, because %s: %.*s", entry->name,
-		    check_status_name(state->status), reason, len, state->output);
-	else
-		log_notice("check", "%s: %s -> %s, because %s: %.*s", entry->name,
-		    check_status_name(old), check_status_name(state->status), reason,
-		    len, state->output);
+	log_line(first && well ? LOG_LEVEL_INFO : LOG_LEVEL_NOTICE, "check",
+	    "%s: %s -> %s, because %s: %.*s", entry->name,
+	    first ? "not known" : check_status_name(old),
+	    check_status_name(state->status), check_reason_name(state->reason),
+	    len < LOGGED_MAX ? len : LOGGED_MAX, state->output);
 }
 
 /* Said when runs begin to fail by us and when they are judged again, not in between. */
