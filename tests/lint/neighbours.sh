@@ -22,7 +22,7 @@ includes()
 # The files that no row allows something, and the like; nothing if all is well.
 faults()
 {
-	awk -f "$here/neighbours.awk" "$here/neighbours.table" <(includes "$1")
+	awk -f "$here/neighbours.awk" "$here/neighbours.table" <(includes "$1") | sort -u
 }
 
 # Rows (but those of foreign headers) that no file belongs to.
