@@ -354,7 +354,7 @@ pair_look()
 	MASTER=$(holder) BACKUP=$(other_of "$(holder)")
 }
 
-# pair_start [HOW]: both hosts with Consul, service and lictord, settled; sets MASTER and
+# pair_start HOW: both hosts with Consul, service and lictord, settled; sets MASTER and
 # BACKUP. HOW is lictord_start or lictord_start_looped.
 pair_start()
 {
@@ -363,7 +363,7 @@ pair_start()
 	for host in $HOSTS; do
 		[ -e "$LAB_DIR/$host/etc" ] || host_files "$host"
 		service_start "$host"
-		"${1:-lictord_start}" "$host"
+		"$1" "$host"
 	done
 	if ! wait_for 60 settled; then
 		logs_show
@@ -387,10 +387,11 @@ asker_answered()
 	grep -q 'answered by' "$LAB_DIR/client/asker.out"
 }
 
+# asker_start ADDRESS: a client that asks each 5 ms, once it has had its first answer.
 asker_start()
 {
 	rm -f "$LAB_DIR/client/asker.out"
-	start client asker "$LICTOR_BUILD/tests/tools/asker" "${1:-$VIP}" 8080 5
+	start client asker "$LICTOR_BUILD/tests/tools/asker" "$1" 8080 5
 	wait_for 10 asker_answered
 }
 
@@ -420,6 +421,12 @@ log_time()
 	local line
 	line=$(grep -E -- "$2" "$LAB_DIR/$1/lictord.log" | tail -n 1)
 	[ -n "$line" ] && date -d "${line:0:23}" +%s%3N
+}
+
+# When a host published that its service had failed: the line that is logged then.
+failed_at()
+{
+	log_time "$1" "check: .*-> critical, because"
 }
 
 # How many lines of a host's log match.
