@@ -15,6 +15,7 @@
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <net/if.h>
+#include <netinet/ether.h>
 #include <netinet/if_ether.h>
 #include <poll.h>
 #include <signal.h>
@@ -169,7 +170,7 @@ look(struct observer *o)
 {
 	struct pollfd fd = { .fd = o->fd, .events = POLLIN };
 	unsigned int hosts = 0;
-	int64_t begun = clock_boot_ms(), last = begun, now = begun;
+	int64_t begun = clock_boot_ms(), last = begun, now;
 
 	o->round++;
 	for (unsigned int i = 0; i < o->n_macs; i++)
@@ -186,24 +187,14 @@ look(struct observer *o)
 }
 
 static int
-parse_mac(const char *text, unsigned char mac[ETH_ALEN])
-{
-	char rest;
-
-	return sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%c", &mac[0], &mac[1],
-		   &mac[2], &mac[3], &mac[4], &mac[5], &rest) == 6
-	    ? 0
-	    : -1;
-}
-
-static int
 parse(struct observer *o, int argc, char **argv)
 {
 	if (argc < 4 || argc - 3 > HOSTS ||
 	    inet_pton(AF_INET, argv[2], &o->address) != 1)
 		return -1;
 	for (int i = 3; i < argc; i++)
-		if (parse_mac(argv[i], o->macs[o->n_macs++]) != 0)
+		if (ether_aton_r(argv[i], (struct ether_addr *)o->macs[o->n_macs++]) ==
+		    NULL)
 			return -1;
 	o->holder = o->n_macs;
 	return 0;
