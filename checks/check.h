@@ -126,8 +126,8 @@ struct check_exit {
 void check_command(struct check_run *run,
     void (*ended)(struct check_run *run, const struct check_exit *exit));
 
-/* One HTTP exchange on a connection of its own. Cancelled with the run. What the request
- * points at stays until the answer. */
+/* One HTTP exchange on a connection of its own. Cancelled with the run. The files and
+ * the server's name must stay until then, the rest is copied. */
 struct check_http_request {
 	const char *method, *url;
 	const char *const *headers;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "agent/base/resolve.h"
+#include "agent/base/url.h"
 #include "agent/base/util.h"
 #include "checks/builtin.h"
 #include "checks/check.h"
@@ -52,13 +53,29 @@ release(void *conf)
 }
 
 static int
+split_address(struct tcp_check *check, char *why, size_t why_size)
+{
+	const char *colon = strrchr(check->address, ':');
+	char fault[120];
+
+	if (colon != NULL && url_port(colon + 1, &check->port, why, why_size) != 0)
+		return -1;
+	if (resolve_split(check->address, check->host, sizeof(check->host),
+		&check->port, fault, sizeof(fault)) == 0)
+		return 0;
+	snprintf(why, why_size,
+	    "%s, expected \"host:port\", \"192.0.2.1:80\" or \"[2001:db8::1]:80\"",
+	    fault);
+	return -1;
+}
+
+static int
 prepare(void *conf, const char **option, char *why, size_t why_size)
 {
 	struct tcp_check *check = conf;
 
 	*option = "address";
-	if (resolve_split(check->address, check->host, sizeof(check->host),
-		&check->port, why, why_size) != 0)
+	if (split_address(check, why, why_size) != 0)
 		return -1;
 	*option = "expect";
 	if (check->expect == NULL)

@@ -84,26 +84,20 @@ take_host(const char *authority, size_t len, char *out, size_t size, const char 
 	return (brackets ? is_ip6(out) : is_name_or_ip4(out)) ? 0 : -EINVAL;
 }
 
-static int
-take_port(const char *from, const char *end, uint16_t *out, char *why, size_t why_size)
+int
+url_port(const char *text, uint16_t *out, char *why, size_t why_size)
 {
-	char text[24];
 	uint64_t port;
 
-	if (*from != ':')
-		return fault(why, why_size,
-		    "the host is followed by something else than "
-		    "a port, expected http://HOST:PORT/PATH");
-	snprintf(text, sizeof(text), "%.*s", (int)(end - from - 1), from + 1);
 	switch (parse_uint(text, 1, 65535, &port)) {
 	case 0: *out = (uint16_t)port; return 0;
 	case -ERANGE:
-		snprintf(why, why_size, "port %s is out of range, expected 1 to 65535",
-		    text);
+		snprintf(why, why_size,
+		    "port %.24s is out of range, expected 1 to 65535", text);
 		return -EINVAL;
 	default:
 		snprintf(why, why_size,
-		    "port \"%s\" is not a number, expected 1 to 65535", text);
+		    "port \"%.24s\" is not a number, expected 1 to 65535", text);
 		return -EINVAL;
 	}
 }
@@ -133,9 +127,15 @@ url_split(const char *text, struct url *out, char *why, size_t why_size)
 		    "the URL's host is not valid, expected a "
 		    "name, 192.0.2.1 or [2001:db8::1]");
 	url.port = url.tls ? 443 : 80;
-	if (rest < authority + len &&
-	    take_port(rest, authority + len, &url.port, why, why_size) != 0)
-		return -EINVAL;
+	if (rest < authority + len) {
+		AUTO_FREE char *port = xstrndup(rest, (size_t)(authority + len - rest));
+		if (port[0] != ':')
+			return fault(why, why_size,
+			    "something else than a port follows the "
+			    "host, expected http://HOST:PORT/PATH");
+		if (url_port(port + 1, &url.port, why, why_size) != 0)
+			return -EINVAL;
+	}
 	*out = url;
 	return 0;
 }

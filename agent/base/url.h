@@ -18,4 +18,7 @@ struct url {
  * `why`. */
 int url_split(const char *text, struct url *out, char *why, size_t why_size);
 
+/* A port alone, from 1 to 65535; the same errors. */
+int url_port(const char *text, uint16_t *out, char *why, size_t why_size);
+
 #endif

@@ -9,7 +9,6 @@
  */
 #include "agent/health/run.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <netinet/in.h>
 #include <stdarg.h>
@@ -20,7 +19,6 @@
 #include "agent/base/http.h"
 #include "agent/base/loop.h"
 #include "agent/base/resolve.h"
-#include "agent/base/url.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
 
@@ -48,8 +46,6 @@ struct check_run {
 	void (*found)(struct check_run *run, const struct sockaddr *address,
 	    socklen_t len, const char *why);
 	struct http_call *call;
-	struct url url;
-	struct check_http_request request;
 	struct http_tls tls;
 	void (*answered)(struct check_run *run, const struct check_http_reply *reply);
 	void (*ended)(struct check_run *run, const struct check_exit *exit);
@@ -281,22 +277,6 @@ run_command_ended(struct check_run *run, const struct check_exit *exit)
 	leave(run);
 }
 
-static void
-tell_answer(struct check_run *run, const struct check_http_reply *reply)
-{
-	enter(run);
-	run->answered(run, reply);
-	leave(run);
-}
-
-static void
-tell_no_answer(struct check_run *run, enum check_reason reason, const char *why)
-{
-	struct check_http_reply reply = { .reason = reason, .why = why, .body = "" };
-
-	tell_answer(run, &reply);
-}
-
 static enum check_reason
 reason_of(enum http_error error)
 {
@@ -326,78 +306,37 @@ on_answer(void *arg, const struct http_reply *answer)
 	};
 
 	run->call = NULL;
-	tell_answer(run, &reply);
-}
-
-static void
-send_request(struct check_run *run, const char *where)
-{
-	const struct check_http_request *from = &run->request;
-
-	run->tls = (struct http_tls){
-		.ca_file = from->ca_file,
-		.cert_file = from->cert_file,
-		.key_file = from->key_file,
-		.server_name = from->server_name,
-		.no_verify = from->no_verify,
-	};
-	struct http_request request = {
-		.method = from->method,
-		.url = from->url,
-		.headers = from->headers,
-		.body = from->body,
-		.body_len = from->body != NULL ? strlen(from->body) : 0,
-		.timeout_ms = run->timeout_ms + HTTP_SLACK_MS,
-		.body_limit = from->body_limit,
-		.resolve = where,
-		.follow = from->follow,
-		.fresh = true,
-		.tls = &run->tls,
-	};
-	run->call = http_send(run->runs->http, &request, on_answer, run);
-}
-
-/* "host:port:address", so that libcurl need not look the name up itself. */
-static void
-on_http_found(void *arg, const struct sockaddr *address, socklen_t len, const char *why)
-{
-	struct check_run *run = arg;
-	char text[INET6_ADDRSTRLEN] = "";
-	union resolve_address to;
-
-	run->lookup = NULL;
-	if (address == NULL || len > sizeof(to)) {
-		tell_no_answer(run, CHECK_REASON_RESOLVE, why);
-		return;
-	}
-	memcpy(&to, address, len);
-	bool ip6 = to.sa.sa_family == AF_INET6;
-	inet_ntop(to.sa.sa_family,
-	    ip6 ? (const void *)&to.in6.sin6_addr : &to.in.sin_addr, text,
-	    sizeof(text));
-	AUTO_FREE char *where =
-	    xasprintf("%s:%u:%s", run->url.host, run->url.port, text);
-	send_request(run, where);
+	enter(run);
+	run->answered(run, &reply);
+	leave(run);
 }
 
 void
 check_http(struct check_run *run, const struct check_http_request *request,
     void (*answered)(struct check_run *run, const struct check_http_reply *reply))
 {
-	union resolve_address literal;
-	char why[160];
-	socklen_t len;
-
-	assert(!run->done && run->call == NULL && run->lookup == NULL);
-	run->request = *request;
+	assert(!run->done && run->call == NULL);
 	run->answered = answered;
-	if (url_split(request->url, &run->url, why, sizeof(why)) != 0)
-		tell_no_answer(run, CHECK_REASON_LOCAL, why);
-	else if (resolve_literal(run->url.host, run->url.port, &literal, &len))
-		send_request(run, NULL);
-	else
-		run->lookup = resolve_start(
-		    run->runs->resolve, run->url.host, on_http_found, run);
+	run->tls = (struct http_tls){
+		.ca_file = request->ca_file,
+		.cert_file = request->cert_file,
+		.key_file = request->key_file,
+		.server_name = request->server_name,
+		.no_verify = request->no_verify,
+	};
+	struct http_request order = {
+		.method = request->method,
+		.url = request->url,
+		.headers = request->headers,
+		.body = request->body,
+		.body_len = request->body != NULL ? strlen(request->body) : 0,
+		.timeout_ms = run->timeout_ms + HTTP_SLACK_MS,
+		.body_limit = request->body_limit,
+		.follow = request->follow,
+		.fresh = true,
+		.tls = &run->tls,
+	};
+	run->call = http_send(run->runs->http, &order, on_answer, run);
 }
 
 static struct run_pool *
