@@ -708,14 +708,34 @@ http_new(struct loop *loop)
 }
 
 void
+http_cancel(struct http_call *call)
+{
+	if (call == NULL || call->telling)
+		return;
+	leave(call);
+	TAILQ_REMOVE(
+	    call->ended ? &call->http->ended : &call->http->running, call, link);
+	free_call(call);
+}
+
+static void
+cancel_all(struct call_list *list)
+{
+	struct http_call *next;
+
+	for (struct http_call *call = TAILQ_FIRST(list); call != NULL; call = next) {
+		next = TAILQ_NEXT(call, link);
+		http_cancel(call);
+	}
+}
+
+void
 http_free(struct http *http)
 {
 	if (http == NULL)
 		return;
-	while (!TAILQ_EMPTY(&http->running))
-		http_cancel(TAILQ_FIRST(&http->running));
-	while (!TAILQ_EMPTY(&http->ended))
-		http_cancel(TAILQ_FIRST(&http->ended));
+	cancel_all(&http->running);
+	cancel_all(&http->ended);
 	while (http->idle_count > 0)
 		curl_easy_cleanup(http->idle[--http->idle_count]);
 	curl_multi_cleanup(http->multi);
@@ -769,17 +789,6 @@ http_send(struct http *http, const struct http_request *request,
 	else
 		end(call, HTTP_LOCAL, "this is not an http or https URL");
 	return call;
-}
-
-void
-http_cancel(struct http_call *call)
-{
-	if (call == NULL || call->telling)
-		return;
-	leave(call);
-	TAILQ_REMOVE(
-	    call->ended ? &call->http->ended : &call->http->running, call, link);
-	free_call(call);
 }
 
 const char *

@@ -107,7 +107,8 @@ heap_add(struct loop_timer *timer)
 
 	if (loop->heap_len == loop->heap_size) {
 		loop->heap_size = loop->heap_size == 0 ? 64 : loop->heap_size * 2;
-		loop->heap = xrealloc(loop->heap, loop->heap_size, sizeof(*loop->heap));
+		loop->heap =
+		    xrealloc(loop->heap, loop->heap_size, sizeof(struct loop_timer *));
 	}
 	loop->heap_len++;
 	heap_settle(loop, loop->heap_len - 1, timer);
@@ -128,6 +129,7 @@ heap_remove(struct loop_timer *timer)
 static void
 due_remove(struct loop_timer *timer)
 {
+	assert(timer->due_at != NULL);
 	*timer->due_at = timer->due_next;
 	if (timer->due_next != NULL)
 		timer->due_next->due_at = timer->due_at;

@@ -10,6 +10,7 @@
 
 #include <ares.h>
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -51,7 +52,7 @@ struct resolve {
 	ares_channel channel;
 	int fault; /* why there is no channel: an error of c-ares, or 0 */
 	struct loop_timer *timeout, *deliver;
-	LIST_HEAD(, watched) sockets;
+	LIST_HEAD(watched_list, watched) sockets;
 	struct call_list asked, answered;
 };
 
@@ -225,11 +226,10 @@ static void
 on_socket_state(void *arg, ares_socket_t fd, int readable, int writable)
 {
 	struct resolve *resolve = arg;
-	struct watched *watched;
+	struct watched *watched = LIST_FIRST(&resolve->sockets);
 
-	LIST_FOREACH(watched, &resolve->sockets, link)
-	if (watched->fd == fd)
-		break;
+	while (watched != NULL && watched->fd != fd)
+		watched = LIST_NEXT(watched, link);
 	if (!readable && !writable) {
 		if (watched != NULL)
 			unwatch(watched);
@@ -347,21 +347,21 @@ resolve_new(struct loop *loop)
 void
 resolve_free(struct resolve *resolve)
 {
-	struct resolve_call *call;
+	struct resolve_call *call, *next;
 
 	if (resolve == NULL)
 		return;
-	TAILQ_FOREACH(call, &resolve->asked, link)
-	call->done = NULL;
+	for (call = TAILQ_FIRST(&resolve->asked); call != NULL;
+	     call = TAILQ_NEXT(call, link))
+		call->done = NULL;
 	if (resolve->fault == ARES_SUCCESS)
 		ares_destroy(resolve->channel); /* answers all that are asked */
 	ares_library_cleanup();
-	while ((call = TAILQ_FIRST(&resolve->answered)) != NULL) {
-		TAILQ_REMOVE(&resolve->answered, call, link);
+	for (call = TAILQ_FIRST(&resolve->answered); call != NULL; call = next) {
+		next = TAILQ_NEXT(call, link);
 		free(call);
 	}
-	while (!LIST_EMPTY(&resolve->sockets))
-		unwatch(LIST_FIRST(&resolve->sockets));
+	assert(LIST_EMPTY(&resolve->sockets)); /* c-ares has closed them */
 	loop_timer_free(resolve->timeout);
 	loop_timer_free(resolve->deliver);
 	free(resolve);

@@ -350,8 +350,7 @@ test_an_answer(void)
 	CU_ASSERT_STRING_EQUAL(client.body, "number 1");
 	CU_ASSERT_FALSE(reply->body_cut);
 	CU_ASSERT_TRUE(reply->sent_at >= before && reply->sent_at <= clock_boot_ms());
-	CU_ASSERT_PTR_NOT_NULL_FATAL(client.number);
-	CU_ASSERT_STRING_EQUAL(client.number, "seven");
+	CU_ASSERT_TRUE(client.number != NULL && strcmp(client.number, "seven") == 0);
 	reply = ask(&client, "/missing", plain);
 	CU_ASSERT_EQUAL(reply->error, HTTP_OK);
 	CU_ASSERT_EQUAL(reply->status, 404);
@@ -714,7 +713,8 @@ open_fds(void)
 
 	while (dir != NULL && readdir(dir) != NULL)
 		count++;
-	closedir(dir);
+	if (dir != NULL)
+		closedir(dir);
 	return count;
 }
 
@@ -767,7 +767,8 @@ test_names_are_asked_for_aside(void)
 	int threads = -2;
 	while (tasks != NULL && readdir(tasks) != NULL)
 		threads++;
-	closedir(tasks);
+	if (tasks != NULL)
+		closedir(tasks);
 	CU_ASSERT_EQUAL(threads, 1);
 	client_close(&client);
 }

@@ -131,10 +131,12 @@ test_literals(void)
 static void
 write_file(const char *path, const char *text)
 {
-	AUTO_FCLOSE FILE *file = fopen(path, "w");
+	FILE *file = fopen(path, "w");
 
-	if (file != NULL)
-		fputs(text, file);
+	if (file == NULL)
+		return;
+	fputs(text, file);
+	fclose(file);
 }
 
 /* Puts `text` where the file `path` is, for this process and its children. */
@@ -222,9 +224,11 @@ reply_to(
 	if (text == NULL)
 		return type_at + 4;
 	message[7] = 1;
-	memcpy(record, "\xc0\x0c", 2);
+	memset(record, 0, 12);
+	record[0] = 0xc0; /* the name of the question, at 12 */
+	record[1] = 12;
 	memcpy(record + 2, message + type_at, 4);
-	memcpy(record + 6, "\0\0\0\x3c\0", 5);
+	record[9] = 60; /* seconds to live */
 	record[11] = (unsigned char)size;
 	inet_pton(aaaa ? AF_INET6 : AF_INET, text, record + 12);
 	return type_at + 4 + 12 + size;

@@ -119,7 +119,8 @@ open_fds(void)
 
 	while (dir != NULL && readdir(dir) != NULL)
 		count++;
-	closedir(dir);
+	if (dir != NULL)
+		closedir(dir);
 	return count;
 }
 
