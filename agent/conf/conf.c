@@ -1,2 +1,161 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * The configuration from bytes to an immutable tree: every file is parsed (tree.c), then
+ * the node's options, the services with their checks and at last the roles are made of
+ * the trees (build_*.c). The tree of structs owns all it points to and keeps the bytes
+ * for the other processes. Invariant: the order of files and of sections in them decides
+ * every index, so the same bytes give the same indexes everywhere.
+ */
 #include "agent/conf/conf.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/base/util.h"
+#include "agent/conf/build.h"
+#include "agent/conf/bundle.h"
+#include "agent/conf/classes.h"
+#include "agent/conf/scan.h"
+#include "agent/conf/schema.h"
+#include "agent/conf/tree.h"
+
+/* The files of a bundle as trees. */
+struct trees {
+	struct node **roots;
+	size_t count;
+};
+
+static void
+free_trees(struct trees *trees)
+{
+	for (size_t i = 0; i < trees->count; i++)
+		node_free(trees->roots[i]);
+	free(trees->roots);
+}
+
+static int
+parse_files(const struct conf_bundle *bundle, struct trees *trees, char *error)
+{
+	trees->roots = xcalloc(bundle->n_files, sizeof(*trees->roots));
+	for (size_t i = BUNDLE_NODE; i < bundle->n_files; i++) {
+		const struct bundle_file *file = &bundle->files[i];
+		struct node *root = tree_parse(file->name, file->text, file->len,
+		    i == BUNDLE_NODE ? &schema_node_file : &schema_service_file, error);
+		if (root == NULL)
+			return -1;
+		trees->roots[trees->count++] = root;
+	}
+	return 0;
+}
+
+static int
+build_services(struct build *build, const struct node *root)
+{
+	for (size_t i = 0; i < root->n_children; i++) {
+		const struct node *child = root->children[i];
+		int result = 0;
+		if (child->section && strcmp(child->name, "service") == 0)
+			result = build_service(build, child);
+		else if (child->section && classes_find(child->name) != NULL)
+			result = build_check(build, child, NULL);
+		if (result != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+build_roles(struct build *build, const struct node *root)
+{
+	for (size_t i = 0; i < root->n_children; i++)
+		if (strcmp(root->children[i]->name, "role") == 0 &&
+		    build_role(build, root->children[i]) != 0)
+			return -1;
+	return 0;
+}
+
+static int
+build_all(struct build *build, const struct trees *trees)
+{
+	if (build_node(build, trees->roots[0]) != 0)
+		return -1;
+	for (size_t i = 0; i < trees->count; i++)
+		if (build_services(build, trees->roots[i]) != 0)
+			return -1;
+	for (size_t i = 0; i < trees->count; i++)
+		if (build_roles(build, trees->roots[i]) != 0)
+			return -1;
+	return build_refuse_duplicates(build);
+}
+
+struct conf *
+conf_parse(struct conf_bundle *bundle, char error[CONF_ERROR_MAX])
+{
+	struct conf *conf = xcalloc(1, sizeof(*conf));
+	struct build build = { .conf = conf,
+		.bundle = bundle,
+		.error = error,
+		.host = !bundle->received };
+	struct trees trees = { 0 };
+
+	conf->bundle = bundle;
+	conf->generation = bundle_digest(bundle);
+	int result = parse_files(bundle, &trees, error);
+	if (result == 0)
+		result = build_all(&build, &trees);
+	free_trees(&trees);
+	if (result == 0)
+		return conf;
+	conf_free(conf);
+	return NULL;
+}
+
+static void
+free_consul(struct conf_consul *consul)
+{
+	free(consul->address);
+	free(consul->unix_socket);
+	if (consul->token != NULL)
+		explicit_bzero(consul->token, strlen(consul->token));
+	free(consul->token);
+	free(consul->token_file);
+	free(consul->ca_file);
+	free(consul->cert_file);
+	free(consul->key_file);
+	free(consul->server_name);
+}
+
+void
+conf_free(struct conf *conf)
+{
+	if (conf == NULL)
+		return;
+	for (size_t i = 0; i < conf->n_roles; i++)
+		build_free_role(conf->roles[i]);
+	for (size_t i = 0; i < conf->n_vips; i++)
+		build_free_vip(conf->vips[i]);
+	for (size_t i = 0; i < conf->n_services; i++)
+		build_free_service(conf->services[i]);
+	for (size_t i = 0; i < conf->n_checks; i++)
+		build_free_check(conf->checks[i]);
+	for (size_t i = 0; i < conf->n_commands; i++)
+		build_free_command(conf->commands[i]);
+	free(conf->roles);
+	free(conf->vips);
+	free(conf->services);
+	free(conf->checks);
+	free(conf->commands);
+	free_consul(&conf->consul);
+	free(conf->node);
+	conf_bundle_free(conf->bundle);
+	free(conf);
+}
+
+const struct conf_role *
+conf_find_role(const struct conf *conf, const char *name)
+{
+	for (size_t i = 0; i < conf->n_roles; i++)
+		if (strcmp(conf->roles[i]->name, name) == 0)
+			return conf->roles[i];
+	return NULL;
+}

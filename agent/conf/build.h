@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_BUILD_H
+#define LICTOR_BUILD_H
+
+#include <stdbool.h>
+
+#include "agent/conf/conf.h"
+#include "agent/conf/schema.h"
+
+struct conf_bundle;
+struct node;
+
+/*
+ * Inside conf/: the making of a struct conf from the trees of its files. Each function
+ * returns 0, or -1 with the line in `error`; what it made hangs in the conf at once, so
+ * that conf_free frees it whole or half-made.
+ */
+struct build {
+	struct conf *conf;
+	const struct conf_bundle *bundle;
+	char *error;
+	bool host;	/* ask the host for files, commands, users and addresses */
+	struct raw_defaults defaults;
+};
+
+/* build_node.c: node, consul, defaults and failover of lictor.conf. First of all. */
+int build_node(struct build *build, const struct node *root);
+/* build_service.c: a service with its checks. */
+int build_service(struct build *build, const struct node *section);
+/* build_check.c: a check of a service, or of the node. */
+int build_check(
+    struct build *build, const struct node *section, struct conf_service *service);
+/* build_role.c: a role with its vips and hooks, when all services are known. */
+int build_role(struct build *build, const struct node *section);
+
+/* build.c: names and ids that stand twice, also in different files. */
+int build_refuse_duplicates(struct build *build);
+
+/* build.c. The list with room for one more pointer behind `count`. */
+void *build_grow(void *list, size_t count);
+/* [A-Za-z0-9._-], 1 to 63 of them. */
+bool build_name_ok(const char *name);
+int build_check_title(struct build *build, const struct node *section);
+/* A command that hangs in the conf, with copies of all that is given. */
+struct conf_command *build_command(struct build *build, enum conf_command_kind kind,
+    char *const *argv, const char *user, char *const *environment,
+    const char *directory);
+
+void build_free_list(char **list);
+void build_free_command(struct conf_command *command);
+void build_free_check(struct conf_check *check);
+void build_free_service(struct conf_service *service);
+void build_free_role(struct conf_role *role);
+void build_free_vip(struct conf_vip *vip);
+
+#endif

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A check from its section: the options every check has, those its type declares, and the
+ * command that the runner will run for it. The type's own `prepare` has the last word
+ * on its options. See build.h for the contract.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/base/util.h"
+#include "agent/conf/build.h"
+#include "agent/conf/classes.h"
+#include "agent/conf/fault.h"
+#include "agent/conf/options.h"
+#include "agent/conf/scan.h"
+
+void
+build_free_check(struct conf_check *check)
+{
+	if (check == NULL)
+		return;
+	if (check->options != NULL) {
+		if (check->class->release != NULL)
+			check->class->release(check->options);
+		options_free(check->options, check->class->options);
+	}
+	free(check->options);
+	free(check->name);
+	free(check->notes);
+	free(check);
+}
+
+/* Intervals that contradict each other are refused; a default gives way instead. */
+static int
+set_schedule(struct build *build, const struct node *section, struct conf_check *check,
+    const struct raw_defaults *raw)
+{
+	check->interval_ms = raw->interval_ms;
+	check->fast_interval_ms = raw->fast_interval_ms;
+	check->timeout_ms = raw->timeout_ms;
+	check->rise = (unsigned int)raw->rise;
+	check->fall = (unsigned int)raw->fall;
+	if (raw->fast_interval_ms <= raw->interval_ms)
+		return 0;
+	check->fast_interval_ms = raw->interval_ms;
+	if (node_find(section, "fast-interval") == NULL)
+		return 0;
+	return options_fault(section, "fast-interval", build->error,
+	    "it is longer than the interval, expected at most as long");
+}
+
+static int
+set_common(struct build *build, const struct node *section, struct conf_check *check,
+    struct raw_check *raw)
+{
+	static const char *const states[] = { "passing", "warning", "critical", NULL };
+	static const enum check_status status[] = { CHECK_PASSING, CHECK_WARNING,
+		CHECK_CRITICAL };
+
+	raw->schedule = build->defaults;
+	if (options_fill(raw, schema_check, section, build->host, build->error) != 0 ||
+	    set_schedule(build, section, check, &raw->schedule) != 0)
+		return -1;
+	int initial =
+	    options_choose(section, "initial", raw->initial, states, build->error);
+	if (initial < 0)
+		return -1;
+	check->initial = status[initial];
+	check->output_size = raw->output_size;
+	check->notes = raw->notes;
+	raw->notes = NULL;
+	return 0;
+}
+
+/* The member of the first option of that type; NULL: the type has none. */
+static void *
+find_member(const struct conf_check *check, enum check_option_type type)
+{
+	for (const struct check_option *o = check->class->options; o->name != NULL; o++)
+		if (o->type == type)
+			return (char *)check->options + o->offset;
+	return NULL;
+}
+
+static void
+set_command(struct build *build, struct conf_check *check)
+{
+	char ***argv = find_member(check, CHECK_OPTION_COMMAND);
+	char ***environment = find_member(check, CHECK_OPTION_ENVIRONMENT);
+	char **user = find_member(check, CHECK_OPTION_USER);
+	char **directory = find_member(check, CHECK_OPTION_DIRECTORY);
+
+	if (argv == NULL || *argv == NULL)
+		return;
+	struct conf_command *command = build_command(build, CONF_COMMAND_CHECK, *argv,
+	    user != NULL ? *user : NULL, environment != NULL ? *environment : NULL,
+	    directory != NULL ? *directory : NULL);
+	command->output_size = check->output_size;
+	check->command = command;
+}
+
+static int
+set_options(struct build *build, const struct node *section, struct conf_check *check)
+{
+	const struct check_class *class = check->class;
+	char why[CONF_ERROR_MAX] = "";
+	const char *option = NULL;
+
+	check->options = xcalloc(1, class->conf_size);
+	if (options_fill(check->options, class->options, section, build->host,
+		build->error) != 0)
+		return -1;
+	if (class->prepare == NULL ||
+	    class->prepare(check->options, &option, why, sizeof(why)) == 0)
+		return 0;
+	if (option != NULL)
+		return options_fault(section, option, build->error, "%s", why);
+	return fault_at(
+	    build->error, section, "%s \"%s\": %s", section->name, section->title, why);
+}
+
+static struct conf_check *
+add_check(struct build *build, const struct node *section, struct conf_service *service)
+{
+	struct conf *conf = build->conf;
+	struct conf_check *check = xcalloc(1, sizeof(*check));
+
+	conf->checks = build_grow(conf->checks, conf->n_checks);
+	check->index = (uint32_t)conf->n_checks;
+	conf->checks[conf->n_checks++] = check;
+	check->class = classes_find(section->name);
+	check->name = xstrdup(section->title);
+	check->service = service;
+	check->file = section->file;
+	check->line = section->line;
+	if (service != NULL) {
+		service->checks = build_grow(service->checks, service->n_checks);
+		service->checks[service->n_checks++] = check;
+	}
+	return check;
+}
+
+int
+build_check(
+    struct build *build, const struct node *section, struct conf_service *service)
+{
+	struct raw_check raw = { 0 };
+
+	if (build_check_title(build, section) != 0)
+		return -1;
+	if (service != NULL && strcmp(section->title, "lictor") == 0)
+		return fault_at(build->error, section,
+		    "the check \"lictor\" of a service is lictor's own, expected "
+		    "another "
+		    "name");
+	struct conf_check *check = add_check(build, section, service);
+	int result = set_common(build, section, check, &raw);
+	options_free(&raw, schema_check);
+	if (result == 0)
+		result = set_options(build, section, check);
+	if (result == 0)
+		set_command(build, check);
+	return result;
+}

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The node's own part of lictor.conf: how to reach Consul, the defaults of checks, the
+ * figures of failover. The environment variables of Consul's tools stand in where the
+ * file says nothing; they come from the bundle, so that every process sees the same. See
+ * build.h for the contract.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "agent/base/url.h"
+#include "agent/base/util.h"
+#include "agent/conf/build.h"
+#include "agent/conf/bundle.h"
+#include "agent/conf/fault.h"
+#include "agent/conf/host.h"
+#include "agent/conf/options.h"
+#include "agent/conf/scan.h"
+
+#define LEASE_DEFAULT_MS 2250
+#define LEASE_MIN_MS 1000
+#define LEASE_MAX_MS 60000
+#define LEASE_MARGIN_MS 200
+
+/* Variables that stand for options. */
+static const struct {
+	const char *variable, *option;
+	size_t offset;
+	bool file;
+} stand_ins[] = {
+	{ "CONSUL_HTTP_ADDR", "address", offsetof(struct raw_consul, address), false },
+	{ "CONSUL_HTTP_TOKEN_FILE", "token-file",
+	    offsetof(struct raw_consul, token_file), true },
+	{ "CONSUL_CACERT", "ca-file", offsetof(struct raw_consul, ca_file), true },
+	{ "CONSUL_CLIENT_CERT", "cert-file", offsetof(struct raw_consul, cert_file),
+	    true },
+	{ "CONSUL_CLIENT_KEY", "key-file", offsetof(struct raw_consul, key_file),
+	    true },
+	{ "CONSUL_TLS_SERVER_NAME", "server-name",
+	    offsetof(struct raw_consul, server_name), false },
+};
+
+/* The file's section, or one that says nothing. */
+static struct node
+find_or_none(const struct node *root, const char *name)
+{
+	const struct node *section = node_find(root, name);
+
+	if (section != NULL)
+		return *section;
+	return (struct node){ root->file, 1, (char *)name, .section = true };
+}
+
+/* As Consul's tools read them (strconv.ParseBool). */
+static int
+read_switch(struct build *build, const char *variable, bool *out)
+{
+	static const char *const yes = " 1 t T TRUE true True ";
+	static const char *const no = " 0 f F FALSE false False ";
+	AUTO_FREE char *value = bundle_environment(build->bundle, variable);
+
+	if (value == NULL)
+		return 0;
+	AUTO_FREE char *word = xasprintf(" %s ", value);
+	if (strchr(value, ' ') != NULL || (!strstr(yes, word) && !strstr(no, word)))
+		return fault_set(build->error, "environment", 0,
+		    "%s: \"%.80s\" is neither true nor false, expected one of them",
+		    variable, value);
+	*out = strstr(yes, word) != NULL;
+	return 0;
+}
+
+static int
+check_stand_in(struct build *build, size_t i, const char *value)
+{
+	const char *variable = stand_ins[i].variable;
+	bool secret = strcmp(variable, "CONSUL_HTTP_TOKEN_FILE") == 0;
+	char why[CONF_ERROR_MAX];
+
+	if (!stand_ins[i].file || !build->host ||
+	    host_check_file(value, secret, why, sizeof(why)) == 0)
+		return 0;
+	return fault_set(build->error, "environment", 0, "%s: %s", variable, why);
+}
+
+static int
+read_environment(
+    struct build *build, const struct node *section, struct raw_consul *raw)
+{
+	for (size_t i = 0; i < ARRAY_LENGTH(stand_ins); i++) {
+		char **member = (char **)(void *)((char *)raw + stand_ins[i].offset);
+		if (node_find(section, stand_ins[i].option) != NULL)
+			continue;
+		*member = bundle_environment(build->bundle, stand_ins[i].variable);
+		if (*member != NULL && check_stand_in(build, i, *member) != 0)
+			return -1;
+	}
+	if (node_find(section, "verify") != NULL)
+		return 0;
+	return read_switch(build, "CONSUL_HTTP_SSL_VERIFY", &raw->verify);
+}
+
+/* An address of the environment may lack its scheme. */
+static int
+add_scheme(struct build *build, const struct node *section, char **address)
+{
+	bool tls = false;
+
+	if (node_find(section, "address") != NULL && *address != NULL)
+		return 0;
+	if (read_switch(build, "CONSUL_HTTP_SSL", &tls) != 0)
+		return -1;
+	const char *text = *address != NULL ? *address : "127.0.0.1:8500";
+	if (strstr(text, "://") != NULL)
+		return 0;
+	char *whole = xasprintf("%s://%s", tls ? "https" : "http", text);
+	free(*address);
+	*address = whole;
+	return 0;
+}
+
+static int
+split_address(const char *text, struct conf_consul *consul, char *why, size_t why_size)
+{
+	struct url url;
+	size_t len = strlen(text);
+
+	if (strncmp(text, "unix://", 7) == 0) {
+		if (text[7] != '/' ||
+		    len - 7 >= sizeof(((struct sockaddr_un *)0)->sun_path)) {
+			str_copy(why, why_size,
+			    "the path of a unix socket is wrong, expected unix:///PATH "
+			    "with at "
+			    "most 107 bytes");
+			return -1;
+		}
+		consul->unix_socket = xstrdup(text + 7);
+		consul->address = xstrdup("http://localhost");
+		return 0;
+	}
+	if (url_split(text, &url, why, why_size) != 0)
+		return -1;
+	if (strpbrk(text, "?#") != NULL) {
+		str_copy(why, why_size, "it has a query, expected a URL without one");
+		return -1;
+	}
+	while (text[len - 1] == '/')
+		len--;
+	consul->address = xstrndup(text, len);
+	return 0;
+}
+
+static int
+set_address(struct build *build, const struct node *section, struct raw_consul *raw)
+{
+	char why[CONF_ERROR_MAX];
+
+	if (add_scheme(build, section, &raw->address) != 0)
+		return -1;
+	if (split_address(raw->address, &build->conf->consul, why, sizeof(why)) == 0)
+		return 0;
+	if (node_find(section, "address") != NULL)
+		return options_fault(section, "address", build->error, "%s", why);
+	return fault_set(build->error, "environment", 0, "CONSUL_HTTP_ADDR: %s", why);
+}
+
+static int
+read_consul(struct build *build, const struct node *section, struct raw_consul *raw)
+{
+	raw->verify = true;
+	if (read_environment(build, section, raw) != 0 ||
+	    options_fill(raw, schema_consul, section, build->host, build->error) != 0 ||
+	    set_address(build, section, raw) != 0)
+		return -1;
+	if ((raw->cert_file == NULL) != (raw->key_file == NULL))
+		return options_fault(section,
+		    raw->key_file == NULL ? "cert-file" : "key-file", build->error,
+		    "it is of no use alone, expected cert-file and key-file together");
+	return 0;
+}
+
+static int
+build_consul(struct build *build, const struct node *root)
+{
+	struct conf_consul *consul = &build->conf->consul;
+	struct node section = find_or_none(root, "consul");
+	struct raw_consul raw = { 0 };
+	int result = read_consul(build, &section, &raw);
+
+	if (result == 0) {
+		free(raw.address);
+		raw.address = NULL;
+		consul->token = bundle_environment(build->bundle, "CONSUL_HTTP_TOKEN");
+		consul->token_file = raw.token_file;
+		consul->ca_file = raw.ca_file;
+		consul->cert_file = raw.cert_file;
+		consul->key_file = raw.key_file;
+		consul->server_name = raw.server_name;
+		consul->verify = raw.verify;
+		consul->ttl_ms = raw.ttl_ms;
+	} else
+		options_free(&raw, schema_consul);
+	return result;
+}
+
+static int
+build_defaults(struct build *build, const struct node *root)
+{
+	struct node section = find_or_none(root, "defaults");
+
+	return options_fill(
+	    &build->defaults, schema_defaults, &section, build->host, build->error);
+}
+
+/* A kernel counts the lifetime of an address in whole seconds: a lease is so many, and
+ * what a confirmation of it may take (failover protocol, section 8). */
+static int
+set_lease(struct build *build, const struct node *section, const char *text)
+{
+	int64_t ms;
+
+	build->conf->lease_ms = LEASE_DEFAULT_MS;
+	if (strcmp(text, "auto") == 0)
+		return 0;
+	switch (parse_duration(text, LEASE_MIN_MS, LEASE_MAX_MS, &ms)) {
+	case 0: break;
+	case -ERANGE:
+		return options_fault(section, "lease", build->error,
+		    "%.40s is out of range, expected auto or 1s to 1m", text);
+	default:
+		return options_fault(section, "lease", build->error,
+		    "\"%.80s\" is no duration, expected auto or one such as 2250ms",
+		    text);
+	}
+	if (ms % 1000 < LEASE_MARGIN_MS)
+		return options_fault(section, "lease", build->error,
+		    "%s is less than %dms over whole seconds, expected auto or seconds "
+		    "and "
+		    "250ms, such as 2250ms",
+		    text, LEASE_MARGIN_MS);
+	build->conf->lease_ms = ms;
+	return 0;
+}
+
+static int
+build_failover(struct build *build, const struct node *root)
+{
+	static const char *const fences[] = { "auto", "lifetime", NULL };
+	struct node section = find_or_none(root, "failover");
+	struct raw_failover raw = { 0 };
+	int result =
+	    options_fill(&raw, schema_failover, &section, build->host, build->error);
+
+	if (result == 0 && strcmp(raw.fence, "bpf") == 0)
+		result = options_fault(&section, "fence", build->error,
+		    "bpf is not in this version, expected auto or lifetime");
+	if (result == 0 &&
+	    options_choose(&section, "fence", raw.fence, fences, build->error) < 0)
+		result = -1;
+	if (result == 0)
+		result = set_lease(build, &section, raw.lease);
+	options_free(&raw, schema_failover);
+	return result;
+}
+
+static int
+build_name(struct build *build, const struct node *root)
+{
+	struct raw_node raw = { 0 };
+
+	if (options_fill(&raw, schema_node, root, build->host, build->error) != 0)
+		return -1;
+	build->conf->node = raw.node;
+	if (raw.node == NULL || build_name_ok(raw.node))
+		return 0;
+	return options_fault(root, "node", build->error,
+	    "\"%.100s\" is no name of a node, expected 1 to %d of letters, digits, "
+	    "dot, "
+	    "hyphen and underscore",
+	    raw.node, CONF_NAME_MAX);
+}
+
+int
+build_node(struct build *build, const struct node *root)
+{
+	if (build_name(build, root) != 0 || build_consul(build, root) != 0 ||
+	    build_defaults(build, root) != 0)
+		return -1;
+	return build_failover(build, root);
+}

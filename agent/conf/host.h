@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_HOST_H
+#define LICTOR_HOST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * What the configuration asks of this host. Each returns 0, or -1 with "what is wrong, what
+ * is expected" in `why`.
+ */
+
+/* A program: an absolute path, there, executable, and neither it nor a folder above it
+ * (nor where a symbolic link on the way leads) may be written by another user than root
+ * and ours. In a folder with the sticky bit only what is in it counts. */
+int host_check_command(const char *path, char *why, size_t why_size);
+/* A file that can be read, by an absolute path; `secret`: not by everybody. */
+int host_check_file(const char *path, bool secret, char *why, size_t why_size);
+int host_check_directory(const char *path, char *why, size_t why_size);
+int host_check_user(const char *name, char *why, size_t why_size);
+/* Not an address that this host has for good (without a lifetime, as the warden's have). */
+int host_check_address(
+    int family, const unsigned char *address, char *why, size_t why_size);
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_SCHEMA_H
+#define LICTOR_SCHEMA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "checks/check.h"
+
+/* What a section may hold. */
+struct schema {
+	const char *name;
+	bool titled;
+	const struct check_option *options, *more;	/* a NULL name at the end; may be NULL */
+	const struct schema *sections;			/* a NULL name at the end; may be NULL */
+	bool checks;	/* every type of check is a section here, too */
+};
+
+extern const struct schema schema_node_file;	 /* lictor.conf */
+extern const struct schema schema_service_file; /* services.d/…conf */
+
+/* The i-th option or section, or NULL and false after the last. */
+const struct check_option *schema_option(const struct schema *schema, size_t i);
+bool schema_section(const struct schema *schema, size_t i, struct schema *out);
+
+/* The values of a section as its table of options fills them in, before they are judged;
+ * members as options_fill leaves them (options.h). */
+struct raw_node {
+	char *node;
+};
+struct raw_consul {
+	char *address, *token_file, *ca_file, *cert_file, *key_file, *server_name;
+	bool verify;
+	int64_t ttl_ms;
+};
+struct raw_defaults {
+	int64_t interval_ms, fast_interval_ms, timeout_ms;
+	uint64_t rise, fall;
+};
+struct raw_failover {
+	char *fence, *lease;
+};
+struct raw_check {
+	struct raw_defaults schedule;
+	char *initial, *notes;
+	uint64_t output_size;
+};
+struct raw_service {
+	char *id, *address, *on_stop;
+	uint64_t port, weight, warning_weight;
+	char **tags, **meta;
+};
+struct raw_role {
+	char **services;
+	uint64_t priority;
+	bool preempt, auto_init;
+	int64_t preempt_delay_ms;
+	char *when_all_critical, *address_order, *master_tag, *backup_tag;
+};
+struct raw_vip {
+	char *interface;
+	int64_t announce_refresh_ms;
+};
+struct raw_hooks {
+	char **promote, **demote, **notify, **environment;
+	char *user;
+	int64_t timeout_ms;
+};
+
+extern const struct check_option schema_node[], schema_consul[], schema_defaults[],
+    schema_failover[], schema_check[], schema_service[], schema_role[], schema_vip[],
+    schema_hooks[];
+
+#endif
