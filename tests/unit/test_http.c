@@ -368,6 +368,8 @@ test_connections_are_kept_or_fresh(void)
 	struct http_request fresh = { .fresh = true };
 
 	client_open(&client);
+	ask(&client, "/count", fresh);
+	CU_ASSERT_STRING_EQUAL(client.body, "number 1");
 	for (int i = 1; i <= 3; i++) {
 		AUTO_FREE char *number = xasprintf("number %d", i);
 		ask(&client, "/count", plain);
@@ -401,11 +403,13 @@ test_requests_as_the_server_sees_them(void)
 	struct client client;
 
 	client_open(&client);
-	for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
+	for (size_t n = 0; n < 2 * ARRAY_LENGTH(rows); n++) {
+		size_t i = n / 2;
+		bool typed = n % 2 == 1;
 		struct http_request request = { .method = rows[i].method,
 			.body = rows[i].body,
 			.body_len = rows[i].body == NULL ? 0 : strlen(rows[i].body),
-			.headers = headers };
+			.headers = typed ? headers : NULL };
 		CU_ASSERT_EQUAL(ask(&client, "/echo", request)->status, 200);
 		CU_ASSERT_PTR_EQUAL(strstr(client.body, rows[i].line), client.body);
 		const char *length = strstr(client.body, "Content-Length");
@@ -415,8 +419,10 @@ test_requests_as_the_server_sees_them(void)
 			    length, rows[i].length, strlen(rows[i].length));
 		CU_ASSERT_PTR_NULL(strstr(client.body, "Expect"));
 		CU_ASSERT_PTR_NULL(strstr(client.body, "urlencoded"));
-		CU_ASSERT_PTR_NOT_NULL(strstr(client.body, "X-Consul-Token: t\r\n"));
-		CU_ASSERT_PTR_NOT_NULL(strstr(client.body, "Content-Type: a/b\r\n"));
+		CU_ASSERT_EQUAL(
+		    strstr(client.body, "X-Consul-Token: t\r\n") != NULL, typed);
+		CU_ASSERT_EQUAL(
+		    strstr(client.body, "Content-Type: a/b\r\n") != NULL, typed);
 		const char *body = strstr(client.body, "\r\n\r\n") + 4;
 		CU_ASSERT_STRING_EQUAL(body, rows[i].body == NULL ? "" : rows[i].body);
 	}
@@ -637,6 +643,23 @@ test_many_at_once(void)
 	client_close(&client);
 }
 
+/* More endings at once than are told before the deadline of each: still one ending. */
+static void
+test_an_ending_is_final(void)
+{
+	struct http_request request = { .timeout_ms = 1 };
+	struct client client;
+
+	client_open(&client);
+	client.expected = 5000;
+	for (int i = 0; i < client.expected; i++)
+		start(&client, "bad:", request);
+	loop_run(client.loop);
+	CU_ASSERT_EQUAL(client.told, client.expected);
+	CU_ASSERT_EQUAL(client.reply.error, HTTP_LOCAL);
+	client_close(&client);
+}
+
 struct killer {
 	struct client client;
 	struct http_call *others[4];
@@ -785,6 +808,7 @@ static const struct tap_case cases[] = {
 	{ "redirects keep secrets", test_redirects_keep_secrets },
 	{ "where to connect", test_where_to_connect },
 	{ "many at once", test_many_at_once },
+	{ "an ending is final", test_an_ending_is_final },
 	{ "ended in a callback", test_ended_in_a_callback },
 	{ "freed at any moment", test_freed_at_any_moment },
 	{ "names are asked for aside", test_names_are_asked_for_aside },

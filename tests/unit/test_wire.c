@@ -376,6 +376,38 @@ test_a_queue_keeps_order(void)
 	loop_free(loop);
 }
 
+/* The socket has room again, but what was queued before goes first. */
+static void
+test_a_queue_is_not_overtaken(void)
+{
+	struct loop *loop = loop_new();
+	int fds[2], small = 4096, wrong = 0;
+	struct end runner;
+	struct wire_message in;
+	uint64_t next = 1;
+
+	CU_ASSERT_EQUAL_FATAL(wire_pair(fds), 0);
+	setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	end_open(&runner, loop, fds[0], WIRE_RUNNER, WIRE_AGENT);
+	for (uint64_t i = 1; i <= 150; i++) {
+		struct wire_message message = { .type = WIRE_EXITED,
+			.exited = { .run = i } };
+		wire_send(runner.wire, &message, -1);
+		while (i == 100 && recv(fds[1], &in, sizeof(in), 0) > 0)
+			wrong += in.exited.run != next++;
+	}
+	for (int i = 0; i < 200 && next <= 150; i++) {
+		while (recv(fds[1], &in, sizeof(in), 0) > 0)
+			wrong += in.exited.run != next++;
+		run_for(loop, 0);
+	}
+	CU_ASSERT_EQUAL(wrong, 0);
+	CU_ASSERT_EQUAL(next, 151);
+	end_close(&runner);
+	close(fds[1]);
+	loop_free(loop);
+}
+
 static void
 test_a_full_queue_closes_later(void)
 {
@@ -404,7 +436,8 @@ test_a_full_queue_closes_later(void)
 static void
 test_last_words_are_heard(void)
 {
-	for (int unread = 0; unread <= 1; unread++) {
+	for (int way = 0; way < 4; way++) {
+		bool unread = (way & 1) != 0, pinged = (way & 2) != 0;
 		struct loop *loop = loop_new();
 		int fds[2];
 		struct end runner;
@@ -417,8 +450,10 @@ test_last_words_are_heard(void)
 			end_send(&runner, WIRE_PING);
 		send_raw(fds[1], &done, 16, NULL, 0);
 		close(fds[1]);
-		end_send(&runner, WIRE_PING);
-		end_send(&runner, WIRE_STOP);
+		if (pinged) {
+			end_send(&runner, WIRE_PING);
+			end_send(&runner, WIRE_STOP);
+		}
 		run_until(loop, &runner.closed, 1);
 		CU_ASSERT_EQUAL(runner.messages, 1);
 		CU_ASSERT_EQUAL(runner.last.type, WIRE_DONE);
@@ -471,6 +506,7 @@ static const struct tap_case cases[] = {
 	{ "descriptors come with links only", test_descriptors_come_with_links_only },
 	{ "a message arrives whole", test_a_message_arrives_whole },
 	{ "a queue keeps its order", test_a_queue_keeps_order },
+	{ "a queue is not overtaken", test_a_queue_is_not_overtaken },
 	{ "a full queue closes, later", test_a_full_queue_closes_later },
 	{ "last words are heard", test_last_words_are_heard },
 	{ "freed in a callback", test_freed_in_a_callback },
