@@ -120,10 +120,10 @@ read_ranges(struct http_check *check, char *why, size_t why_size)
 {
 	static const char between[] = ", ";
 	const char *p = check->expect_status;
-	size_t len;
 
 	for (p += strspn(p, between); *p != '\0'; p += strspn(p, between)) {
-		AUTO_FREE char *word = xstrndup(p, len = strcspn(p, between));
+		size_t len = strcspn(p, between);
+		AUTO_FREE char *word = xstrndup(p, len);
 		p += len;
 		if (check->n_ranges == STATUS_RANGES_MAX) {
 			snprintf(why, why_size, "more than %d ranges, expected fewer",

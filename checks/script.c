@@ -91,8 +91,10 @@ keep_output(struct check_run *run, const struct check_exit *exit)
 {
 	const struct script_check *check = check_conf(run);
 	struct script_run *script = check_state(run);
-	size_t len = exit->output_len < OUTPUT_MAX ? exit->output_len : OUTPUT_MAX;
+	size_t len = exit->output_len;
 
+	if (len > OUTPUT_MAX)
+		len = OUTPUT_MAX;
 	if (len > 0)
 		memcpy(script->output, exit->output + exit->output_len - len, len);
 	for (size_t i = 0; i < len; i++)

@@ -82,16 +82,13 @@ say_http(struct peer *peer, int status, const char *extra, const char *body, siz
 	hang_up(peer);
 }
 
+/* "near" is within what expect-body sees, "far" is not. */
 static void
 answer_big(struct peer *peer)
 {
-	size_t len = 70000;
-	AUTO_FREE char *body = xcalloc(1, len);
+	AUTO_FREE char *body = xasprintf("%060000d near %09000d far", 0, 0);
 
-	memset(body, '.', len);
-	memcpy(body + 60000, "near", 4);
-	memcpy(body + 69000, "far", 3);
-	say_http(peer, 200, "", body, len);
+	say_http(peer, 200, "", body, strlen(body));
 }
 
 static void
@@ -313,8 +310,9 @@ make_options(const struct check_class *class, const char *const *given)
 		size_t len = strcspn(*given, "=");
 		AUTO_FREE char *name = xstrndup(*given, len);
 		const struct check_option *option = find_option(class, name);
-		CU_ASSERT_PTR_NOT_NULL_FATAL(option);
-		set_option(conf, option, *given + len + 1);
+		CU_ASSERT_PTR_NOT_NULL(option);
+		if (option != NULL)
+			set_option(conf, option, *given + len + 1);
 	}
 	return conf;
 }
@@ -517,11 +515,10 @@ static const struct row http_rows[] = {
 	{ { "url=http://127.0.0.1:%/big", "expect-body=near" }, CHECK_PASSING,
 	    CHECK_REASON_OK, "status 200" },
 	{ { "url=http://127.0.0.1:%/big", "expect-body=far" }, CHECK_CRITICAL,
-	    CHECK_REASON_BODY, "not as expected\n...." },
+	    CHECK_REASON_BODY, "not as expected\n0000" },
 	{ { "url=http://127.0.0.1:%/echo", "method=PUT", "headers=X-One: 1|X-Two: 2",
-	      "body=all is well",
-	      "expect-body=(?s)^PUT /echo .*X-One: 1\r\nX-Two: 2\r\n.*\r\n\r\nall is "
-	      "well$" },
+	      "body=fine",
+	      "expect-body=(?s)^PUT /echo .*X-One: 1\r\nX-Two: 2\r\n.*\r\n\r\nfine$" },
 	    CHECK_PASSING, CHECK_REASON_OK, "PUT http" },
 	{ { "url=http://127.0.0.1:%/status/204", "method=HEAD" }, CHECK_PASSING,
 	    CHECK_REASON_OK, "HEAD http" },
@@ -700,14 +697,12 @@ script_tail(void)
 {
 	struct bench *b = bench_new();
 	const char *given[] = { "command=/bin/true", NULL };
-	AUTO_FREE char *long_text = xcalloc(1, 9001);
+	AUTO_FREE char *long_text = xasprintf("%08996dtail", 0);
 
-	memset(long_text, 'a', 9000);
-	memcpy(long_text + 8996, "tail", 4);
 	bench_add(b, &check_script_class, given)->output_size = 6;
 	b->exits[0] = (struct check_exit){ CHECK_EXITED, 0, long_text, 9000 };
 	bench_run(b);
-	CU_ASSERT_STRING_EQUAL(b->results[0].output, "aatail");
+	CU_ASSERT_STRING_EQUAL(b->results[0].output, "00tail");
 	bench_free(b);
 }
 
@@ -875,14 +870,12 @@ urls_are_split(void)
 static void
 long_hosts(void)
 {
-	for (size_t len = 1; len < 300; len++) {
-		AUTO_FREE char *text = xcalloc(1, len + 8);
+	for (int len = 1; len < 300; len++) {
+		AUTO_FREE char *text = xasprintf("http://a%0*d.b", len, 0);
 		struct url url;
 		char why[160];
-		memcpy(text, "http://", 7);
-		memset(text + 7, 'a', len);
 		CU_ASSERT_EQUAL(url_split(text, &url, why, sizeof(why)) == 0,
-		    len < sizeof(url.host));
+		    (size_t)len + 3 < sizeof(url.host));
 	}
 }
 

@@ -33,6 +33,7 @@ enum act {
 
 /* The options of a fake check, and its notes. */
 struct fake {
+	struct fake *self; /* a check sees its options as constant */
 	enum act act;
 	enum check_status status;
 	enum check_reason reason;
@@ -71,12 +72,9 @@ struct world {
 static struct fake *
 fake_of(struct check_run *run)
 {
-	union {
-		const void *given;
-		struct fake *ours;
-	} options = { .given = check_conf(run) };
+	const struct fake *fake = check_conf(run);
 
-	return options.ours;
+	return fake->self;
 }
 
 static void
@@ -226,6 +224,7 @@ world_new(size_t n, int64_t interval, int64_t fast, int64_t timeout)
 	w->loop = loop_new();
 	w->look = loop_timer_new(w->loop, on_look, w);
 	for (size_t i = 0; i < n; i++) {
+		w->fakes[i].self = &w->fakes[i];
 		w->fakes[i].loop = w->loop;
 		w->fakes[i].text = "fine";
 		w->checks[i] = (struct conf_check){
@@ -349,12 +348,12 @@ static void
 first_runs(void)
 {
 	struct world *w = world_new(CHECKS_MAX, 10000, 500, 1000);
-	unsigned int together = 0, most = 0;
+	unsigned int most = 0;
 
 	world_start(w);
 	CU_ASSERT(run_until(w, all_ran));
 	for (size_t i = 0; i < CHECKS_MAX; i++) {
-		together = 0;
+		unsigned int together = 0;
 		CU_ASSERT(w->fakes[i].starts[0] >=
 		    w->start + phase_of(w->checks[i].name, 10000) % 500);
 		for (size_t j = 0; j < CHECKS_MAX; j++)
@@ -489,12 +488,13 @@ output_alone(void)
 static bool
 stand_still(struct world *w)
 {
-	int64_t end = clock_raw_ms() + 200;
+	int64_t now, end = clock_raw_ms() + 200;
 
 	if (w->fakes[0].running == 0)
 		return false;
-	while (clock_raw_ms() < end)
-		continue;
+	do
+		now = clock_raw_ms();
+	while (now < end);
 	return true;
 }
 
