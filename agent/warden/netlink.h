@@ -40,7 +40,8 @@ void netlink_set(struct netlink *netlink, const struct netlink_address *list,
     size_t count, int *result);
 /* 0 also if it was not there; otherwise -errno. */
 int netlink_delete(struct netlink *netlink, const struct netlink_address *address);
-/* All addresses and links, through the `address` and `link` callbacks, now. */
+/* All links, then all addresses, through the `link` and `address` callbacks, which must
+ * give no order here. 0 or -errno: what was told then has holes. */
 int netlink_dump(struct netlink *netlink);
 
 #endif
