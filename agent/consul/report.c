@@ -1,2 +1,349 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * Makes Consul's picture of this host equal to ours. Three steps: read what the local
+ * agent shows (checks, then services), let ledger find what differs, let that go out. From
+ * then on each piece of news goes out as it comes, and a heartbeat every third of the ttl.
+ * Every doubt, be it a call without an answer or a check that Consul does not know, leads
+ * back to the first step; so nothing has to be remembered while Consul is away, and the
+ * newest truth is what goes out when it returns.
+ *
+ * This file is the life of it: start, read, beat, stop. What is sent is ledger's.
+ */
 #include "agent/consul/report.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "agent/base/log.h"
+#include "agent/base/loop.h"
+#include "agent/base/util.h"
+#include "agent/conf/conf.h"
+#include "agent/consul/consul.h"
+#include "agent/consul/desired.h"
+#include "agent/consul/ledger.h"
+
+#define DEADLINE_MS 2000
+#define ADOPT_MS 200
+#define STOP_STAGE_MS 900 /* there are two */
+
+enum stage { RUNNING, STOPPING, ORDERED, STOPPED };
+
+struct report {
+	struct loop *loop;
+	struct consul *consul;
+	const struct conf *conf;
+	struct report_out out;
+	struct ledger *ledger;
+	struct consul_call *read_call, *beat_call;
+	struct loop_timer *retry, *beat, *limit;
+	unsigned int failures;
+	enum stage stage;
+	bool synced; /* the picture was read since the last doubt */
+	bool read_denied;
+	bool adopting;
+};
+
+static void
+stopped(struct report *report)
+{
+	report->stage = STOPPED;
+	loop_timer_stop(report->limit);
+	report->out.stopped(report->out.arg);
+}
+
+static void
+order_stop(struct report *report)
+{
+	report->stage = ORDERED;
+	loop_timer_after(report->limit, STOP_STAGE_MS);
+	ledger_stop(report->ledger);
+}
+
+/* The last thing in a callback: `stopped` may free the report. What on-stop asks for waits
+ * for what is under way: a registration that comes later would undo it. */
+static void
+go_on(struct report *report)
+{
+	ledger_flush(report->ledger);
+	if (report_in_sync(report))
+		report->failures = 0;
+	if (report->stage == STOPPING && ledger_idle(report->ledger)) {
+		order_stop(report);
+		ledger_flush(report->ledger);
+	}
+	if (report->stage == ORDERED && ledger_idle(report->ledger))
+		stopped(report);
+}
+
+static void
+doubt(struct report *report)
+{
+	if (!report->synced || report->stage != RUNNING)
+		return;
+	report->synced = false;
+	ledger_doubt(report->ledger);
+	loop_timer_after(report->retry, consul_backoff(++report->failures));
+}
+
+static void
+on_beat(void *arg, const struct consul_reply *reply)
+{
+	struct report *report = arg;
+
+	report->beat_call = NULL;
+	if (reply->result == CONSUL_AWAY || reply->result == CONSUL_NOT_FOUND)
+		doubt(report);
+	else if (reply->result != CONSUL_OK)
+		ledger_vouch(report->ledger);
+	go_on(report);
+}
+
+static void
+beat(struct report *report)
+{
+	AUTO_JSON cJSON *body = desired_update(CHECK_PASSING, "lictord is alive");
+	struct consul_request request = {
+		.channel = CONSUL_REPORT,
+		.method = "PUT",
+		.path = "/v1/agent/check/update/" DESIRED_HEARTBEAT,
+		.body = body,
+		.timeout_ms = DEADLINE_MS,
+	};
+
+	if (report->synced && report->stage == RUNNING && !report->beat_call &&
+	    ledger_vouches(report->ledger))
+		report->beat_call =
+		    consul_send(report->consul, &request, on_beat, report);
+}
+
+/* Late outputs and refreshes ride on the heartbeat's wake-up. */
+static void
+on_beat_time(void *arg)
+{
+	struct report *report = arg;
+
+	loop_timer_after(report->beat, report->conf->consul.ttl_ms / 3);
+	beat(report);
+	ledger_refresh(report->ledger);
+	go_on(report);
+}
+
+static void
+on_adopt(void *arg, const struct conf_check *check, enum check_status status,
+    const char *output)
+{
+	struct report *report = arg;
+
+	if (report->adopting)
+		report->out.adopt(report->out.arg, check, status, output);
+}
+
+static void
+on_vouched(void *arg)
+{
+	beat(arg);
+}
+
+static void
+on_answered(void *arg, bool in_doubt)
+{
+	struct report *report = arg;
+
+	if (in_doubt)
+		doubt(report);
+	go_on(report);
+}
+
+static void
+adopted(struct report *report)
+{
+	if (!report->adopting)
+		return;
+	report->adopting = false;
+	loop_timer_stop(report->limit);
+	report->out.adopted(report->out.arg);
+}
+
+static void
+read_failed(struct report *report, const struct consul_reply *reply)
+{
+	if (reply->result == CONSUL_DENIED && !report->read_denied) {
+		report->read_denied = true;
+		log_warning("consul",
+		    "reading what the agent shows is denied (%s): the token lacks "
+		    "service_prefix \"\" read",
+		    reply->why);
+	}
+	loop_timer_after(report->retry, consul_backoff(++report->failures));
+	adopted(report);
+}
+
+static void
+on_services(void *arg, const struct consul_reply *reply)
+{
+	struct report *report = arg;
+	const cJSON *service;
+
+	report->read_call = NULL;
+	if (reply->result != CONSUL_OK || !cJSON_IsObject(reply->json)) {
+		read_failed(report, reply);
+		return;
+	}
+	cJSON_ArrayForEach (service, reply->json)
+		ledger_shown_service(report->ledger, service->string, service);
+	ledger_end(report->ledger);
+	report->synced = true;
+	report->read_denied = false;
+	go_on(report);
+}
+
+static bool
+heartbeat_alive(const cJSON *checks)
+{
+	const cJSON *check =
+	    cJSON_GetObjectItemCaseSensitive(checks, DESIRED_HEARTBEAT);
+	enum check_status status;
+
+	return desired_read_status(check, &status) && status != CHECK_CRITICAL;
+}
+
+static void
+on_checks(void *arg, const struct consul_reply *reply)
+{
+	static const struct consul_request request = {
+		.channel = CONSUL_REPORT,
+		.path = "/v1/agent/services",
+		.timeout_ms = DEADLINE_MS,
+	};
+	struct report *report = arg;
+	const cJSON *check;
+
+	report->read_call = NULL;
+	if (reply->result != CONSUL_OK || !cJSON_IsObject(reply->json)) {
+		read_failed(report, reply);
+		return;
+	}
+	ledger_begin(report->ledger, heartbeat_alive(reply->json));
+	cJSON_ArrayForEach (check, reply->json)
+		ledger_shown_check(report->ledger, check->string, check);
+	report->read_call = consul_send(report->consul, &request, on_services, report);
+	adopted(report);
+}
+
+static void
+read_picture(void *arg)
+{
+	static const struct consul_request request = {
+		.channel = CONSUL_REPORT,
+		.path = "/v1/agent/checks",
+		.timeout_ms = DEADLINE_MS,
+	};
+	struct report *report = arg;
+
+	report->read_call = consul_send(report->consul, &request, on_checks, report);
+}
+
+static void
+on_limit(void *arg)
+{
+	struct report *report = arg;
+
+	switch (report->stage) {
+	case RUNNING: adopted(report); break;
+	case STOPPING:
+		order_stop(report);
+		go_on(report);
+		break;
+	case ORDERED: stopped(report); break;
+	case STOPPED: break;
+	}
+}
+
+struct report *
+report_new(struct loop *loop, struct consul *consul, const struct conf *conf,
+    const struct report_out *out)
+{
+	struct report *report = xcalloc(1, sizeof(*report));
+	struct ledger_out ledger = {
+		.adopt = on_adopt,
+		.vouched = on_vouched,
+		.answered = on_answered,
+		.arg = report,
+	};
+
+	assert(out->adopt && out->adopted && out->stopped);
+	*report = (struct report){ .loop = loop, .consul = consul, .conf = conf };
+	report->out = *out;
+	report->ledger = ledger_new(loop, consul, conf, &ledger);
+	report->retry = loop_timer_new(loop, read_picture, report);
+	report->beat = loop_timer_new(loop, on_beat_time, report);
+	report->limit = loop_timer_new(loop, on_limit, report);
+	return report;
+}
+
+void
+report_free(struct report *report)
+{
+	if (!report)
+		return;
+	consul_cancel(report->read_call);
+	consul_cancel(report->beat_call);
+	ledger_free(report->ledger);
+	loop_timer_free(report->retry);
+	loop_timer_free(report->beat);
+	loop_timer_free(report->limit);
+	free(report);
+}
+
+void
+report_start(struct report *report)
+{
+	report->adopting = true;
+	loop_timer_after(report->limit, ADOPT_MS);
+	loop_timer_after(report->beat, report->conf->consul.ttl_ms / 3);
+	read_picture(report);
+}
+
+void
+report_check(struct report *report, const struct conf_check *check,
+    enum check_status status, const char *output)
+{
+	ledger_state(report->ledger, check, status, output);
+	ledger_flush(report->ledger);
+}
+
+void
+report_check_output(
+    struct report *report, const struct conf_check *check, const char *output)
+{
+	ledger_state(report->ledger, check, CHECK_UNKNOWN, output);
+	ledger_flush(report->ledger);
+}
+
+void
+report_role(struct report *report, const struct conf_service *service,
+    enum report_role role, uint64_t term)
+{
+	ledger_role(report->ledger, service, role, term);
+	ledger_flush(report->ledger);
+}
+
+void
+report_stop(struct report *report)
+{
+	bool wait = report->synced && !ledger_idle(report->ledger);
+
+	report->stage = STOPPING;
+	report->adopting = false;
+	consul_cancel(report->read_call);
+	report->read_call = NULL;
+	loop_timer_stop(report->retry);
+	loop_timer_stop(report->beat);
+	loop_timer_after(report->limit, wait ? STOP_STAGE_MS : 0);
+}
+
+bool
+report_in_sync(const struct report *report)
+{
+	return report->synced && ledger_settled(report->ledger);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_LEDGER_H
+#define LICTOR_LEDGER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/base/json.h"
+#include "agent/consul/report.h"
+
+struct ledger;
+
+struct ledger_out {
+	/* A check without a result of ours took over the state that Consul shows. */
+	void (*adopt)(void *arg, const struct conf_check *check, enum check_status status,
+	    const char *output);
+	/* The service "lictor" was registered: time for a heartbeat. */
+	void (*vouched)(void *arg);
+	/* A call was answered; the last thing in the callback. `doubt`: not, or Consul knows
+	 * no such thing: what it shows has to be read again. */
+	void (*answered)(void *arg, bool doubt);
+	void *arg;
+};
+
+/* Two columns for each service and check: what is true, and what Consul is believed to
+ * show. What differs goes to the outbox. */
+struct ledger *ledger_new(struct loop *loop, struct consul *consul,
+    const struct conf *conf, const struct ledger_out *out);
+void ledger_free(struct ledger *ledger);
+
+/* Consul's picture: ledger_begin, each check, each service, ledger_end. `alive`: lictor's
+ * own check had not run out. From ledger_begin on nothing leaves until ledger_end. */
+void ledger_begin(struct ledger *ledger, bool alive);
+void ledger_shown_check(struct ledger *ledger, const char *id, const cJSON *shown);
+void ledger_shown_service(struct ledger *ledger, const char *id, const cJSON *shown);
+void ledger_end(struct ledger *ledger);
+/* Nothing leaves before the next ledger_end; what waited is forgotten (it will be found). */
+void ledger_doubt(struct ledger *ledger);
+
+/* News. They leave with ledger_flush. */
+void ledger_state(struct ledger *ledger, const struct conf_check *check,
+    enum check_status status, const char *output);
+void ledger_role(struct ledger *ledger, const struct conf_service *service,
+    enum report_role role, uint64_t term);
+/* The service "lictor" again; the outputs and states whose time has come. */
+void ledger_vouch(struct ledger *ledger);
+void ledger_refresh(struct ledger *ledger);
+void ledger_flush(struct ledger *ledger);
+
+/* From now on nothing but what on-stop asks for. */
+void ledger_stop(struct ledger *ledger);
+
+/* "lictor" is registered, nothing about it is under way. */
+bool ledger_vouches(const struct ledger *ledger);
+bool ledger_idle(const struct ledger *ledger);
+bool ledger_settled(const struct ledger *ledger);
+
+#endif

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Order and patience for what report has to say: queues by urgency, a few calls under way
+ * so that an agent that hangs never has more than a handful of ours, and one place that
+ * retries. Items are their owner's; an item is idle, in one queue, set aside, or has a
+ * call under way. Its message is built when it leaves, so the newest truth is sent.
+ *
+ * A token may be unknown to a server that lags behind: that is a fault of the token only
+ * when it has lasted.
+ */
+#include "agent/consul/outbox.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/base/log.h"
+#include "agent/base/loop.h"
+#include "agent/base/util.h"
+
+#define DEADLINE_MS 2000
+#define FLYING_MAX 4
+#define BUSY_MAX 4
+#define UNKNOWN_TOKEN_MS 10000
+
+TAILQ_HEAD(items, outbox_item);
+
+struct outbox {
+	struct loop *loop;
+	struct consul *consul;
+	struct outbox_out out;
+	struct loop_timer *retry;
+	bool retrying; /* the timer is set */
+	bool open;
+	unsigned int flying;
+	unsigned int busy; /* such answers in a row */
+	unsigned int failures;
+	struct items queues[OUTBOX_NONE]; /* OUTBOX_ASIDE included */
+};
+
+static void
+item_take(struct outbox_item *item)
+{
+	if (item->queue == OUTBOX_NONE)
+		return;
+	TAILQ_REMOVE(&item->outbox->queues[item->queue], item, link);
+	item->queue = OUTBOX_NONE;
+}
+
+static void
+item_insert(struct outbox_item *item, enum outbox_queue queue)
+{
+	if (item->queue == queue)
+		return;
+	item_take(item);
+	TAILQ_INSERT_TAIL(&item->outbox->queues[queue], item, link);
+	item->queue = queue;
+	if (queue != OUTBOX_ASIDE)
+		item->home = queue;
+}
+
+void
+outbox_put(struct outbox_item *item, enum outbox_queue queue)
+{
+	assert(queue < OUTBOX_QUEUES);
+	if (item->call)
+		item->again = queue;
+	else
+		item_insert(item, queue);
+}
+
+static void
+on_retry(void *arg)
+{
+	struct outbox *outbox = arg;
+	struct outbox_item *item;
+
+	outbox->retrying = false;
+	outbox->busy = 0;
+	while ((item = TAILQ_FIRST(&outbox->queues[OUTBOX_ASIDE])))
+		item_insert(item, item->home);
+	outbox_flush(outbox);
+}
+
+static void
+retry_later(struct outbox *outbox)
+{
+	if (outbox->retrying)
+		return;
+	outbox->retrying = true;
+	loop_timer_after(outbox->retry, consul_backoff(++outbox->failures));
+}
+
+static void
+complain(struct outbox *outbox, const struct outbox_item *item,
+    const struct consul_reply *reply)
+{
+	struct outbox_complaint *complaint = item->complaint;
+	int64_t now = loop_now(outbox->loop);
+	char what[160], needs[160];
+
+	if (!complaint->failing)
+		complaint->since = now;
+	complaint->failing = true;
+	if (complaint->said)
+		return;
+	if (strstr(reply->why, "ACL not found") &&
+	    now - complaint->since < UNKNOWN_TOKEN_MS)
+		return;
+	complaint->said = true;
+	outbox->out.describe(
+	    outbox->out.arg, item, what, sizeof(what), needs, sizeof(needs));
+	if (reply->result == CONSUL_DENIED)
+		log_warning("consul", "%s is denied (%s): the token lacks %s", what,
+		    reply->why, needs);
+	else
+		log_warning(
+		    "consul", "%s failed (%s): it is tried again", what, reply->why);
+}
+
+static void
+complain_no_more(struct outbox *outbox, const struct outbox_item *item)
+{
+	struct outbox_complaint *complaint = item->complaint;
+	char what[160], needs[160];
+
+	if (complaint->said) {
+		outbox->out.describe(
+		    outbox->out.arg, item, what, sizeof(what), needs, sizeof(needs));
+		log_notice("consul", "%s works again", what);
+	}
+	*complaint = (struct outbox_complaint){ 0 };
+}
+
+static void
+item_failed(struct outbox_item *item, const struct consul_reply *reply)
+{
+	struct outbox *outbox = item->outbox;
+
+	complain(outbox, item, reply);
+	outbox->busy = reply->result == CONSUL_BUSY ? outbox->busy + 1 : 0;
+	item_insert(item, OUTBOX_ASIDE);
+	retry_later(outbox);
+}
+
+static void
+on_answer(void *arg, const struct consul_reply *reply)
+{
+	struct outbox_item *item = arg;
+	struct outbox *outbox = item->outbox;
+	enum outbox_queue again = item->again;
+
+	item->call = NULL;
+	item->again = OUTBOX_NONE;
+	outbox->flying--;
+	switch (reply->result) {
+	case CONSUL_OK:
+		complain_no_more(outbox, item);
+		outbox->busy = 0;
+		break;
+	case CONSUL_BUSY:
+	case CONSUL_DENIED:
+	case CONSUL_CONFLICT:
+	case CONSUL_BAD: item_failed(item, reply); break;
+	case CONSUL_NOT_FOUND:
+	case CONSUL_AWAY: break;
+	}
+	if (again != OUTBOX_NONE)
+		item_insert(item, again);
+	outbox->out.done(outbox->out.arg, item, reply);
+}
+
+static void
+item_send(struct outbox_item *item)
+{
+	struct outbox *outbox = item->outbox;
+	struct outbox_message message = { 0 };
+	struct consul_request request = {
+		.channel = CONSUL_REPORT,
+		.method = "PUT",
+		.timeout_ms = DEADLINE_MS,
+	};
+
+	item_take(item);
+	outbox->out.build(outbox->out.arg, item, &message);
+	request.path = message.path;
+	request.body = message.body;
+	item->call = consul_send(outbox->consul, &request, on_answer, item);
+	outbox->flying++;
+	free(message.path);
+	cJSON_Delete(message.body);
+}
+
+static struct outbox_item *
+next_item(const struct outbox *outbox)
+{
+	for (int i = 0; i < OUTBOX_QUEUES; i++)
+		if (!TAILQ_EMPTY(&outbox->queues[i]))
+			return TAILQ_FIRST(&outbox->queues[i]);
+	return NULL;
+}
+
+void
+outbox_flush(struct outbox *outbox)
+{
+	struct outbox_item *item;
+
+	if (outbox_settled(outbox))
+		outbox->failures = 0;
+	while (outbox->open && outbox->flying < FLYING_MAX && outbox->busy < BUSY_MAX &&
+	    (item = next_item(outbox)))
+		item_send(item);
+}
+
+struct outbox *
+outbox_new(struct loop *loop, struct consul *consul, const struct outbox_out *out)
+{
+	struct outbox *outbox = xcalloc(1, sizeof(*outbox));
+
+	*outbox = (struct outbox){ .loop = loop, .consul = consul, .out = *out };
+	for (int i = 0; i < OUTBOX_NONE; i++)
+		TAILQ_INIT(&outbox->queues[i]);
+	outbox->retry = loop_timer_new(loop, on_retry, outbox);
+	return outbox;
+}
+
+void
+outbox_free(struct outbox *outbox)
+{
+	if (!outbox)
+		return;
+	loop_timer_free(outbox->retry);
+	free(outbox);
+}
+
+void
+outbox_init(struct outbox *outbox, struct outbox_item *item, int kind,
+    struct outbox_complaint *complaint)
+{
+	*item = (struct outbox_item){
+		.kind = kind,
+		.complaint = complaint,
+		.outbox = outbox,
+		.queue = OUTBOX_NONE,
+		.home = OUTBOX_REST,
+		.again = OUTBOX_NONE,
+	};
+}
+
+void
+outbox_drop(struct outbox_item *item)
+{
+	if (!item->outbox)
+		return;
+	item_take(item);
+	item->again = OUTBOX_NONE;
+	if (!item->call)
+		return;
+	consul_cancel(item->call);
+	item->call = NULL;
+	item->outbox->flying--;
+}
+
+void
+outbox_clear(struct outbox *outbox)
+{
+	struct outbox_item *item;
+
+	for (int i = 0; i < OUTBOX_NONE; i++)
+		while ((item = TAILQ_FIRST(&outbox->queues[i])))
+			item_take(item);
+}
+
+void
+outbox_open(struct outbox *outbox, bool open)
+{
+	outbox->open = open;
+}
+
+bool
+outbox_flying(const struct outbox_item *item)
+{
+	return item->call != NULL;
+}
+
+bool
+outbox_idle(const struct outbox *outbox)
+{
+	return outbox->flying == 0 && !next_item(outbox);
+}
+
+bool
+outbox_settled(const struct outbox *outbox)
+{
+	return outbox_idle(outbox) && TAILQ_EMPTY(&outbox->queues[OUTBOX_ASIDE]);
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_OUTBOX_H
+#define LICTOR_OUTBOX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "agent/consul/consul.h"
+
+struct loop;
+struct outbox;
+
+/* What goes first. */
+enum outbox_queue {
+	OUTBOX_FIRST,		/* lictor itself; roles: tags move with the address */
+	OUTBOX_CRITICAL,
+	OUTBOX_REGISTER,
+	OUTBOX_STATUS,
+	OUTBOX_REST,		/* outputs, refreshes, removals */
+	OUTBOX_QUEUES,
+	OUTBOX_ASIDE = OUTBOX_QUEUES,	/* failed; tried again later */
+	OUTBOX_NONE,
+};
+
+/* A failure that is said once, as its end is; items about one thing share one. */
+struct outbox_complaint {
+	bool said, failing;
+	int64_t since;		/* loop_now of the first failure in a row */
+};
+
+/* Something that is to be sent; part of its owner's struct. What exactly is sent is built
+ * at the last moment. */
+struct outbox_item {
+	int kind;		/* the owner's */
+	struct outbox_complaint *complaint;
+	/* private */
+	struct outbox *outbox;
+	struct consul_call *call;
+	enum outbox_queue queue, home, again;
+	TAILQ_ENTRY(outbox_item) link;
+};
+
+struct outbox_message {
+	char *path;		/* freed by the outbox, as is the body */
+	cJSON *body;		/* NULL: none */
+};
+
+struct outbox_out {
+	void (*build)(void *arg, struct outbox_item *item, struct outbox_message *message);
+	/* The answer. After CONSUL_BUSY, _DENIED, _CONFLICT and _BAD the item has been set
+	 * aside and is sent again; after the others it is idle unless it was put again. */
+	void (*done)(void *arg, struct outbox_item *item, const struct consul_reply *reply);
+	/* For a warning: "registering db", and the permission it takes: service "db" write */
+	void (*describe)(void *arg, const struct outbox_item *item, char *what,
+	    size_t what_size, char *needs, size_t needs_size);
+	void *arg;
+};
+
+/*
+ * Sends items to the local agent (PUT, on the report channel, 2 s at the most), a few at a
+ * time and the most urgent first. What fails is set aside, said once, and tried again
+ * with growing waits; several busy answers in a row stop everything for such a wait.
+ */
+struct outbox *outbox_new(struct loop *loop, struct consul *consul,
+    const struct outbox_out *out);
+void outbox_free(struct outbox *outbox);	/* after its items were dropped */
+
+void outbox_init(struct outbox *outbox, struct outbox_item *item, int kind,
+    struct outbox_complaint *complaint);
+/* To be sent; one that is under way is sent again after its answer. Nothing leaves before
+ * outbox_flush. */
+void outbox_put(struct outbox_item *item, enum outbox_queue queue);
+/* Forgets the item, ends its call without telling. */
+void outbox_drop(struct outbox_item *item);
+/* Forgets what waits; calls under way go on. */
+void outbox_clear(struct outbox *outbox);
+
+/* While it is closed nothing new leaves. */
+void outbox_open(struct outbox *outbox, bool open);
+void outbox_flush(struct outbox *outbox);
+
+bool outbox_flying(const struct outbox_item *item);
+/* Nothing is queued or under way; something may have been set aside. */
+bool outbox_idle(const struct outbox *outbox);
+bool outbox_settled(const struct outbox *outbox);	/* nor that */
+
+#endif
