@@ -345,8 +345,12 @@ test_given(void)
 	    output_is(run_shell(bed, "cd /proc/$$/fd; echo *", 5000), "0 1 2 3\n"));
 	CU_ASSERT(output_is(run_shell(bed, "readlink /proc/$$/fd/0; cat; pwd", 5000),
 	    "/dev/null\n/\n"));
-	CU_ASSERT(output_is(
-	    run_shell(bed, "grep -E '^Sig(Blk|Ign):' /proc/$$/status | cut -f2", 5000),
+	/* glibc's posix_spawn (make starts tests with it) leaves its own signals 32 and 33
+	 * ignored, which nobody can undo. */
+	CU_ASSERT(output_is(run_shell(bed,
+				"grep -E '^Sig(Blk|Ign):' /proc/$$/status | cut -f2 | "
+				"sed s/00000001800/00000000000/",
+				5000),
 	    "0000000000000000\n0000000000000000\n"));
 	CU_ASSERT(
 	    output_is(run_shell(bed,
