@@ -24,7 +24,7 @@
 #define DROP_REPEAT_MS 200 /* an answer to a drop takes no longer */
 #define IDLE_READ_MS 1000 /* a standby's reads: the watch brings the news */
 
-static const char *const state_names[] = { "standby", "waiting", "master" };
+static const char *const state_names[] = { "backup", "waiting", "master" };
 _Static_assert(ARRAY_LENGTH(state_names) == ROLE_MASTER + 1, "one name per state");
 
 static const char *const reason_names[] = { "none", "start", "elected", "handed-over",

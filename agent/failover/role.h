@@ -44,7 +44,8 @@ enum role_reason {
 	ROLE_REASON_BRANCH,	/* Consul's data was replaced */
 	ROLE_REASONS
 };
-const char *role_state_name(enum role_state state);	/* "standby", … */
+/* As operators know it: "backup" (the protocol's STANDBY), "waiting", "master". */
+const char *role_state_name(enum role_state state);
 const char *role_reason_name(enum role_reason reason);	/* "lapse", … */
 
 enum role_write { ROLE_OWN, ROLE_CLAIM, ROLE_GIVE, ROLE_ABANDON };

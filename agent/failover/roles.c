@@ -82,17 +82,6 @@ struct roles {
 
 static void check_stop(struct roles *roles);
 
-static const char *
-state_word(enum role_state state)
-{
-	switch (state) {
-	case ROLE_STANDBY: return "backup";
-	case ROLE_WAITING: return "waiting";
-	case ROLE_MASTER: return "master";
-	}
-	return "?";
-}
-
 static void
 post(struct seat *seat, const struct role_event *event)
 {
@@ -145,10 +134,10 @@ tell_state(struct seat *seat, const struct role_action *action)
 		snprintf(term, sizeof(term), " (term %" PRIu64 ")", view.term);
 	if (action->from == action->to)
 		log_notice("role", "%s: %s%s: %s", seat->conf->name,
-		    state_word(action->to), term, action->why);
+		    role_state_name(action->to), term, action->why);
 	else
 		log_notice("role", "%s: %s -> %s%s: %s", seat->conf->name,
-		    state_word(action->from), state_word(action->to), term,
+		    role_state_name(action->from), role_state_name(action->to), term,
 		    action->why);
 	if (was == is && action->from != action->to)
 		return;

@@ -126,13 +126,6 @@ add_view(cJSON *role, const struct role_view *view, int64_t now)
 	    role, "fence", view->reg.fence.present ? view->reg.fence.node : "");
 }
 
-/* Operators know the protocol's standby as backup. */
-static const char *
-state_text(enum role_state state)
-{
-	return state == ROLE_STANDBY ? "backup" : role_state_name(state);
-}
-
 static cJSON *
 role_json(const struct status_sources *from, const struct conf_role *conf)
 {
@@ -143,7 +136,7 @@ role_json(const struct status_sources *from, const struct conf_role *conf)
 	json_add_uint(role, "priority", conf->priority);
 	if (from->roles != NULL) {
 		roles_view(from->roles, conf->index, &view);
-		cJSON_AddStringToObject(role, "state", state_text(view.state));
+		cJSON_AddStringToObject(role, "state", role_state_name(view.state));
 		add_view(role, &view, clock_boot_ms());
 		add_peers(role, from, conf->index);
 	} else {
