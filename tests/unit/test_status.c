@@ -1,9 +1,188 @@
 /* SPDX-License-Identifier: ISC */
-#include <stdio.h>
+/* The status object, drawn from the real modules of a configuration that has not run yet:
+ * every member that lictorctl(1) names is there, and of the type that it says. */
+#include "agent/status/status.h"
 
-int
-main(void)
+#include "agent/base/http.h"
+#include "agent/base/loop.h"
+#include "agent/base/resolve.h"
+#include "agent/base/util.h"
+#include "agent/conf/conf.h"
+#include "agent/consul/consul.h"
+#include "agent/consul/report.h"
+#include "agent/health/sched.h"
+#include "agent/health/service.h"
+#include "tests/unit/tap.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char lictor_conf[] = "tcp \"uplink\" { address = \"127.0.0.1:1\" }\n"
+				  "service \"web\" {\n"
+				  "  port = 80\n"
+				  "  tcp \"port\" { address = \"127.0.0.1:80\" }\n"
+				  "}\n"
+				  "service \"idle\" {}\n"
+				  "role \"web\" {\n"
+				  "  services = {\"web\"}\n"
+				  "  priority = 70\n"
+				  "  vip \"192.0.2.9\" { interface = \"eth0\" }\n"
+				  "}\n";
+
+static struct conf *
+make_conf(void)
 {
-	puts("1..0 # SKIP not written yet");
-	return 0;
+	char dir[] = "/tmp/lictor-test-XXXXXX", error[CONF_ERROR_MAX] = "";
+
+	CU_ASSERT_FATAL(mkdtemp(dir) != NULL);
+	char *path AUTO_FREE = xasprintf("%s/lictor.conf", dir);
+	FILE *file = fopen(path, "w");
+	CU_ASSERT_FATAL(file != NULL);
+	fputs(lictor_conf, file);
+	fclose(file);
+	struct conf_bundle *bundle = conf_read(dir, error);
+	struct conf *conf = bundle != NULL ? conf_parse(bundle, error) : NULL;
+	unlink(path);
+	rmdir(dir);
+	CU_ASSERT_STRING_EQUAL(error, "");
+	return conf;
 }
+
+/* News that this test is not about. */
+static void
+no_check(void *arg, const struct conf_check *check, const struct sched_state *state)
+{
+}
+
+static void
+no_command(void *arg, uint64_t run, const struct conf_check *check, int64_t timeout_ms)
+{
+}
+
+static void
+no_kill(void *arg, uint64_t run)
+{
+}
+
+static void
+no_verdict(void *arg, const struct conf_service *service,
+    const struct service_verdict *verdict)
+{
+}
+
+static void
+no_adopt(void *arg, const struct conf_check *check, enum check_status status,
+    const char *output)
+{
+}
+
+static void
+nothing(void *arg)
+{
+}
+
+/* The status of a host whose node name is `node`, and nothing else has happened. */
+static cJSON *
+draw(const char *node)
+{
+	struct sched_out sched = { no_check, no_check, no_command, no_kill, NULL };
+	struct services_out services = { no_verdict, NULL };
+	struct report_out report = { no_adopt, nothing, nothing, NULL };
+	struct status_sources from = { .conf = make_conf(), .node = node };
+	struct loop *loop = loop_new();
+	struct http *http = http_new(loop);
+	struct resolve *resolve = resolve_new(loop);
+
+	CU_ASSERT_FATAL(from.conf != NULL);
+	struct consul *consul = consul_new(loop, &from.conf->consul);
+	struct sched *s = sched_new(loop, http, resolve, from.conf, &sched);
+	struct services *v = services_new(from.conf, &services);
+	struct report *r = report_new(loop, consul, from.conf, &report);
+	from.consul = consul;
+	from.sched = s;
+	from.services = v;
+	from.report = r;
+	cJSON *status = status_json(&from);
+	report_free(r);
+	services_free(v);
+	sched_free(s);
+	consul_free(consul);
+	resolve_free(resolve);
+	http_free(http);
+	loop_free(loop);
+	conf_free((struct conf *)from.conf);
+	return status;
+}
+
+/* "roles.0.vips.0.address" in the object, or NULL. */
+static const cJSON *
+at(const cJSON *json, const char *path)
+{
+	char *copy AUTO_FREE = xstrdup(path), *rest = copy, *part;
+
+	while (json != NULL && (part = strsep(&rest, ".")) != NULL)
+		json = cJSON_IsArray(json)
+		    ? cJSON_GetArrayItem(json, atoi(part))
+		    : cJSON_GetObjectItemCaseSensitive(json, part);
+	return json;
+}
+
+static void
+test_members(void)
+{
+	static const struct {
+		const char *path, *text; /* as JSON */
+	} rows[] = {
+		{ "version", "\"" PACKAGE_VERSION "\"" },
+		{ "node", "\"web-1\"" },
+		{ "consul.address", "\"http://127.0.0.1:8500\"" },
+		{ "consul.in_sync", "false" },
+		{ "roles.0.name", "\"web\"" },
+		{ "roles.0.priority", "70" },
+		{ "roles.0.state", "\"backup\"" },
+		{ "roles.0.ready", "\"unknown\"" },
+		{ "roles.0.services.0", "\"web\"" },
+		{ "roles.0.vips.0.address", "\"192.0.2.9\"" },
+		{ "roles.0.vips.0.prefix", "32" },
+		{ "roles.0.vips.0.interface", "\"eth0\"" },
+		{ "roles.0.vips.0.held", "false" },
+		{ "services.0.name", "\"web\"" },
+		{ "services.0.id", "\"web\"" },
+		{ "services.0.known", "false" },
+		{ "services.0.role", "\"web\"" },
+		{ "services.0.checks.0.name", "\"port\"" },
+		{ "services.0.checks.0.type", "\"tcp\"" },
+		{ "services.0.checks.0.status", "\"critical\"" },
+		{ "services.0.checks.0.known", "false" },
+		{ "services.0.checks.0.runs", "0" },
+		{ "services.0.checks.0.interval_ms", "2000" },
+		{ "services.1.status", "\"passing\"" },
+		{ "services.1.known", "true" },
+		{ "services.1.checks", "[]" },
+		{ "checks.0.name", "\"uplink\"" },
+		{ "checks.1", NULL },
+		{ "services.0.checks.0.took_ms", NULL },
+		{ "services.0.checks.0.changed_at", NULL },
+	};
+	cJSON *status AUTO_JSON = draw("web-1");
+
+	for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
+		const cJSON *found = at(status, rows[i].path);
+		char *text AUTO_FREE = found != NULL ? json_print(found) : NULL;
+		bool same = rows[i].text == NULL
+		    ? text == NULL
+		    : text != NULL && strcmp(text, rows[i].text) == 0;
+		if (!same)
+			printf("# %s is %s, expected %s\n", rows[i].path,
+			    text != NULL ? text : "absent",
+			    rows[i].text != NULL ? rows[i].text : "absent");
+		CU_ASSERT(same);
+	}
+}
+
+static const struct tap_case cases[] = {
+	{ "every member is there before anything has run", test_members },
+};
+TAP_MAIN("status", cases)
