@@ -100,6 +100,8 @@ write_register(struct role *role, enum role_write kind, const char *holder,
 		cas->content.rev = role->reg.rev;
 		str_copy(cas->content.wid, sizeof(cas->content.wid), role->reg.wid);
 	}
+	if (mutated(CHAIN) && kind == ROLE_CLAIM)
+		str_copy(cas->content.fence.node, ROLE_NODE_SIZE, role->params.node);
 	action = role_act(role, ROLE_ACTION_WRITE);
 	action->kind = kind;
 	action->base = role->lost ? role->lost_index : role->reg.index;
@@ -118,7 +120,7 @@ lease_to_publish(const struct role *role)
 	int64_t want = params->lease_ms + params->margin_ms;
 
 	if (!role->known || !role_is_fenced_in(role) ||
-	    want >= role->reg.fence.lease_ms)
+	    want >= role->reg.fence.lease_ms || mutated(LOWERLEASE))
 		return want;
 	if (role->state == ROLE_MASTER &&
 	    (!params->has_vips || role->held_order > role->term_order) &&
@@ -139,7 +141,8 @@ own(struct role *role)
 	    ",\"hold_ms\":0,\"members\":[],\"hb\":false}",
 	    fence.node, fence.lease_ms);
 	/* S9: it binds from the moment it is sent, and so do the older ones. */
-	if (role->state == ROLE_MASTER && fence.lease_ms < role->binding_ms)
+	if (role->state == ROLE_MASTER && fence.lease_ms < role->binding_ms &&
+	    !mutated(BINDLATE))
 		role->binding_ms = fence.lease_ms;
 	write_register(role, ROLE_OWN, role->params.node, &fence);
 }

@@ -78,7 +78,8 @@ written_by_namesake(const struct role *role, const struct role_register *reg)
 	const char *rest = reg->wid + node_len + 1;
 	const char *dot;
 
-	if (strncmp(reg->wid, params->node, node_len) != 0 || reg->wid[node_len] != '.')
+	if (strncmp(reg->wid, params->node, node_len) != 0 || reg->wid[node_len] != '.' ||
+	    mutated(SAMEVAL))
 		return false;
 	dot = strchr(rest, '.');
 	if (!dot || !strchr(dot + 1, '.') || strchr(strchr(dot + 1, '.') + 1, '.'))
@@ -135,7 +136,8 @@ static void
 learn(struct role *role, const struct role_register *content, int64_t shown_at)
 {
 	const char *me = role->params.node;
-	bool own = role->cas.out && strcmp(role->cas.content.wid, content->wid) == 0;
+	bool own = (role->cas.out || mutated(LATEREPLY)) &&
+	    strcmp(role->cas.content.wid, content->wid) == 0;
 	enum role_write kind = role->cas.kind;
 	int64_t sent_at = role->cas.sent_at;
 	bool moved = !role->known || strcmp(role->reg.holder, content->holder) != 0 ||
@@ -234,7 +236,7 @@ give_up_write(struct role *role, int64_t sent_at)
 {
 	if (!role->cas.out || !role->cas.unsure || sent_at < role->cas.unsure_at)
 		return;
-	role->cas.out = mutated(LATEREPLY);
+	role->cas.out = false;
 	role->write_after = role->cas.sent_at + role->params.confirm_ms;
 }
 
@@ -271,7 +273,9 @@ role_learn_written(struct role *role, const char *wid, bool ok, uint64_t index)
 {
 	struct role_register content;
 
-	if (!role->cas.out || strcmp(role->cas.content.wid, wid) != 0)
+	if (strcmp(role->cas.content.wid, wid) != 0)
+		return;
+	if (!role->cas.out && !mutated(LATEREPLY))
 		return;
 	if (ok) {
 		content = role->cas.content;

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The warden, a process of its own behind a queue of orders, and the kernel's address
+ * lifetimes: whole seconds, and up to g late. Written from section 9 of the protocol's
+ * page and not from warden.c, since it stands for what the agent may rely on.
+ */
+#include <string.h>
+
+#include "agent/base/util.h"
+#include "tests/sim/sim.h"
+
+void
+kernel_remove(struct world *world, struct host *host, const char *why)
+{
+	if (host->vip)
+		sim_say(world, host, "ADDRESS gone: %s", why);
+	host->vip = false;
+	host->vip_life++;
+}
+
+static void
+expire(struct world *world, struct item *item)
+{
+	if (item->host->vip_life == item->life)
+		kernel_remove(world, item->host, "its lifetime is over");
+}
+
+static void
+kernel_set(struct world *world, struct host *host, int64_t seconds)
+{
+	static const int64_t lateness[] = { 0, 1, 2, 2 }; /* halves of g */
+	int64_t late = lateness[sim_between(world, 0, 3)] * host->params.margin_ms / 2;
+	struct item *item;
+	int64_t life_ms = seconds * 1000 + late;
+
+	if (!host->vip)
+		sim_say(world, host, "ADDRESS up");
+	host->vip = true;
+	host->vip_life++;
+	item = sim_item(
+	    world, (int64_t)((double)(life_ms * MS) / host->raw.rate), host, expire);
+	item->life = host->vip_life;
+	sim_push(world, item);
+	check_addresses(world);
+}
+
+static void
+answer(
+    struct world *world, struct host *host, enum role_event_type type, uint64_t order)
+{
+	struct item *item =
+	    sim_item(world, sim_between(world, 0, 5 * MS), host, host_deliver);
+
+	item->event.type = type;
+	item->event.order = order;
+	sim_push(world, item);
+}
+
+/* The warden's own timer at the deadline. */
+static void
+deadline(struct world *world, struct item *item)
+{
+	struct host *host = item->host;
+
+	if (host->deadline_ms != item->number || host->warden_life != item->life ||
+	    host->warden_paused)
+		return;
+	if (clock_ms(&host->boot, world->now) >= host->deadline_ms)
+		kernel_remove(world, host, "the warden's deadline");
+}
+
+static void
+hold(struct world *world, struct host *host, const struct order *order)
+{
+	int64_t now = clock_ms(&host->boot, world->now);
+	int64_t seconds = (order->until - now) / 1000;
+	struct item *timer;
+
+	if (order->until <= now || order->term <= host->last_drop)
+		return;
+	host->deadline_ms = order->until;
+	if (seconds == 0) {
+		if (host->lifetime_ms > order->until)
+			kernel_remove(world, host, "it would outlast its deadline");
+		return;
+	}
+	host->lifetime_ms = now + seconds * 1000;
+	kernel_set(world, host, seconds);
+	timer = sim_item(world,
+	    clock_when(&host->boot, world->now, order->until) - world->now, host,
+	    deadline);
+	timer->number = order->until;
+	timer->life = host->warden_life;
+	sim_push(world, timer);
+	answer(world, host, ROLE_EVENT_VIP_HELD, order->number);
+}
+
+static void
+drop(struct world *world, struct host *host, const struct order *order)
+{
+	if (order->term > host->last_drop)
+		host->last_drop = order->term;
+	host->deadline_ms = 0;
+	kernel_remove(world, host, "dropped");
+	answer(world, host, ROLE_EVENT_VIP_GONE, order->number);
+}
+
+static void work(struct world *world, struct item *item);
+
+static void
+next_order(struct world *world, struct host *host)
+{
+	int64_t delay = sim_between(world, 50, sim_chance(world, 0.1) ? 20 * MS : MS);
+	struct item *item;
+
+	host->warden_busy = host->n_orders > 0 && !host->warden_paused;
+	if (!host->warden_busy)
+		return;
+	if (sim_chance(world, world->calm ? 0 : 0.02))
+		delay = sim_between(world, 0, 800 * MS);
+	item = sim_item(world, delay, host, work);
+	item->life = host->warden_life;
+	sim_push(world, item);
+}
+
+static void
+work(struct world *world, struct item *item)
+{
+	struct host *host = item->host;
+	struct order order = host->orders[0];
+
+	if (item->life != host->warden_life)
+		return;
+	if (!host->warden_paused) {
+		host->n_orders--;
+		memmove(host->orders, host->orders + 1, host->n_orders * sizeof(order));
+		/* The socket of a dead agent is closed before its successor's is read. */
+		if (order.life == host->life && order.up)
+			hold(world, host, &order);
+		else if (order.life == host->life)
+			drop(world, host, &order);
+	}
+	next_order(world, host);
+}
+
+static void
+give_order(struct world *world, struct host *host, struct order order)
+{
+	if (host->n_orders == ORDERS)
+		sim_fail(world, "%s drowns its warden", host->name);
+	order.life = host->life;
+	host->orders[host->n_orders++] = order;
+	if (!host->warden_busy)
+		next_order(world, host);
+}
+
+void
+warden_hold(struct world *world, struct host *host, uint64_t number, uint64_t term,
+    int64_t until)
+{
+	give_order(world, host,
+	    (struct order){
+		.up = true, .number = number, .term = term, .until = until });
+}
+
+void
+warden_drop(struct world *world, struct host *host, uint64_t number, uint64_t term)
+{
+	give_order(world, host, (struct order){ .number = number, .term = term });
+}
+
+static void
+resume(struct world *world, struct item *item)
+{
+	item->host->warden_paused = false;
+	if (!item->host->warden_busy)
+		next_order(world, item->host);
+}
+
+void
+warden_pause(struct world *world, struct host *host, int64_t duration)
+{
+	if (host->warden_paused)
+		return;
+	sim_say(world, host, "the warden stops running");
+	host->warden_paused = true;
+	sim_push(world, sim_item(world, duration, host, resume));
+}
+
+/* Its orders are lost; the kernel goes on. */
+void
+warden_crash(struct world *world, struct host *host)
+{
+	sim_say(world, host, "the warden dies and starts again");
+	host->warden_life++;
+	host->n_orders = 0;
+	host->warden_busy = false;
+	host->last_drop = 0;
+	host->deadline_ms = host->lifetime_ms = 0;
+}
