@@ -61,7 +61,7 @@ victim(struct world *world)
 static void
 start(struct world *world, struct host *host)
 {
-	static const int64_t leases[] = { 1250, 2250, 2250, 3250 };
+	static const int64_t leases[] = { 1250, 2250, 3250, 3250 };
 
 	if (host->role)
 		return;
@@ -149,7 +149,11 @@ restart_later(struct world *world, struct item *item)
 
 	if (world->calm || host->life != item->life || !host->role)
 		return;
+	if (sim_chance(world, 0.5))
+		warden_pause(world, host, 6 * S);
 	host_crash(world, host);
+	if (sim_chance(world, 0.5))
+		host->params.lease_ms = 1250;
 	start(world, host);
 	if (sim_chance(world, 0.5))
 		pause_soon(world, host, 10 * MS, 600 * MS);
