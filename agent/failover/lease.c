@@ -60,6 +60,7 @@ struct seat {
 	bool asking; /* is the key really missing? */
 	bool seen; /* this host has seen a register of the role */
 	bool unreadable; /* said */
+	bool read_denied, write_denied; /* said */
 	bool crowded; /* said */
 	uint64_t index; /* of the newest consistent read; 0: missing */
 	uint64_t watched; /* index of what the watch told last */
@@ -81,7 +82,7 @@ struct lease {
 	struct loop_timer *read_timer, *init_timer;
 	int64_t init_at; /* loop time */
 	bool watched; /* the watch has answered once */
-	bool denied, unkept; /* said */
+	bool unkept; /* said */
 	size_t reads;
 	LIST_HEAD(errands, errand) errands;
 	struct seat *seats;
@@ -121,16 +122,18 @@ errand_send(
 	errand->call = consul_send(errand->lease->consul, request, done, errand);
 }
 
-/* Said once, until a register could be read again. */
+/* Said once, until the role's register can be read, or written, again. */
 static void
-say_denied(struct lease *lease, const char *why)
+say_denied(const struct seat *seat, bool *said, const char *why)
 {
-	if (!lease->denied)
+	const char *name = seat->conf->name;
+
+	if (!*said)
 		log_error("role",
-		    "Consul does not let this host's token see the registers of its "
-		    "roles: %s (it needs key_prefix \"" ROSTER_PREFIX "\" write)",
-		    why);
-	lease->denied = true;
+		    "%s: Consul does not let this host's token use its register: %s "
+		    "(it needs key_prefix \"" ROSTER_PREFIX "%s/\" write)",
+		    name, why, name);
+	*said = true;
 }
 
 /* The marker of 10.1: a role that was once here is never made anew by itself. */
@@ -209,7 +212,7 @@ tell_register(struct lease *lease, uint32_t role, const cJSON *entry, int64_t se
 		seat->unreadable = true;
 		return;
 	}
-	seat->unreadable = false;
+	seat->unreadable = seat->read_denied = false;
 	if (consistent)
 		seat->index = reg.index;
 	lease->out.reg(lease->out.arg, role, sent_at, consistent, &reg);
@@ -241,13 +244,20 @@ send_cas(struct errand *errand, uint64_t base, const struct role_register *conte
 	errand_send(errand, &request, done);
 }
 
+/* Whether a write was a success, and its index then. */
 static bool
-cas_succeeded(const struct lease *lease, uint32_t role,
-    const struct consul_reply *reply, uint64_t *index)
+judge_write(
+    const struct errand *errand, const struct consul_reply *reply, uint64_t *index)
 {
-	return reply->result == CONSUL_OK &&
-	    json_get_uint(
-		kv_result(reply->json, lease->seats[role].key), "ModifyIndex", index);
+	struct seat *seat = &errand->lease->seats[errand->roles[0]];
+	const cJSON *entry = kv_result(reply->json, seat->key);
+
+	if (reply->result == CONSUL_DENIED)
+		say_denied(seat, &seat->write_denied, reply->why);
+	if (reply->result != CONSUL_OK || !json_get_uint(entry, "ModifyIndex", index))
+		return false;
+	seat->write_denied = false;
+	return true;
 }
 
 static void
@@ -255,13 +265,10 @@ on_wrote(void *arg, const struct consul_reply *reply)
 {
 	struct errand *errand = arg;
 	struct lease *lease = errand->lease;
-	uint32_t role = errand->roles[0];
 	uint64_t index = 0;
-	bool ok = cas_succeeded(lease, role, reply, &index);
+	bool ok = judge_write(errand, reply, &index);
 
-	if (reply->result == CONSUL_DENIED)
-		say_denied(lease, reply->why);
-	lease->out.wrote(lease->out.arg, role, errand->wid, ok, index);
+	lease->out.wrote(lease->out.arg, errand->roles[0], errand->wid, ok, index);
 	errand_free(errand);
 }
 
@@ -282,17 +289,17 @@ on_init(void *arg, const struct consul_reply *reply)
 	struct lease *lease = errand->lease;
 	uint32_t role = errand->roles[0];
 	uint64_t index;
+	bool ok = judge_write(errand, reply, &index);
 
-	if (cas_succeeded(lease, role, reply, &index)) {
+	errand_free(errand);
+	if (ok) {
 		mark_seen(lease, &lease->seats[role]);
 		log_notice("role",
 		    "%s: its register was made in Consul, nobody holds the role yet",
 		    lease->seats[role].conf->name);
-	} else if (reply->result == CONSUL_DENIED) {
-		say_denied(lease, reply->why);
 	}
-	errand_free(errand);
-	lease_read(lease, role);
+	if (ok || reply->result == CONSUL_CONFLICT) /* another host was faster */
+		lease_read(lease, role);
 }
 
 void
@@ -317,6 +324,7 @@ register_missing(struct lease *lease, uint32_t role, int64_t sent_at)
 	int64_t now = loop_now(lease->loop);
 
 	seat->index = 0;
+	seat->read_denied = false;
 	if (seat->seen || !seat->conf->auto_init)
 		lease->out.reg(lease->out.arg, role, sent_at, true, NULL);
 	else if (now < lease->init_at)
@@ -331,13 +339,14 @@ on_asked(void *arg, const struct consul_reply *reply)
 	struct errand *errand = arg;
 	struct lease *lease = errand->lease;
 	uint32_t role = errand->roles[0];
+	struct seat *seat = &lease->seats[role];
 	const cJSON *entry = cJSON_GetArrayItem(reply->json, 0);
 
 	errand_free(errand);
-	lease->seats[role].asking = false;
+	seat->asking = false;
 	if (reply->result == CONSUL_DENIED)
-		say_denied(lease, reply->why);
-	else if (reply->result == CONSUL_NOT_FOUND)
+		say_denied(seat, &seat->read_denied, reply->why);
+	else if (reply->result == CONSUL_NOT_FOUND && !reply->filtered)
 		register_missing(lease, role, reply->sent_at);
 	else if (reply->result == CONSUL_OK && entry != NULL)
 		tell_register(lease, role, entry, reply->sent_at, true);
@@ -368,15 +377,12 @@ tell_results(const struct errand *errand, const struct consul_reply *reply)
 {
 	struct lease *lease = errand->lease;
 
-	lease->denied = false;
 	for (size_t i = 0; i < errand->n_roles; i++) {
 		uint32_t role = errand->roles[i];
 		const cJSON *entry = kv_result(reply->json, lease->seats[role].key);
 
 		if (entry != NULL)
 			tell_register(lease, role, entry, reply->sent_at, true);
-		else if (reply->filtered)
-			say_denied(lease, "its answer was filtered");
 		else
 			ask_missing(lease, role);
 	}
@@ -391,8 +397,12 @@ on_read(void *arg, const struct consul_reply *reply)
 	lease->reads--;
 	if (reply->result == CONSUL_OK && cJSON_IsObject(reply->json))
 		tell_results(errand, reply);
-	else if (reply->result == CONSUL_DENIED)
-		say_denied(lease, reply->why);
+	for (size_t i = 0; i < errand->n_roles; i++) {
+		struct seat *seat = &lease->seats[errand->roles[i]];
+
+		if (reply->result == CONSUL_DENIED)
+			say_denied(seat, &seat->read_denied, reply->why);
+	}
 	errand_free(errand);
 	for (size_t i = 0; i < lease->conf->n_roles; i++) {
 		if (lease->seats[i].due)
@@ -521,10 +531,6 @@ on_news(void *arg, const struct consul_reply *reply)
 	struct lease *lease = arg;
 	struct roster_role *roster;
 
-	if (reply->filtered) {
-		say_denied(lease, "its answer was filtered");
-		return;
-	}
 	roster = roster_new(lease->conf, lease->params.node, reply->json);
 	for (size_t i = 0; i < lease->conf->n_roles; i++)
 		tell_news(lease, &lease->seats[i], &roster[i], reply->sent_at);
@@ -532,13 +538,11 @@ on_news(void *arg, const struct consul_reply *reply)
 	lease->watched = true;
 }
 
+/* The watch only hints: the reads find out, and say, what is wrong. */
 static void
 on_trouble(void *arg, const struct consul_reply *reply)
 {
-	struct lease *lease = arg;
-
-	if (reply->result == CONSUL_DENIED)
-		say_denied(lease, reply->why);
+	(void)arg, (void)reply;
 }
 
 /* An operator's request. */
@@ -644,15 +648,15 @@ lease_new(struct loop *loop, struct consul *consul, const struct conf *conf,
 void
 lease_free(struct lease *lease)
 {
-	struct errand *errand;
-
 	if (lease == NULL)
 		return;
 	presence_free(lease->presence);
 	watch_free(lease->watch);
-	while ((errand = LIST_FIRST(&lease->errands)) != NULL) {
+	for (struct errand *errand = LIST_FIRST(&lease->errands), *next; errand != NULL;
+	     errand = next) {
+		next = LIST_NEXT(errand, link);
 		consul_cancel(errand->call);
-		errand_free(errand);
+		free(errand);
 	}
 	loop_timer_free(lease->read_timer);
 	loop_timer_free(lease->init_timer);

@@ -45,6 +45,7 @@ struct candidate {
 	bool current; /* the key says what it should */
 	bool mismatch; /* the watch saw something else */
 	bool duplicate; /* another host holds it */
+	bool denied; /* said in the log */
 	int64_t wrote_at, retry_at;
 };
 
@@ -58,7 +59,7 @@ struct presence {
 	char session[SESSION_SIZE]; /* "": none */
 	char rival[SESSION_SIZE]; /* the session that is to be destroyed */
 	bool alive; /* Consul said so of `session` */
-	bool session_denied, key_denied, duplicate; /* said in the log */
+	bool session_denied, duplicate; /* said in the log */
 	struct loop_timer *timer;
 	int64_t started_at, renew_at;
 	struct consul_call *session_call, *key_call;
@@ -326,7 +327,7 @@ on_destroyed(void *arg, const struct consul_reply *reply)
 	struct presence *presence = arg;
 
 	presence->key_call = NULL;
-	set_denied(presence, &presence->key_denied, reply);
+	set_denied(presence, &presence->candidates[presence->busy].denied, reply);
 	end_key(presence, reply->result == CONSUL_OK ? 0 : TICK_MS);
 }
 
@@ -405,7 +406,7 @@ on_written(void *arg, const struct consul_reply *reply)
 	struct presence *presence = arg;
 
 	presence->key_call = NULL;
-	set_denied(presence, &presence->key_denied, reply);
+	set_denied(presence, &presence->candidates[presence->busy].denied, reply);
 	if (reply->result == CONSUL_OK && cJSON_IsTrue(reply->json)) {
 		key_acquired(presence);
 	} else if (reply->result == CONSUL_OK) {

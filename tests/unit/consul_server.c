@@ -115,7 +115,7 @@ find_ports(uint16_t ports[PORTS])
 }
 
 static void
-run_server(const char *program, const uint16_t ports[PORTS])
+run_server(const char *program, const uint16_t ports[PORTS], const char *extra)
 {
 	static const char *const flags[PORTS] = { "-http-port", "-server-port",
 		"-serf-lan-port", "-serf-wan-port" };
@@ -129,7 +129,7 @@ run_server(const char *program, const uint16_t ports[PORTS])
 		dup2(null, fd);
 	execl(program, program, "agent", "-dev", "-bind=127.0.0.1", "-client=127.0.0.1",
 	    "-node=dev", "-dns-port=-1", "-grpc-port=-1", values[0], values[1],
-	    values[2], values[3], (char *)NULL);
+	    values[2], values[3], "-hcl", extra, (char *)NULL);
 	_exit(127);
 }
 
@@ -183,7 +183,7 @@ consul_server_ask(const struct consul_server *server, const char *method,
 }
 
 static bool
-has_leader(const struct consul_server *server)
+has_leader(const struct consul_server *server, int status)
 {
 	char text[64] = "";
 
@@ -191,11 +191,24 @@ has_leader(const struct consul_server *server)
 		   sizeof(text)) == 200 &&
 	    strstr(text, "127.0.0.1:") != NULL &&
 	    consul_server_ask(
-		server, "PUT", "/v1/kv/started", "yes", text, sizeof(text)) == 200;
+		server, "PUT", "/v1/kv/started", "yes", text, sizeof(text)) == status;
 }
 
-struct consul_server *
-consul_server_start(void)
+void
+consul_server_stop(struct consul_server *server)
+{
+	if (server == NULL)
+		return;
+	if (server->pid > 0) {
+		kill(server->pid, SIGKILL);
+		waitpid(server->pid, NULL, 0);
+	}
+	free(server);
+}
+
+/* With more configuration, until a write is answered with `status`. */
+static struct consul_server *
+start(const char *extra, int status)
 {
 	const char *program = consul_server_program();
 	struct consul_server *server = xcalloc(1, sizeof(*server));
@@ -209,9 +222,9 @@ consul_server_start(void)
 	    server->ports[0]);
 	server->pid = fork();
 	if (server->pid == 0)
-		run_server(program, server->ports);
+		run_server(program, server->ports, extra);
 	while (clock_boot_ms() < end) {
-		if (has_leader(server))
+		if (has_leader(server, status))
 			return server;
 		poll(NULL, 0, 50);
 	}
@@ -219,16 +232,16 @@ consul_server_start(void)
 	return NULL;
 }
 
-void
-consul_server_stop(struct consul_server *server)
+struct consul_server *
+consul_server_start(void)
 {
-	if (server == NULL)
-		return;
-	if (server->pid > 0) {
-		kill(server->pid, SIGKILL);
-		waitpid(server->pid, NULL, 0);
-	}
-	free(server);
+	return start("", 200);
+}
+
+struct consul_server *
+consul_server_start_strict(void)
+{
+	return start("acl { enabled = true default_policy = \"deny\" }", 403);
 }
 
 const char *

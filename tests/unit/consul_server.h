@@ -13,6 +13,8 @@ const char *consul_server_program(void);
 /* A server in dev mode of its own on free loopback ports, with a leader; its node name is
  * "dev". It dies with this process. NULL if it did not start within 20 s. */
 struct consul_server *consul_server_start(void);
+/* The same with ACLs: whoever comes without a token may do nothing. */
+struct consul_server *consul_server_start_strict(void);
 void consul_server_stop(struct consul_server *server);
 
 /* "http://127.0.0.1:PORT" */

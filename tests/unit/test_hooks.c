@@ -64,8 +64,6 @@ on_done(void *arg, uint32_t role, bool demote, bool ok)
 static void
 set_up(struct fixture *f)
 {
-	struct hooks_out out = { on_done, on_command, f };
-
 	memset(f, 0, sizeof(*f));
 	memcpy(f->name, "db", sizeof(f->name));
 	for (uint32_t i = 0; i < 3; i++)
@@ -80,7 +78,7 @@ set_up(struct fixture *f)
 	f->roles[0] = &f->role;
 	f->conf.roles = f->roles;
 	f->conf.n_roles = 1;
-	f->hooks = hooks_new(&f->conf, &out);
+	f->hooks = hooks_new(&f->conf, &(struct hooks_out){ on_done, on_command, f });
 }
 
 static void

@@ -464,6 +464,30 @@ test_frozen(void)
 	tear_down(&f);
 }
 
+/* What a token may not see is not missing: nothing is told, nothing is made. */
+static void
+test_denied(void)
+{
+	struct consul_server *open_one = server;
+	struct fixture f;
+
+	server = consul_server_start_strict();
+	CU_ASSERT_PTR_NOT_NULL_FATAL(server);
+	set_up(&f, "secret", 1);
+	mark_seen(&f);
+	start(&f, "i1");
+	lease_present(f.lease, 0, true);
+	for (int i = 0; i < 10; i++) {
+		lease_read(f.lease, 0);
+		run_for(f.loop, 100);
+	}
+	CU_ASSERT_TRUE(f.told[0].regs == 0 && f.told[0].missing == 0);
+	CU_ASSERT_TRUE(write_and_wait(&f, 0, 1) && !f.told[0].wrote_ok);
+	tear_down(&f);
+	consul_server_stop(server);
+	server = open_one;
+}
+
 /* ---- presence ---- */
 
 static bool
@@ -787,6 +811,7 @@ static const struct tap_case cases[] = {
 	{ "many roles are read at once", test_many },
 	{ "what cannot be read is left alone", test_unreadable },
 	{ "a Consul that hangs", test_frozen },
+	{ "a token that may see nothing", test_denied },
 	{ "candidates see each other", test_peers },
 	{ "a restart goes on with its session", test_restart },
 	{ "a lost state folder costs nothing", test_state_lost },

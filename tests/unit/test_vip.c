@@ -71,8 +71,6 @@ on_usable(void *arg, uint32_t role, bool usable, const char *why)
 static void
 set_up_with(struct fixture *f, struct loop *loop)
 {
-	struct vips_out out = { on_held, on_gone, on_usable, f };
-
 	memset(f, 0, sizeof(*f));
 	f->loop = loop;
 	memcpy(f->interface, "eth0", 5);
@@ -93,7 +91,8 @@ set_up_with(struct fixture *f, struct loop *loop)
 	f->conf.roles = f->roles;
 	f->conf.n_roles = 1;
 	f->conf.vips = f->all;
-	f->vips = vips_new(loop, &f->conf, &out);
+	f->vips = vips_new(
+	    loop, &f->conf, &(struct vips_out){ on_held, on_gone, on_usable, f });
 }
 
 static void
@@ -214,8 +213,8 @@ on_message(void *arg, const struct wire_message *message, int fd)
 static void
 on_closed(void *arg, const char *why)
 {
-	(void)arg;
-	CU_FAIL(why);
+	(void)arg, (void)why;
+	CU_FAIL("the wire was closed");
 }
 
 static void
