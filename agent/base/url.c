@@ -109,7 +109,7 @@ url_split(const char *text, struct url *out, char *why, size_t why_size)
 	const char *authority = after_scheme(text, &url.tls), *rest;
 
 	for (const char *p = text; *p != '\0'; p++)
-		if (*p <= ' ' || *p > '~')
+		if ((unsigned char)*p <= ' ' || (unsigned char)*p > '~')
 			return fault(why, why_size,
 			    "a URL has no blanks and nothing but ASCII, expected them "
 			    "as %XX");
