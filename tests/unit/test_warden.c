@@ -1,9 +1,713 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * The real warden as a process of its own, on real interfaces: the test is its runner and
+ * its agent. The rule of most cases: whatever was ordered, the address is there only
+ * between a hold that was answered and the end of its lease or a drop.
+ */
+#include "agent/warden/warden.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/base/loop.h"
+#include "agent/base/util.h"
+#include "agent/base/wire.h"
+#include "agent/conf/conf.h"
+#include "tests/unit/netns.h"
+#include "tests/unit/tap.h"
+#include "tests/unit/until.h"
+
+#define LEASE_MS 2250
+#define REFRESH_MS 300
+#define ANSWERS_MAX 64
+
+enum { V4, V6, MISSING, VIPS };
+static const char *const texts[VIPS] = { "10.9.0.100", "fd00:9::100", "10.9.0.101" };
+
+struct bed {
+	struct loop *loop;
+	struct conf conf;
+	struct conf_vip vips[VIPS], *pointers[VIPS];
+	struct wire *runner, *agent;
+	pid_t pid;
+	uint32_t instance;
+	uint64_t order;
+	struct wire_message answers[ANSWERS_MAX];
+	size_t count, wanted;
+	int up[VIPS]; /* -1: not told */
+	unsigned int pongs;
+	bool agent_closed;
+};
+
+static void
+on_runner_message(void *arg, const struct wire_message *message, int fd)
+{
+	struct bed *bed = arg;
+
+	bed->pongs += message->type == WIRE_PONG;
+}
+
+static void
+on_agent_message(void *arg, const struct wire_message *message, int fd)
+{
+	struct bed *bed = arg;
+
+	if (message->type == WIRE_CARRIER)
+		bed->up[message->carrier.vip] = message->carrier.up != 0;
+	else if (bed->count < ANSWERS_MAX)
+		bed->answers[bed->count++] = *message;
+}
+
+static void
+on_runner_closed(void *arg, const char *why)
+{
+}
+
+static void
+on_agent_closed(void *arg, const char *why)
+{
+	struct bed *bed = arg;
+
+	bed->agent_closed = true;
+}
+
+static void
+link_agent(struct bed *bed, uint32_t instance)
+{
+	struct wire_message message = { .type = WIRE_LINK, .link = { instance } };
+	struct wire_out out = {
+		.message = on_agent_message, .closed = on_agent_closed, .arg = bed
+	};
+	int fds[2];
+
+	CU_ASSERT_FATAL(wire_pair(fds) == 0);
+	wire_free(bed->agent);
+	for (size_t i = 0; i < VIPS; i++)
+		bed->up[i] = -1;
+	bed->agent_closed = false;
+	bed->instance = instance;
+	bed->agent = wire_new(bed->loop, fds[0], WIRE_AGENT, WIRE_WARDEN, 1, &out);
+	wire_send(bed->runner, &message, fds[1]);
+	close(fds[1]);
+}
+
+static bool
+carriers_told(void *arg)
+{
+	struct bed *bed = arg;
+
+	return bed->up[V4] >= 0 && bed->up[V6] >= 0 && bed->up[MISSING] >= 0;
+}
+
+static bool
+agent_closed(void *arg)
+{
+	struct bed *bed = arg;
+
+	return bed->agent_closed;
+}
+
+static bool
+pong_came(void *arg)
+{
+	struct bed *bed = arg;
+
+	return bed->pongs > 0;
+}
+
+static bool
+enough_answers(void *arg)
+{
+	struct bed *bed = arg;
+
+	return bed->count >= bed->wanted;
+}
+
+static void
+make_conf(struct bed *bed)
+{
+	bed->conf = (struct conf){ .generation = 1,
+		.lease_ms = LEASE_MS,
+		.vips = bed->pointers,
+		.n_vips = VIPS };
+	for (uint32_t i = 0; i < VIPS; i++) {
+		struct conf_vip *vip = &bed->vips[i];
+		*vip = (struct conf_vip){ .index = i,
+			.text = xstrdup(texts[i]),
+			.family = i == V6 ? AF_INET6 : AF_INET,
+			.prefix = i == V6 ? 128 : 32,
+			.interface = xstrdup(i == MISSING ? "vx" : "va"),
+			.announce_refresh_ms = REFRESH_MS };
+		inet_pton(vip->family, vip->text, vip->address);
+		bed->pointers[i] = vip;
+	}
+}
+
+static void
+start_warden(struct bed *bed)
+{
+	struct wire_out out = {
+		.message = on_runner_message, .closed = on_runner_closed, .arg = bed
+	};
+	int fds[2];
+
+	CU_ASSERT_FATAL(wire_pair(fds) == 0);
+	bed->pid = fork();
+	if (bed->pid == 0) {
+		close(fds[0]);
+		_exit(warden_main(&bed->conf, fds[1]));
+	}
+	close(fds[1]);
+	bed->runner = wire_new(bed->loop, fds[0], WIRE_RUNNER, WIRE_WARDEN, 1, &out);
+}
+
+static void
+bed_open(struct bed *bed)
+{
+	*bed = (struct bed){ .pid = -1 };
+	make_conf(bed);
+	CU_ASSERT_FATAL(netns_ip(0, "link add va type veth peer name vb", NULL, 0));
+	CU_ASSERT_FATAL(netns_ip(0, "link set va up", NULL, 0));
+	CU_ASSERT_FATAL(netns_ip(0, "link set vb up", NULL, 0));
+	bed->loop = loop_new();
+}
+
+static void
+bed_start(struct bed *bed)
+{
+	start_warden(bed);
+	link_agent(bed, 1);
+	CU_ASSERT(until(bed->loop, carriers_told, bed, 2000));
+}
+
+/* Its exit status, or -1. */
+static int
+await_end(struct bed *bed)
+{
+	int64_t end = clock_boot_ms() + 2000;
+	int status;
+	pid_t got = 0;
+
+	while (got == 0 && clock_boot_ms() < end) {
+		got = waitpid(bed->pid, &status, WNOHANG);
+		run_for(bed->loop, 10);
+	}
+	if (got == bed->pid)
+		bed->pid = -1;
+	return got != 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void
+kill_warden(struct bed *bed)
+{
+	if (bed->pid > 0) {
+		kill(bed->pid, SIGKILL);
+		waitpid(bed->pid, NULL, 0);
+	}
+	bed->pid = -1;
+}
+
+/* The warden ends by itself when the runner does. */
+static void
+bed_close(struct bed *bed)
+{
+	wire_free(bed->runner);
+	bed->runner = NULL;
+	if (bed->pid > 0)
+		CU_ASSERT_EQUAL(await_end(bed), 0);
+	kill_warden(bed);
+	wire_free(bed->agent);
+	loop_free(bed->loop);
+	netns_ip(0, "link del va", NULL, 0);
+	for (size_t i = 0; i < VIPS; i++) {
+		free(bed->vips[i].text);
+		free(bed->vips[i].interface);
+	}
+}
+
+static bool
+is_there(unsigned int vip)
+{
+	char words[64], text[512];
+
+	snprintf(words, sizeof(words), "-o addr show to %s", texts[vip]);
+	return netns_ip(0, words, text, sizeof(text)) && text[0] != '\0';
+}
+
+/* The kernel's lifetime in seconds; -1: for ever, or not there. */
+static long
+lifetime(unsigned int vip)
+{
+	char words[64], text[512];
+
+	snprintf(words, sizeof(words), "-o addr show to %s", texts[vip]);
+	if (!netns_ip(0, words, text, sizeof(text)))
+		return -1;
+	const char *at = strstr(text, "valid_lft ");
+	return at == NULL || strncmp(at + 10, "forever", 7) == 0
+	    ? -1
+	    : strtol(at + 10, NULL, 10);
+}
+
+static bool
+await_there(struct bed *bed, unsigned int vip, bool there, int64_t limit_ms)
+{
+	int64_t end = clock_boot_ms() + limit_ms;
+
+	while (is_there(vip) != there && clock_boot_ms() < end)
+		run_for(bed->loop, 10);
+	return is_there(vip) == there;
+}
+
+static void
+send_hold(struct bed *bed, uint32_t vip, uint64_t term, int64_t until_ms, bool announce)
+{
+	struct wire_message message = { .type = WIRE_HOLD,
+		.hold = { .order = ++bed->order,
+		    .vip = vip,
+		    .instance = bed->instance,
+		    .term = term,
+		    .until_ms = until_ms,
+		    .announce = announce } };
+
+	wire_send(bed->agent, &message, -1);
+}
+
+static void
+send_drop(struct bed *bed, uint32_t vip, uint64_t up_to)
+{
+	struct wire_message message = { .type = WIRE_DROP,
+		.drop = { .order = ++bed->order,
+		    .vip = vip,
+		    .instance = bed->instance,
+		    .up_to = up_to } };
+
+	wire_send(bed->agent, &message, -1);
+}
+
+static bool
+await_answers(struct bed *bed, size_t count)
+{
+	bed->wanted = bed->count + count;
+	return until(bed->loop, enough_answers, bed, 2000);
+}
+
+/* The one answer to the newest order. */
+static bool
+answered(struct bed *bed, enum wire_type type, enum wire_refusal reason)
+{
+	bool came = await_answers(bed, 1);
+	const struct wire_message *last = &bed->answers[bed->count - 1];
+
+	bool as_wanted = came && last->type == type && last->answer.reason == reason &&
+	    last->answer.order == bed->order;
+	if (came && !as_wanted)
+		printf("# %s: %s\n", wire_type_name(last->type),
+		    wire_refusal_text(last->answer.reason));
+	bed->count = 0;
+	return as_wanted;
+}
+
+static bool
+hold(struct bed *bed, uint32_t vip, uint64_t term, int64_t lease_ms)
+{
+	send_hold(bed, vip, term, clock_boot_ms() + lease_ms, false);
+	return answered(bed, WIRE_HELD, WIRE_REFUSAL_NONE);
+}
+
+static bool
+drop(struct bed *bed, uint32_t vip, uint64_t up_to)
+{
+	send_drop(bed, vip, up_to);
+	return answered(bed, WIRE_GONE, WIRE_REFUSAL_NONE);
+}
+
+static void
+test_hold_and_drop(void)
+{
+	struct bed bed;
+
+	bed_open(&bed);
+	bed_start(&bed);
+	for (uint32_t vip = V4; vip <= V6; vip++) {
+		CU_ASSERT(drop(&bed, vip, 0)); /* was not there */
+		CU_ASSERT(hold(&bed, vip, 10, LEASE_MS));
+		CU_ASSERT(is_there(vip));
+		CU_ASSERT(lifetime(vip) >= 1 && lifetime(vip) <= 2);
+		CU_ASSERT(hold(&bed, vip, 10, LEASE_MS));
+		CU_ASSERT(drop(&bed, vip, 10));
+		CU_ASSERT_FALSE(is_there(vip));
+		CU_ASSERT(drop(&bed, vip, 10));
+	}
+	bed_close(&bed);
+}
+
+/* Each reason, and afterwards the address is not there. */
+static void
+test_refusals(void)
+{
+	static const struct {
+		uint32_t vip, instance;
+		uint64_t term;
+		int64_t lease_ms;
+		enum wire_refusal reason;
+	} rows[] = {
+		{ V4, 5, 11, -100000, WIRE_REFUSAL_PAST },
+		{ V4, 5, 11, 0, WIRE_REFUSAL_PAST },
+		{ V4, 5, 11, 999, WIRE_REFUSAL_PAST },
+		{ V4, 5, 11, LEASE_MS + 500, WIRE_REFUSAL_TOO_LONG },
+		{ V4, 5, 11, INT64_MAX / 2, WIRE_REFUSAL_TOO_LONG },
+		{ V4, 4, 11, LEASE_MS, WIRE_REFUSAL_INSTANCE },
+		{ V4, 6, 11, LEASE_MS, WIRE_REFUSAL_INSTANCE },
+		{ V4, 5, 10, LEASE_MS, WIRE_REFUSAL_TERM },
+		{ V4, 5, 1, LEASE_MS, WIRE_REFUSAL_TERM },
+		{ MISSING, 5, 11, LEASE_MS, WIRE_REFUSAL_KERNEL },
+	};
+	struct bed bed;
+
+	bed_open(&bed);
+	bed_start(&bed);
+	link_agent(&bed, 5);
+	CU_ASSERT(drop(&bed, V4, 10));
+	for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
+		bed.instance = rows[i].instance;
+		send_hold(&bed, rows[i].vip, rows[i].term,
+		    clock_boot_ms() + rows[i].lease_ms, false);
+		CU_ASSERT(answered(&bed, WIRE_REFUSED, rows[i].reason));
+		CU_ASSERT_FALSE(is_there(rows[i].vip));
+	}
+	bed.instance = 5;
+	CU_ASSERT(hold(&bed, V4, 11, LEASE_MS));
+	bed.instance = 4;
+	send_drop(&bed, V4, 11);
+	CU_ASSERT(answered(&bed, WIRE_REFUSED, WIRE_REFUSAL_INSTANCE));
+	bed_close(&bed);
+}
+
+/* At the lease's end, though the kernel, kept busy by another address, would be late. */
+static void
+test_deadline(void)
+{
+	struct bed bed;
+
+	bed_open(&bed);
+	bed_start(&bed);
+	int64_t end = clock_boot_ms() + 1150;
+	for (uint32_t vip = V4; vip <= V6; vip++) {
+		send_hold(&bed, vip, 1, end, false);
+		CU_ASSERT(answered(&bed, WIRE_HELD, WIRE_REFUSAL_NONE));
+	}
+	run_for(bed.loop, end - 250 - clock_boot_ms());
+	CU_ASSERT(is_there(V4) && is_there(V6));
+	netns_ip(
+	    0, "addr add 10.77.0.1/32 dev vb valid_lft 100 preferred_lft 100", NULL, 0);
+	netns_ip(
+	    0, "addr add fd77::1/128 dev vb valid_lft 100 preferred_lft 100", NULL, 0);
+	run_for(bed.loop, end + 40 - clock_boot_ms());
+	CU_ASSERT_FALSE(is_there(V4));
+	CU_ASSERT_FALSE(is_there(V6));
+	bed_close(&bed);
+}
+
+/* A deadline that came nearer ends what an earlier lifetime would keep. */
+static void
+test_shorter(void)
+{
+	struct bed bed;
+
+	bed_open(&bed);
+	bed_start(&bed);
+	CU_ASSERT(hold(&bed, V4, 1, LEASE_MS));
+	send_hold(&bed, V4, 1, clock_boot_ms() + 500, false);
+	CU_ASSERT(answered(&bed, WIRE_REFUSED, WIRE_REFUSAL_PAST));
+	CU_ASSERT_FALSE(is_there(V4));
+	CU_ASSERT(hold(&bed, V4, 1, LEASE_MS));
+	CU_ASSERT(hold(&bed, V4, 1, 1200));
+	CU_ASSERT_EQUAL(lifetime(V4), 1);
+	bed_close(&bed);
+}
+
+static void
+test_killed(void)
+{
+	struct bed bed;
+
+	bed_open(&bed);
+	bed_start(&bed);
+	CU_ASSERT(hold(&bed, V4, 1, LEASE_MS));
+	CU_ASSERT(hold(&bed, V6, 1, LEASE_MS));
+	kill_warden(&bed);
+	CU_ASSERT(is_there(V4) && is_there(V6));
+	CU_ASSERT(await_there(&bed, V4, false, LEASE_MS + 1500));
+	CU_ASSERT(await_there(&bed, V6, false, LEASE_MS + 1500));
+	bed_close(&bed);
+}
+
+static void
+test_runner_gone(void)
+{
+	struct bed bed;
+
+	bed_open(&bed);
+	bed_start(&bed);
+	CU_ASSERT(hold(&bed, V4, 1, LEASE_MS));
+	wire_free(bed.runner);
+	bed.runner = NULL;
+	CU_ASSERT_EQUAL(await_end(&bed), 0);
+	CU_ASSERT(is_there(V4));
+	bed_close(&bed);
+}
+
+/* Its lease runs on; its successor is obeyed, another of its age is not. */
+static void
+test_agents(void)
+{
+	struct bed bed;
+
+	bed_open(&bed);
+	bed_start(&bed);
+	int64_t end = clock_boot_ms() + 1500;
+	send_hold(&bed, V4, 7, end, false);
+	CU_ASSERT(answered(&bed, WIRE_HELD, WIRE_REFUSAL_NONE));
+	link_agent(&bed, 2);
+	CU_ASSERT(until(bed.loop, carriers_told, &bed, 1000));
+	CU_ASSERT(is_there(V4));
+	CU_ASSERT(hold(&bed, V6, 7, LEASE_MS));
+	CU_ASSERT(await_there(&bed, V4, false, end + 200 - clock_boot_ms()));
+	CU_ASSERT(drop(&bed, V6, 9));
+	link_agent(&bed, 1);
+	CU_ASSERT(until(bed.loop, agent_closed, &bed, 1000));
+	link_agent(&bed, 3);
+	CU_ASSERT(hold(&bed, V6, 8, LEASE_MS)); /* a fresh pair knows of no drop */
+	bed_close(&bed);
+}
+
+static void
+test_put_back(void)
+{
+	struct bed bed;
+
+	bed_open(&bed);
+	bed_start(&bed);
+	CU_ASSERT(hold(&bed, V4, 1, LEASE_MS));
+	CU_ASSERT(netns_ip(0, "addr del 10.9.0.100/32 dev va", NULL, 0));
+	CU_ASSERT(await_there(&bed, V4, true, 500));
+	CU_ASSERT(lifetime(V4) >= 1);
+	CU_ASSERT(netns_ip(0,
+	    "addr replace 10.9.0.100/32 dev va valid_lft forever "
+	    "preferred_lft forever",
+	    NULL, 0));
+	run_for(bed.loop, 100);
+	CU_ASSERT(lifetime(V4) >= 1);
+	CU_ASSERT(hold(&bed, V6, 1, LEASE_MS));
+	CU_ASSERT(netns_ip(0, "link set va down", NULL, 0)); /* takes IPv6 along */
+	CU_ASSERT(netns_ip(0, "link set va up", NULL, 0));
+	CU_ASSERT(hold(&bed, V6, 1, LEASE_MS));
+	CU_ASSERT(is_there(V6));
+	CU_ASSERT(drop(&bed, V4, 1));
+	CU_ASSERT(drop(&bed, V6, 1));
+	run_for(bed.loop, 100);
+	CU_ASSERT_FALSE(is_there(V4));
+	bed_close(&bed);
+}
+
+static void
+test_found_at_start(void)
+{
+	struct bed bed;
+
+	bed_open(&bed);
+	CU_ASSERT(netns_ip(0, "addr add 10.9.0.100/32 dev va", NULL, 0));
+	CU_ASSERT(netns_ip(0,
+	    "addr add fd00:9::100/128 dev va valid_lft 30 "
+	    "preferred_lft 0",
+	    NULL, 0));
+	bed_start(&bed);
+	CU_ASSERT_FALSE(is_there(V4));
+	CU_ASSERT(lifetime(V6) > 25);
+	send_hold(
+	    &bed, V6, 1, clock_boot_ms() + 500, false); /* it would outlast that */
+	CU_ASSERT(answered(&bed, WIRE_REFUSED, WIRE_REFUSAL_PAST));
+	CU_ASSERT_FALSE(is_there(V6));
+	bed_close(&bed);
+}
+
+static bool
+carrier_is(struct bed *bed, unsigned int vip, int up)
+{
+	int64_t end = clock_boot_ms() + 1000;
+
+	while (bed->up[vip] != up && clock_boot_ms() < end)
+		run_for(bed->loop, 10);
+	return bed->up[vip] == up;
+}
+
+static void
+test_carrier(void)
+{
+	struct bed bed;
+
+	bed_open(&bed);
+	bed_start(&bed);
+	CU_ASSERT(bed.up[V4] == 1 && bed.up[V6] == 1 && bed.up[MISSING] == 0);
+	netns_ip(0, "link set vb down", NULL, 0);
+	CU_ASSERT(carrier_is(&bed, V4, 0) && carrier_is(&bed, V6, 0));
+	netns_ip(0, "link set vb up", NULL, 0);
+	CU_ASSERT(carrier_is(&bed, V4, 1) && carrier_is(&bed, V6, 1));
+	netns_ip(0, "link add vx type veth peer name vy", NULL, 0);
+	netns_ip(0, "link set vy up", NULL, 0);
+	netns_ip(0, "link set vx up", NULL, 0);
+	CU_ASSERT(carrier_is(&bed, MISSING, 1));
+	CU_ASSERT(hold(&bed, MISSING, 1, LEASE_MS));
+	netns_ip(0, "link del vx", NULL, 0);
+	CU_ASSERT(carrier_is(&bed, MISSING, 0));
+	CU_ASSERT(drop(&bed, MISSING, 1));
+	bed_close(&bed);
+}
+
+/* An interface that gets another name must not take the address along. */
+static void
+test_rename(void)
+{
+	struct bed bed;
+
+	bed_open(&bed);
+	bed_start(&bed);
+	CU_ASSERT(hold(&bed, V4, 1, LEASE_MS));
+	netns_ip(0, "link set va down", NULL, 0);
+	netns_ip(0, "link set va name vz", NULL, 0);
+	CU_ASSERT(carrier_is(&bed, V4, 0));
+	CU_ASSERT(await_there(&bed, V4, false, 300));
+	CU_ASSERT(drop(&bed, V4, 1));
+	netns_ip(0, "link set vz name va", NULL, 0);
+	netns_ip(0, "link set va up", NULL, 0);
+	CU_ASSERT(carrier_is(&bed, V4, 1));
+	CU_ASSERT(hold(&bed, V4, 2, LEASE_MS));
+	bed_close(&bed);
+}
+
+/* Orders that come in one go are set together, and what is held is refreshed with them. */
+static void
+test_batch(void)
+{
+	struct bed bed;
+
+	bed_open(&bed);
+	bed_start(&bed);
+	int64_t end = clock_boot_ms() + LEASE_MS;
+	send_hold(&bed, V4, 1, end, false);
+	send_hold(&bed, V6, 1, end, false);
+	CU_ASSERT(await_answers(&bed, 2));
+	bed.count = 0;
+	CU_ASSERT_EQUAL(lifetime(V4), 2);
+	run_for(bed.loop, 400);
+	CU_ASSERT(hold(&bed, V6, 1, LEASE_MS));
+	CU_ASSERT(lifetime(V4) == 1 && lifetime(V6) == 2);
+	send_hold(&bed, V4, 1, clock_boot_ms() + LEASE_MS, false);
+	send_drop(&bed, V4, 1); /* the order stands, whatever waited */
+	CU_ASSERT(await_answers(&bed, 2));
+	CU_ASSERT_FALSE(is_there(V4));
+	run_for(bed.loop, 50);
+	CU_ASSERT_FALSE(is_there(V4));
+	bed_close(&bed);
+}
+
+/* Frames of the type that came to vb since the last call. */
+static unsigned int
+count_frames(int fd, unsigned int type)
+{
+	unsigned char frame[256];
+	unsigned int count = 0;
+	ssize_t len;
+
+	while ((len = recv(fd, frame, sizeof(frame), MSG_DONTWAIT)) > 0) {
+		unsigned int got = (unsigned int)(frame[12] << 8 | frame[13]);
+		count += len >= 42 && got == type &&
+		    (type != ETHERTYPE_IPV6 || frame[54] == 136);
+	}
+	return count;
+}
+
+static void
+test_announce(void)
+{
+	static const unsigned int types[] = { ETHERTYPE_ARP, ETHERTYPE_IPV6 };
+	struct bed bed;
+
+	bed_open(&bed);
+	bed_start(&bed);
+	struct sockaddr_ll at = { .sll_family = AF_PACKET,
+		.sll_protocol = htons(ETH_P_ALL),
+		.sll_ifindex = (int)if_nametoindex("vb") };
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL));
+	CU_ASSERT_FATAL(bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0);
+	for (uint32_t vip = V4; vip <= V6; vip++) {
+		unsigned int each = vip == V4 ? 2 : 1; /* ARP has two forms */
+		count_frames(fd, types[vip]);
+		CU_ASSERT(hold(&bed, vip, 1, LEASE_MS));
+		run_for(bed.loop, 60);
+		CU_ASSERT_EQUAL(count_frames(fd, types[vip]), 0);
+		send_hold(&bed, vip, 1, clock_boot_ms() + LEASE_MS, true);
+		CU_ASSERT(answered(&bed, WIRE_HELD, WIRE_REFUSAL_NONE));
+		run_for(bed.loop, 1100);
+		CU_ASSERT_EQUAL(count_frames(fd, types[vip]), 5 * each);
+		CU_ASSERT(hold(&bed, vip, 1, LEASE_MS));
+		run_for(bed.loop, REFRESH_MS);
+		CU_ASSERT(count_frames(fd, types[vip]) >= each);
+		CU_ASSERT(drop(&bed, vip, 1));
+		count_frames(fd, types[vip]);
+		run_for(bed.loop, REFRESH_MS + 100);
+		CU_ASSERT_EQUAL(count_frames(fd, types[vip]), 0);
+	}
+	close(fd);
+	bed_close(&bed);
+}
+
+static void
+test_ping(void)
+{
+	struct wire_message ping = { .type = WIRE_PING };
+	struct bed bed;
+
+	bed_open(&bed);
+	bed_start(&bed);
+	wire_send(bed.runner, &ping, -1);
+	CU_ASSERT(until(bed.loop, pong_came, &bed, 1000));
+	bed_close(&bed);
+}
+
+static const struct tap_case cases[] = {
+	{ "a hold sets the address, a drop removes it", test_hold_and_drop },
+	{ "what may not be held is refused, each with its reason", test_refusals },
+	{ "the lease's end is kept to the moment", test_deadline },
+	{ "a deadline that came nearer counts", test_shorter },
+	{ "a killed warden's addresses end by themselves", test_killed },
+	{ "without the runner it ends and leaves the addresses", test_runner_gone },
+	{ "agents come and go, the newest is obeyed", test_agents },
+	{ "what somebody removed is put back", test_put_back },
+	{ "what is there at the start ends, if it has no end", test_found_at_start },
+	{ "the state of each interface is told", test_carrier },
+	{ "an interface does not take the address to another name", test_rename },
+	{ "all addresses are set in one go", test_batch },
+	{ "an address is announced, and again", test_announce },
+	{ "it answers that it is alive", test_ping },
+};
 
 int
-main(void)
+main(int argc, char **argv)
 {
-	puts("1..0 # SKIP not written yet");
-	return 0;
+	if (!netns_enter())
+		return 0;
+	return tap_main(argc, argv, "warden", cases, ARRAY_LENGTH(cases));
 }
