@@ -189,7 +189,8 @@ delete_on(struct vip *vip, unsigned int ifindex)
 }
 
 /* True: the kernel says that the address is not there. Else it is tried again. */
-static bool delete (struct vip *vip)
+static bool
+remove_address(struct vip *vip)
 {
 	int error = delete_on(vip, vip->stray);
 
@@ -217,9 +218,9 @@ lapse(struct warden *warden, int64_t now)
 		struct vip *vip = &warden->vips[i];
 		if (!is_held(vip) || now < vip->until)
 			continue;
-		log_notice("vip", "%s removed from %s: its lease ended",
-		    vip->conf->text, vip->conf->interface);
-		delete (vip);
+		if (remove_address(vip))
+			log_notice("vip", "%s removed from %s: its lease ended",
+			    vip->conf->text, vip->conf->interface);
 	}
 }
 
@@ -328,7 +329,7 @@ dump(struct warden *warden)
 		struct vip *vip = &warden->vips[i];
 		if (!vip->seen && vip->ifindex != 0)
 			set_link(vip, 0, false);
-		if (!is_held(vip) && vip->expires == INT64_MAX && delete (vip))
+		if (!is_held(vip) && vip->expires == INT64_MAX && remove_address(vip))
 			log_warning("vip",
 			    "%s removed from %s: it was there without an end",
 			    vip->conf->text, vip->conf->interface);
@@ -372,7 +373,7 @@ refuse(struct vip *vip, enum wire_refusal reason)
 static void
 refuse_past(struct vip *vip)
 {
-	if (vip->expires > vip->hold.until_ms && delete (vip))
+	if (vip->expires > vip->hold.until_ms && remove_address(vip))
 		log_notice("vip", "%s removed from %s: its lease is about to end",
 		    vip->conf->text, vip->conf->interface);
 	refuse(vip, WIRE_REFUSAL_PAST);
@@ -410,7 +411,7 @@ take_late(struct vip *vip)
 {
 	log_warning("vip", "%s removed from %s: it took too long to set it",
 	    vip->conf->text, vip->conf->interface);
-	delete (vip);
+	remove_address(vip);
 	if (vip->asked)
 		refuse(vip, WIRE_REFUSAL_PAST);
 }
@@ -474,7 +475,7 @@ set_addresses(struct warden *warden, int64_t now)
 static void
 finish_drop(struct vip *vip)
 {
-	if (!delete (vip) || vip->gone_order == 0)
+	if (!remove_address(vip) || vip->gone_order == 0)
 		return;
 	answer(vip, WIRE_GONE, vip->gone_order, WIRE_REFUSAL_NONE);
 	vip->gone_order = 0;
@@ -561,11 +562,12 @@ take_drop(struct warden *warden, const struct wire_drop *drop)
 		vip->dropped = drop->up_to;
 	if (vip->asked)
 		refuse(vip, WIRE_REFUSAL_TERM);
-	if (is_held(vip))
-		log_notice("vip", "%s removed from %s: it was given up",
-		    vip->conf->text, vip->conf->interface);
+	bool held = is_held(vip);
 	vip->gone_order = drop->order;
 	finish_drop(vip);
+	if (held && !vip->delete_due)
+		log_notice("vip", "%s removed from %s: it was given up",
+		    vip->conf->text, vip->conf->interface);
 	set_alarm(warden);
 }
 
