@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* lictord's main(); all it does is in start.c, so that tests link what ships. */
+/*
+ * lictord: nothing but the way into liblictor (start.c), so that tests link all that
+ * ships.
+ */
 #include "agent/start.h"
 
 int
