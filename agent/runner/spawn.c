@@ -27,6 +27,10 @@
 
 #define STACK_SIZE (64 * 1024)
 
+/* What the child runs before exec: AddressSanitizer would leave marks of its stack behind,
+ * in the memory that it shares with the parent. */
+#define CHILD_SIDE __attribute__((no_sanitize("address"))) static
+
 struct child {
 	const struct spawn *spawn;
 	sigset_t mask;
@@ -36,7 +40,7 @@ struct child {
 
 /* The signals that an ignoring parent would hand on; handlers end at exec by themselves,
  * but one must not run before it. */
-static void
+CHILD_SIDE void
 reset_signals(const sigset_t *mask)
 {
 	struct sigaction action = { .sa_handler = SIG_DFL };
@@ -46,7 +50,7 @@ reset_signals(const sigset_t *mask)
 	sigprocmask(SIG_SETMASK, mask, NULL);
 }
 
-static bool
+CHILD_SIDE bool
 become(const struct spawn_account *account)
 {
 	return syscall(SYS_setgroups, account->n_groups, account->groups) == 0 &&
@@ -54,7 +58,7 @@ become(const struct spawn_account *account)
 	    syscall(SYS_setresuid, account->uid, account->uid, account->uid) == 0;
 }
 
-static bool
+CHILD_SIDE bool
 take_descriptors(int output_fd)
 {
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -64,7 +68,7 @@ take_descriptors(int output_fd)
 }
 
 /* Returns only if something failed: what it was. */
-static const char *
+CHILD_SIDE const char *
 child_exec(const struct spawn *spawn, const sigset_t *mask)
 {
 	reset_signals(mask);
@@ -80,8 +84,7 @@ child_exec(const struct spawn *spawn, const sigset_t *mask)
 	return "execute it";
 }
 
-/* Does not return, and AddressSanitizer would take the stack for the parent's. */
-__attribute__((no_sanitize("address"))) static int
+CHILD_SIDE int
 child_main(void *arg)
 {
 	struct child *child = arg;

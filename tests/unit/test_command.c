@@ -281,7 +281,8 @@ test_timeout_child_left(void)
 	CU_ASSERT_EQUAL(exited->how, WIRE_EXIT_TIMEOUT);
 	CU_ASSERT(clock_boot_ms() - began < 1500);
 	pid_t child = (pid_t)strtol(exited->output, NULL, 10);
-	CU_ASSERT(child > 1 && process_lives(child));
+	CU_ASSERT_FATAL(child > 1);
+	CU_ASSERT(process_lives(child));
 	CU_ASSERT(await_death(bed, child, 4000));
 	bed_free(bed);
 }
@@ -323,7 +324,8 @@ test_background(void)
 	CU_ASSERT_EQUAL(exited->value, 3);
 	CU_ASSERT(clock_boot_ms() - began < 1000);
 	pid_t child = (pid_t)strtol(exited->output, NULL, 10);
-	CU_ASSERT(child > 1 && process_lives(child));
+	CU_ASSERT_FATAL(child > 1);
+	CU_ASSERT(process_lives(child));
 	kill(child, SIGKILL);
 	CU_ASSERT(await_death(bed, child, 1000));
 	bed_free(bed);
