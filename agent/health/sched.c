@@ -32,7 +32,7 @@ struct entry {
 	int64_t phase; /* its ticks, in milliseconds after the start of the scheduler */
 	struct loop_timer *timer;
 	struct check_run *run; /* NULL: none */
-	uint64_t number; /* of that run */
+	uint64_t number; /* of the newest run with a command */
 	uint64_t lingering; /* a run's command that has not ended yet, or 0 */
 	bool due; /* a run has begun that waits for the lingering one */
 	int64_t started, deadline;
@@ -48,7 +48,7 @@ struct sched {
 	struct sched_out out;
 	struct entry *entries;
 	size_t n_entries;
-	uint64_t sequence;
+	uint64_t sequence; /* of runs with a command: 1 to INT32_MAX, over again */
 	int64_t start;
 };
 
@@ -160,8 +160,11 @@ static void
 on_command(void *owner)
 {
 	struct entry *entry = owner;
-	const struct sched_out *out = &entry->sched->out;
+	struct sched *sched = entry->sched;
+	const struct sched_out *out = &sched->out;
 
+	sched->sequence = sched->sequence % INT32_MAX + 1;
+	entry->number = sched->sequence << 32 | entry->check->index;
 	out->command(out->arg, entry->number, entry->check, entry->check->timeout_ms);
 }
 
@@ -186,7 +189,6 @@ begin(struct entry *entry)
 	entry->due = entry->lingering != 0;
 	if (entry->due)
 		return;
-	entry->number = ++sched->sequence << 32 | entry->check->index;
 	entry->run =
 	    run_new(sched->runs, entry->check, entry->check->timeout_ms, entry);
 	run_begin(entry->run);

@@ -34,7 +34,8 @@ struct sched_out {
 	/* The state stayed and the output is another: may be sent when convenient. */
 	void (*output)(void *arg, const struct conf_check *check,
 	    const struct sched_state *state);
-	/* Orders to the runner (check_command): `run` is the scheduler's number, unique. */
+	/* Orders to the runner (check_command): `run` is the scheduler's number, unique
+	 * among those that have not ended, never 0, and below 2^63. */
 	void (*command)(void *arg, uint64_t run, const struct conf_check *check,
 	    int64_t timeout_ms);
 	void (*kill)(void *arg, uint64_t run);
