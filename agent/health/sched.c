@@ -23,6 +23,9 @@
 #include "agent/health/run.h"
 
 #define FIRST_RUNS_MS 500 /* all checks have begun by then */
+/* The runner keeps the deadline of a command too, and knows more: what the command wrote,
+ * or that it never had its turn and nobody is to blame. */
+#define RUNNER_FIRST_MS 50
 #define LOGGED_MAX 200 /* bytes of output in a log line */
 
 struct entry {
@@ -185,6 +188,8 @@ begin(struct entry *entry)
 
 	entry->started = loop_now(sched->loop);
 	entry->deadline = entry->started + entry->check->timeout_ms;
+	if (entry->check->command != NULL)
+		entry->deadline += RUNNER_FIRST_MS;
 	loop_timer_at(entry->timer, entry->deadline);
 	entry->due = entry->lingering != 0;
 	if (entry->due)

@@ -61,6 +61,9 @@ struct world {
 	enum check_status status;
 	uint64_t numbers[STARTS_MAX];
 	int64_t start;
+	/* a runner that never gets to a command */
+	bool answer_at_deadline;
+	struct loop_timer *runner;
 	/* waiting */
 	struct loop_timer *look;
 	bool (*until)(struct world *w);
@@ -183,6 +186,17 @@ on_command(void *arg, uint64_t run, const struct conf_check *check, int64_t time
 	if (w->commands < STARTS_MAX)
 		w->numbers[w->commands] = run;
 	w->commands++;
+	if (w->answer_at_deadline)
+		loop_timer_after(w->runner, timeout_ms);
+}
+
+static void
+on_runner(void *arg)
+{
+	struct world *w = arg;
+	struct check_exit exit = { .how = CHECK_NOT_RUN, .output = "" };
+
+	sched_command_ended(w->sched, w->numbers[w->commands - 1], &exit);
 }
 
 static void
@@ -223,6 +237,7 @@ world_new(size_t n, int64_t interval, int64_t fast, int64_t timeout)
 
 	w->loop = loop_new();
 	w->look = loop_timer_new(w->loop, on_look, w);
+	w->runner = loop_timer_new(w->loop, on_runner, w);
 	for (size_t i = 0; i < n; i++) {
 		w->fakes[i].self = &w->fakes[i];
 		w->fakes[i].loop = w->loop;
@@ -275,6 +290,7 @@ world_free(struct world *w)
 		free(w->checks[i].name);
 	}
 	loop_timer_free(w->look);
+	loop_timer_free(w->runner);
 	loop_free(w->loop);
 	free(w);
 }
@@ -653,6 +669,23 @@ command_lingers(void)
 	world_free(w);
 }
 
+/* At the deadline the runner is heard first: it knows that the command had no turn. */
+static void
+runner_first(void)
+{
+	struct world *w = world_new(1, 20, 20, 60);
+
+	w->fakes[0].act = ACT_COMMAND;
+	w->checks[0].command = &w->command;
+	w->answer_at_deadline = true;
+	world_start(w);
+	CU_ASSERT(until_ended(w, 3));
+	CU_ASSERT_EQUAL(w->kills, 0);
+	CU_ASSERT_FALSE(sched_state(w->sched, 0)->known);
+	CU_ASSERT_EQUAL(w->fakes[0].called, sched_state(w->sched, 0)->runs);
+	world_free(w);
+}
+
 static void
 runner_lost(void)
 {
@@ -710,6 +743,7 @@ static const struct tap_case cases[] = {
 	{ "freeing cancels what runs", freed_while_running },
 	{ "a command's answer reaches its own run only", command_answers },
 	{ "a command that lingers is not joined by another", command_lingers },
+	{ "at a command's deadline the runner is heard first", runner_first },
 	{ "without a runner nothing is judged", runner_lost },
 	{ "a check rises again, to a warning too", comes_back },
 	{ "every status and reason has a name", names },
