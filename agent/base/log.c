@@ -95,8 +95,10 @@ log_debug_on(const char *subject)
 static size_t
 print_head(char *line, size_t size, enum log_level level, const char *subject)
 {
-	const char *process = log_state.process == NULL ? "" : log_state.process;
-	const char *space = log_state.process == NULL ? "" : " ";
+	bool named =
+	    log_state.process != NULL && strcmp(log_state.process, subject) != 0;
+	const char *process = named ? log_state.process : "";
+	const char *space = named ? " " : "";
 	int64_t now = clock_wall_ms();
 	time_t seconds = (time_t)(now / 1000);
 	char date[32] = "";

@@ -11,7 +11,7 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_NOTICE, LOG_LEVEL
  * Lines go to standard error: with a time and the level's name, or, where standard
  * error is systemd's journal (JOURNAL_STREAM names it, sd-daemon(3)), with "<N>" in
  * front. `process` ("runner", "warden", "agent") is kept by reference and shown for
- * other processes than the agent.
+ * other processes than the agent, unless it is the subject.
  */
 void log_init(const char *process);
 

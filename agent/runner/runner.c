@@ -102,10 +102,10 @@ link_both(struct runner *runner)
 static void
 process_kill(struct process *process)
 {
-	wire_free(process->wire);
-	process->wire = NULL;
 	if (process->pid > 0)
 		kill(process->pid, SIGKILL);
+	wire_free(process->wire);
+	process->wire = NULL;
 }
 
 static void

@@ -1,9 +1,601 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * The real runner, which starts this very program again as its agent and its warden:
+ * puppets, which tell the test over a socket what they hear from the runner and say to it
+ * what the test wants said.
+ */
+#include "agent/runner/runner.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/base/loop.h"
+#include "agent/base/util.h"
+#include "agent/base/wire.h"
+#include "agent/conf/conf.h"
+#include "agent/runner/child.h"
+#include "tests/unit/tap.h"
+
+#define SOCKET_VARIABLE "LICTOR_TEST_SOCKET"
+
+/* What the test says beside the wire's own types. */
+enum { SAY_DEAF = 1000, SAY_EXIT };
+
+/* What a puppet tells: its start (type 0), then each message that it hears. */
+struct told {
+	enum wire_process kind;
+	pid_t pid;
+	bool link_works;
+	struct wire_message message;
+};
+
+/* ---- the puppet ---- */
+
+struct puppet {
+	enum wire_process kind;
+	struct wire *runner;
+	struct loop *loop;
+	int test_fd;
+	bool deaf;
+};
+
+static void
+tell(struct puppet *puppet, const struct wire_message *message, bool link_works)
+{
+	struct told told = {
+		.kind = puppet->kind, .pid = getpid(), .link_works = link_works
+	};
+
+	if (message != NULL)
+		told.message = *message;
+	if (send(puppet->test_fd, &told, sizeof(told), MSG_NOSIGNAL) < 0)
+		_exit(9);
+}
+
+/* The two puppets say a word to each other over the link. */
+static bool
+try_link(int fd)
+{
+	struct pollfd word = { .fd = fd, .events = POLLIN };
+	char byte = 'x';
+
+	return send(fd, &byte, 1, MSG_NOSIGNAL) == 1 && poll(&word, 1, 2000) == 1 &&
+	    recv(fd, &byte, 1, 0) == 1;
+}
+
+static void
+puppet_hears(void *arg, const struct wire_message *message, int fd)
+{
+	struct puppet *puppet = arg;
+	struct wire_message pong = { .type = WIRE_PONG };
+	bool works = fd >= 0 && try_link(fd);
+
+	if (fd >= 0)
+		close(fd);
+	if (message->type == WIRE_PING && !puppet->deaf)
+		wire_send(puppet->runner, &pong, -1);
+	tell(puppet, message, works);
+}
+
+static void
+puppet_is_left(void *arg, const char *why)
+{
+	_exit(0);
+}
+
+static void
+puppet_is_told(void *arg, unsigned int events)
+{
+	struct puppet *puppet = arg;
+	struct wire_message message;
+
+	if (recv(puppet->test_fd, &message, sizeof(message), 0) != sizeof(message))
+		_exit(8);
+	if (message.type == SAY_EXIT)
+		_exit(3);
+	if (message.type == SAY_DEAF)
+		puppet->deaf = true;
+	else if (message.type == WIRE_HOLD) /* what it must not say to the runner */
+		send(CHILD_FD_RUNNER, &message, 16, 0);
+	else
+		wire_send(puppet->runner, &message, -1);
+}
+
+static int
+connect_test(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	str_copy(address.sun_path, sizeof(address.sun_path), getenv(SOCKET_VARIABLE));
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0)
+		_exit(7);
+	return fd;
+}
+
+static int
+puppet_main(const char *name)
+{
+	char error[CONF_ERROR_MAX];
+	struct conf *conf = conf_parse(conf_receive(CHILD_FD_CONF, error), error);
+	struct puppet puppet = { .loop = loop_new(),
+		.test_fd = connect_test(),
+		.kind = strcmp(name, "agent") == 0 ? WIRE_AGENT : WIRE_WARDEN };
+	struct wire_out out = {
+		.message = puppet_hears, .closed = puppet_is_left, .arg = &puppet
+	};
+
+	puppet.runner = wire_new(puppet.loop, CHILD_FD_RUNNER, puppet.kind, WIRE_RUNNER,
+	    conf->generation, &out);
+	struct loop_io *io =
+	    loop_io_new(puppet.loop, puppet.test_fd, puppet_is_told, &puppet);
+	loop_io_watch(io, LOOP_READ);
+	tell(&puppet, NULL, false);
+	loop_run(puppet.loop);
+	return 0;
+}
+
+/* ---- the test ---- */
+
+struct bed {
+	char folder[32], *notify_path, *control_path;
+	struct conf *conf;
+	int listen_fd, notify_fd;
+	pid_t runner;
+	int agent_fd, warden_fd;
+	pid_t agent, warden;
+};
+
+static void
+write_file(const char *folder, const char *name, const char *text)
+{
+	AUTO_FREE char *path = xasprintf("%s/%s", folder, name);
+	AUTO_FCLOSE FILE *file = fopen(path, "we");
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+	fputs(text, file);
+}
+
+static struct conf *
+make_conf(const char *folder)
+{
+	AUTO_FREE char *services = xasprintf("%s/services.d", folder);
+	char error[CONF_ERROR_MAX] = "";
+
+	CU_ASSERT_FATAL(mkdir(services, 0755) == 0);
+	write_file(folder, "lictor.conf", "node = \"n1\"\n");
+	write_file(services, "a.conf",
+	    "service \"web\" {\n"
+	    "  script \"hello\" { command = {\"/bin/echo\", \"hello\"} }\n"
+	    "}\n"
+	    "role \"db\" {\n"
+	    "  services = {\"web\"}\n"
+	    "  vip \"10.9.0.100\" { interface = \"va\" }\n"
+	    "  hooks { promote = {\"/bin/sh\", \"-c\", 'echo \"$@\" $LICTOR_ROLE "
+	    "$LICTOR_STATE $LICTOR_REASON $LICTOR_TERM', \"hook\"} timeout = 2s }\n"
+	    "}\n");
+	struct conf *conf = conf_parse(conf_read(folder, error), error);
+	if (conf == NULL)
+		printf("# %s\n", error);
+	return conf;
+}
+
+static int
+bind_at(const char *path, int type)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+	str_copy(address.sun_path, sizeof(address.sun_path), path);
+	CU_ASSERT_FATAL(bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+	return fd;
+}
+
+static pid_t
+start_runner(const struct bed *bed)
+{
+	static const char *const debug[] = { "conf", NULL };
+	struct runner_options options = { .debug = debug };
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(runner_main(bed->conf, &options));
+	return pid;
+}
+
+static bool
+can_read(int fd, int64_t limit_ms)
+{
+	struct pollfd more = { .fd = fd, .events = POLLIN };
+
+	return poll(&more, 1, (int)limit_ms) == 1;
+}
+
+/* The next process that the runner starts. */
+static bool
+meet(struct bed *bed, struct told *told, int64_t limit_ms)
+{
+	if (!can_read(bed->listen_fd, limit_ms))
+		return false;
+	int fd = accept4(bed->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	if (recv(fd, told, sizeof(*told), 0) != sizeof(*told)) {
+		close(fd);
+		return false;
+	}
+	int *place = told->kind == WIRE_AGENT ? &bed->agent_fd : &bed->warden_fd;
+	cleanup_close(place);
+	*place = fd;
+	*(told->kind == WIRE_AGENT ? &bed->agent : &bed->warden) = told->pid;
+	return true;
+}
+
+/* The next message of that type which the puppet hears. */
+static bool
+hears(int fd, uint32_t type, struct told *told, int64_t limit_ms)
+{
+	int64_t end = clock_boot_ms() + limit_ms;
+
+	for (;;) {
+		int64_t left = end - clock_boot_ms();
+		if (left < 0 || !can_read(fd, left) ||
+		    recv(fd, told, sizeof(*told), 0) != sizeof(*told))
+			return false;
+		if (told->message.type == type)
+			return true;
+	}
+}
+
+static void
+say(int fd, const struct wire_message *message)
+{
+	CU_ASSERT(
+	    send(fd, message, sizeof(*message), MSG_NOSIGNAL) == sizeof(*message));
+}
+
+static void
+say_type(int fd, uint32_t type)
+{
+	struct wire_message message = { .type = type };
+
+	say(fd, &message);
+}
+
+static bool
+notified(struct bed *bed, const char *want, int64_t limit_ms)
+{
+	int64_t end = clock_boot_ms() + limit_ms;
+	char text[64];
+
+	while (
+	    clock_boot_ms() < end && can_read(bed->notify_fd, end - clock_boot_ms())) {
+		ssize_t len = recv(bed->notify_fd, text, sizeof(text) - 1, 0);
+		text[len < 0 ? 0 : len] = '\0';
+		if (strcmp(text, want) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int
+exit_status(pid_t pid, int64_t limit_ms)
+{
+	int64_t end = clock_boot_ms() + limit_ms;
+	int status;
+
+	while (clock_boot_ms() < end) {
+		if (waitpid(pid, &status, WNOHANG) == pid)
+			return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+		poll(NULL, 0, 5);
+	}
+	return -2;
+}
+
+/* Both hear of a fresh link, which works. */
+static bool
+both_linked(struct bed *bed, uint32_t instance)
+{
+	struct told agent, warden;
+
+	return hears(bed->agent_fd, WIRE_LINK, &agent, 3000) && agent.link_works &&
+	    hears(bed->warden_fd, WIRE_LINK, &warden, 3000) && warden.link_works &&
+	    agent.message.link.instance == instance &&
+	    warden.message.link.instance == instance;
+}
+
+static void
+bed_open(struct bed *bed)
+{
+	struct told told;
+
+	*bed = (struct bed){
+		.folder = "/tmp/lictor-test-XXXXXX", .agent_fd = -1, .warden_fd = -1
+	};
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(bed->folder));
+	AUTO_FREE char *run = xasprintf("%s/run", bed->folder);
+	AUTO_FREE char *state = xasprintf("%s/state", bed->folder);
+	AUTO_FREE char *puppets = xasprintf("%s/puppets", bed->folder);
+	bed->notify_path = xasprintf("%s/notify", bed->folder);
+	bed->control_path = xasprintf("%s/run/lictor.sock", bed->folder);
+	setenv("RUNTIME_DIRECTORY", run, 1);
+	setenv("STATE_DIRECTORY", state, 1);
+	setenv(SOCKET_VARIABLE, puppets, 1);
+	setenv("NOTIFY_SOCKET", bed->notify_path, 1);
+	bed->conf = make_conf(bed->folder);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(bed->conf);
+	bed->notify_fd = bind_at(bed->notify_path, SOCK_DGRAM);
+	bed->listen_fd = bind_at(puppets, SOCK_SEQPACKET);
+	listen(bed->listen_fd, 8);
+	bed->runner = start_runner(bed);
+	CU_ASSERT(meet(bed, &told, 5000));
+	CU_ASSERT(meet(bed, &told, 5000));
+	CU_ASSERT_FATAL(bed->agent != 0 && bed->warden != 0);
+	CU_ASSERT(both_linked(bed, 1));
+}
+
+static void
+remove_all(const char *folder)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		execlp("rm", "rm", "-rf", folder, (char *)NULL);
+	waitpid(pid, NULL, 0);
+}
+
+static void
+bed_close(struct bed *bed)
+{
+	if (bed->runner > 0) {
+		kill(bed->runner, SIGKILL);
+		waitpid(bed->runner, NULL, 0);
+	}
+	cleanup_close(&bed->agent_fd);
+	cleanup_close(&bed->warden_fd);
+	close(bed->listen_fd);
+	close(bed->notify_fd);
+	conf_free(bed->conf);
+	free(bed->notify_path);
+	free(bed->control_path);
+	remove_all(bed->folder);
+}
+
+static bool
+wait_past_short_life(struct bed *bed)
+{
+	poll(NULL, 0, 1100);
+	return kill(bed->agent, 0) == 0 && kill(bed->warden, 0) == 0;
+}
+
+/* Started again at once, with a link to the other; a new agent counts one more. */
+static void
+test_respawn(void)
+{
+	struct bed bed;
+	struct told told;
+	uint32_t instance = 1;
+
+	bed_open(&bed);
+	for (int round = 0; round < 2; round++) {
+		CU_ASSERT(wait_past_short_life(&bed));
+		pid_t victim = round == 0 ? bed.agent : bed.warden;
+		int64_t died = clock_boot_ms();
+		kill(victim, SIGKILL);
+		CU_ASSERT(meet(&bed, &told, 2000));
+		CU_ASSERT(clock_boot_ms() - died < 100);
+		CU_ASSERT(told.kind == (round == 0 ? WIRE_AGENT : WIRE_WARDEN));
+		CU_ASSERT(told.pid != victim);
+		instance += round == 0;
+		CU_ASSERT(both_linked(&bed, instance));
+	}
+	bed_close(&bed);
+}
+
+/* One that dies at each start is not started without pause, and both ways to die count. */
+static void
+test_early_deaths(void)
+{
+	struct bed bed;
+	struct told told;
+
+	bed_open(&bed);
+	for (int i = 0; i < 4; i++) {
+		int64_t died = clock_boot_ms();
+		if (i % 2 == 0)
+			say_type(bed.agent_fd, SAY_EXIT);
+		else
+			kill(bed.agent, SIGKILL);
+		CU_ASSERT(meet(&bed, &told, 2000) && told.kind == WIRE_AGENT);
+		CU_ASSERT(clock_boot_ms() - died >= 95);
+		CU_ASSERT(clock_boot_ms() - died < 400);
+	}
+	bed_close(&bed);
+}
+
+static void
+test_systemd(void)
+{
+	struct bed bed;
+	struct told told;
+
+	bed_open(&bed);
+	CU_ASSERT_FALSE(notified(&bed, "READY=1", 50));
+	say_type(bed.agent_fd, WIRE_READY);
+	CU_ASSERT(notified(&bed, "READY=1", 1000));
+	CU_ASSERT(notified(&bed, "WATCHDOG=1", 3000));
+	kill(bed.runner, SIGHUP); /* nothing yet */
+	CU_ASSERT(notified(&bed, "WATCHDOG=1", 3000));
+	kill(bed.runner, SIGTERM);
+	CU_ASSERT(notified(&bed, "STOPPING=1", 1000));
+	CU_ASSERT(hears(bed.agent_fd, WIRE_STOP, &told, 1000));
+	bed_close(&bed);
+}
+
+/* No watchdog while one does not answer; after ten pings it is killed. */
+static void
+test_deaf(void)
+{
+	struct bed bed;
+	struct told told;
+
+	bed_open(&bed);
+	int64_t began = clock_boot_ms();
+	say_type(bed.warden_fd, SAY_DEAF);
+	CU_ASSERT(hears(bed.warden_fd, WIRE_PING, &told, 3000));
+	while (can_read(bed.notify_fd, 0))
+		recv(bed.notify_fd, &told, sizeof(told), 0);
+	CU_ASSERT_FALSE(notified(&bed, "WATCHDOG=1", 8000));
+	CU_ASSERT(meet(&bed, &told, 6000) && told.kind == WIRE_WARDEN);
+	CU_ASSERT(clock_boot_ms() - began >= 9500);
+	CU_ASSERT(both_linked(&bed, 1));
+	CU_ASSERT(notified(&bed, "WATCHDOG=1", 3000));
+	bed_close(&bed);
+}
+
+static void
+test_stop(void)
+{
+	struct bed bed;
+	struct told told;
+
+	bed_open(&bed);
+	CU_ASSERT_EQUAL(access(bed.control_path, W_OK), 0);
+	kill(bed.runner, SIGTERM);
+	CU_ASSERT(hears(bed.agent_fd, WIRE_STOP, &told, 1000));
+	kill(bed.runner, SIGTERM); /* no second time */
+	CU_ASSERT_FALSE(hears(bed.agent_fd, WIRE_STOP, &told, 200));
+	CU_ASSERT_EQUAL(
+	    kill(bed.warden, 0), 0); /* it is needed until the agent is done */
+	say_type(bed.agent_fd, WIRE_DONE);
+	say_type(bed.agent_fd, SAY_EXIT);
+	CU_ASSERT_EQUAL(exit_status(bed.runner, 1000), 0);
+	bed.runner = -1;
+	CU_ASSERT(kill(bed.agent, 0) == -1 && kill(bed.warden, 0) == -1);
+	CU_ASSERT(access(bed.control_path, F_OK) == -1 && errno == ENOENT);
+	bed_close(&bed);
+}
+
+static void
+test_killed(void)
+{
+	struct bed bed;
+	char byte;
+
+	bed_open(&bed);
+	kill(bed.runner, SIGKILL);
+	waitpid(bed.runner, NULL, 0);
+	bed.runner = -1;
+	while (can_read(bed.agent_fd, 1000) && recv(bed.agent_fd, &byte, 1, 0) > 0)
+		;
+	while (can_read(bed.warden_fd, 1000) && recv(bed.warden_fd, &byte, 1, 0) > 0)
+		;
+	CU_ASSERT(recv(bed.agent_fd, &byte, 1, MSG_DONTWAIT) == 0); /* it has ended */
+	CU_ASSERT(recv(bed.warden_fd, &byte, 1, MSG_DONTWAIT) == 0);
+	CU_ASSERT_EQUAL(access(bed.control_path, F_OK), 0);
+	bed.runner = start_runner(&bed); /* replaces the socket that was left */
+	struct told told;
+	CU_ASSERT(meet(&bed, &told, 2000) && meet(&bed, &told, 2000));
+	CU_ASSERT(both_linked(&bed, 1));
+	bed_close(&bed);
+}
+
+static void
+test_second(void)
+{
+	struct bed bed;
+
+	bed_open(&bed);
+	CU_ASSERT_EQUAL(exit_status(start_runner(&bed), 2000), 1);
+	CU_ASSERT_EQUAL(access(bed.control_path, F_OK), 0);
+	bed_close(&bed);
+}
+
+static struct wire_message
+run_message(const struct bed *bed, enum conf_command_kind kind)
+{
+	struct wire_message message = { .type = WIRE_RUN,
+		.run = { .run = 77,
+		    .state = WIRE_HOOK_MASTER,
+		    .timeout_ms = 5000,
+		    .reason = 1,
+		    .term = 18446744073709551615u } };
+
+	for (uint32_t i = 0; i < bed->conf->n_commands; i++)
+		if (bed->conf->commands[i]->kind == kind)
+			message.run.command = i;
+	return message;
+}
+
+static void
+test_commands(void)
+{
+	struct bed bed;
+	struct told told;
+
+	bed_open(&bed);
+	struct wire_message message = run_message(&bed, CONF_COMMAND_CHECK);
+	say(bed.agent_fd, &message);
+	CU_ASSERT(hears(bed.agent_fd, WIRE_EXITED, &told, 3000));
+	const struct wire_exited *exited = &told.message.exited;
+	CU_ASSERT(
+	    exited->run == 77 && exited->how == WIRE_EXIT_CODE && exited->value == 0);
+	CU_ASSERT(exited->output_len == 6 && memcmp(exited->output, "hello\n", 6) == 0);
+
+	static const char want[] = "db master start 18446744073709551615 "
+				   "db master start 18446744073709551615\n";
+	message = run_message(&bed, CONF_COMMAND_HOOK);
+	say(bed.agent_fd, &message);
+	CU_ASSERT(hears(bed.agent_fd, WIRE_EXITED, &told, 3000));
+	CU_ASSERT(exited->output_len == strlen(want) &&
+	    memcmp(exited->output, want, strlen(want)) == 0);
+	bed_close(&bed);
+}
+
+/* A command that is not in the configuration; a message that an agent may not send. */
+static void
+test_misbehaviour(void)
+{
+	struct bed bed;
+	struct told told;
+
+	bed_open(&bed);
+	struct wire_message message = run_message(&bed, CONF_COMMAND_CHECK);
+	message.run.command = (uint32_t)bed.conf->n_commands;
+	say(bed.agent_fd, &message);
+	CU_ASSERT(meet(&bed, &told, 2000) && told.kind == WIRE_AGENT);
+	CU_ASSERT(both_linked(&bed, 2));
+	say_type(bed.agent_fd, WIRE_HOLD);
+	CU_ASSERT(meet(&bed, &told, 2000) && told.kind == WIRE_AGENT);
+	CU_ASSERT(both_linked(&bed, 3));
+	bed_close(&bed);
+}
+
+static const struct tap_case cases[] = {
+	{ "a process that died is started again", test_respawn },
+	{ "one that dies early is started again each 100 ms", test_early_deaths },
+	{ "systemd is told", test_systemd },
+	{ "one that does not answer is killed", test_deaf },
+	{ "SIGTERM stops the agent, then the warden, then the runner", test_stop },
+	{ "the others end with a killed runner, the next one starts", test_killed },
+	{ "a second lictord does not start", test_second },
+	{ "commands run and are answered", test_commands },
+	{ "an agent that misbehaves is started again", test_misbehaviour },
+};
 
 int
-main(void)
+main(int argc, char **argv)
 {
-	puts("1..0 # SKIP not written yet");
-	return 0;
+	if (argc > 2 && strcmp(argv[1], "--" CHILD_OPTION) == 0)
+		return puppet_main(argv[2]);
+	return tap_main(argc, argv, "runner", cases, ARRAY_LENGTH(cases));
 }
