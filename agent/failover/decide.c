@@ -273,31 +273,6 @@ decide_master(struct role *role)
 		own(role);
 }
 
-static void
-decide_waiting(struct role *role)
-{
-	const struct role_fence *fence = &role->reg.fence;
-	int64_t boot_left = role->wait_until.boot - role->now.boot;
-	int64_t raw_left = role->wait_until.raw - role->now.raw;
-	int64_t left = boot_left > raw_left ? boot_left : raw_left;
-
-	if (role->stopping || role->ready == ROLE_READY_NO) {
-		role_set_state(role, ROLE_STANDBY,
-		    role->stopping ? ROLE_REASON_STOP : ROLE_REASON_SERVICE,
-		    role->stopping ? "lictord stops here"
-				   : "its services are not well here");
-		write_register(role, ROLE_ABANDON, "", fence);
-	} else if (!fence->present) {
-		enter_free(role);
-	} else if (role_is_fenced_in(role)) {
-		enter(role, ROLE_REASON_RECOVERED, "it was this host's before");
-	} else if (left <= 0) {
-		enter_after_wait(role);
-	} else {
-		role_wake(role, role->now.boot + left);
-	}
-}
-
 /* Unwell, but so is everybody else: it stays where it is. */
 static bool
 keeps_unwell(const struct role *role)
@@ -339,6 +314,38 @@ decide_in_doubt(struct role *role)
 	if (role->give && role->give_reason == ROLE_REASON_HOOK)
 		role->excluded_until = role->now.boot + GAVE_MS;
 	write_register(role, ROLE_GIVE, next_holder(role), &none);
+}
+
+/* A taker that may not go on. If its OWN came too late to count, the fence is its own. */
+static void
+stop_waiting(struct role *role)
+{
+	role_set_state(role, ROLE_STANDBY,
+	    role->stopping ? ROLE_REASON_STOP : ROLE_REASON_SERVICE,
+	    role->stopping ? "lictord stops here" : "its services are not well here");
+	if (role_is_fenced_in(role))
+		decide_in_doubt(role);
+	else
+		write_register(role, ROLE_ABANDON, "", &role->reg.fence);
+}
+
+static void
+decide_waiting(struct role *role)
+{
+	int64_t boot_left = role->wait_until.boot - role->now.boot;
+	int64_t raw_left = role->wait_until.raw - role->now.raw;
+	int64_t left = boot_left > raw_left ? boot_left : raw_left;
+
+	if (role->stopping || role->ready == ROLE_READY_NO)
+		stop_waiting(role);
+	else if (!role->reg.fence.present)
+		enter_free(role);
+	else if (role_is_fenced_in(role))
+		own(role); /* once more, for the same reason */
+	else if (left <= 0)
+		enter_after_wait(role);
+	else
+		role_wake(role, role->now.boot + left);
 }
 
 static void
