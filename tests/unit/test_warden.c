@@ -166,7 +166,7 @@ start_warden(struct bed *bed)
 	bed->pid = fork();
 	if (bed->pid == 0) {
 		close(fds[0]);
-		_exit(warden_main(&bed->conf, fds[1]));
+		exit(warden_main(&bed->conf, fds[1]));
 	}
 	close(fds[1]);
 	bed->runner = wire_new(bed->loop, fds[0], WIRE_RUNNER, WIRE_WARDEN, 1, &out);
