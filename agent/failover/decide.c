@@ -278,7 +278,7 @@ static bool
 keeps_unwell(const struct role *role)
 {
 	return role->ready == ROLE_READY_NO && role_is_holder(role) &&
-	    role->peers_known && !best_peer(role) && !role->params.release_when_unwell;
+	    !best_peer(role) && !role->params.release_when_unwell;
 }
 
 /* The next master: who was asked for, who claimed it, or the best. */

@@ -100,6 +100,7 @@ test_refused(void)
 		"1",
 		"null",
 		"{}",
+		REGISTER("0", "7", "w", "", "null"),
 		REGISTER("2", "7", "w", "", "null"),
 		REGISTER("\"1\"", "7", "w", "", "null"),
 		REGISTER("1", "-7", "w", "", "null"),

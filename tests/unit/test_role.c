@@ -149,6 +149,12 @@ test_takeover(void)
 	other_writes(bench, "web-2.i9.OWN.1", "web-2", "web-2");
 	expect_state(bench, ROLE_STANDBY, ROLE_REASON_START, "web-2 has it");
 	CU_ASSERT_PTR_NULL(await(bench, ROLE_ACTION_WRITE, 20000));
+	other_writes(bench, "web-3.i9.CLAIM.1", "web-3", "web-2");
+	peers(bench, "web-1 web-3", true, 100); /* whoever claimed it is there */
+	CU_ASSERT_PTR_NULL(await(bench, ROLE_ACTION_WRITE, 20000));
+	peers(bench, "web-1 web-2", true, 100); /* or whom the fence names */
+	CU_ASSERT_PTR_NULL(await(bench, ROLE_ACTION_WRITE, 20000));
+	other_writes(bench, "web-2.i9.OWN.1", "web-2", "web-2");
 	for (int64_t silence = 600; silence < 20000; silence *= 2) {
 		peers(bench, "web-1", true, 100);
 		from = bench->now.boot;
