@@ -19,8 +19,8 @@ for round in 1 2 3 4 5; do
 	outage=$(asker_stop)
 	detection=$(($(failed_at "$MASTER") - killed))
 	diag "detection $detection ms, outage $outage ms: $((outage - detection)) ms between"
-	check "$round: the outage is at most detection + 100 ms" \
-	    at_most "$outage" $((detection + 100))
+	check "$round: the outage is at most detection + $slack ms" \
+	    at_most "$outage" $((detection + slack))
 	outages+=($((outage - detection)))
 	service_start "$MASTER"
 	check "$round: the old master comes back as backup" \
