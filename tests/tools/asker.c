@@ -105,7 +105,9 @@ answer(struct asker *asker, const char *who)
 
 	if (silence > asker->longest_ms)
 		asker->longest_ms = silence;
-	if (strcmp(who, asker->who) != 0)
+	if (asker->answered_at == 0)
+		say("answered by %s", who);
+	else if (strcmp(who, asker->who) != 0)
 		say("answered by %s (%lld ms after the answer before)", who,
 		    (long long)silence);
 	else if (silence >= SILENT_MS)
