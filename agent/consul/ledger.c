@@ -43,6 +43,7 @@ struct entry {
 	bool registered; /* as it should be, for all we know */
 	bool alias_shown, shown; /* in the picture being read */
 	bool said; /* that it is registered */
+	bool unsure; /* a registration had no answer, and may be carried out late */
 	struct outbox_complaint complaint;
 };
 
@@ -238,6 +239,7 @@ service_answered(
 
 	if (reply->result != CONSUL_OK) {
 		entry->registered = false;
+		entry->unsure = entry->unsure || reply->result == CONSUL_AWAY;
 		return;
 	}
 	if (!service) {
@@ -279,17 +281,19 @@ static void
 on_done(void *arg, struct outbox_item *item, const struct consul_reply *reply)
 {
 	struct ledger *ledger = arg;
-	bool doubt = reply->result == CONSUL_AWAY || reply->result == CONSUL_NOT_FOUND;
+	enum consul_result result = reply->result;
 
 	switch ((enum kind)item->kind) {
 	case KIND_SERVICE: service_answered(ledger, (struct entry *)item, reply); break;
 	case KIND_CHECK: check_answered(ledger, (struct state *)item, reply); break;
 	case KIND_ORDER:
-		orders_answered(item, reply->result);
-		doubt = reply->result == CONSUL_AWAY;
+		orders_answered(item, result);
+		/* what is to be removed and is not there is done */
+		if (result == CONSUL_NOT_FOUND)
+			result = CONSUL_OK;
 		break;
 	}
-	ledger->out.answered(ledger->out.arg, doubt);
+	ledger->out.answered(ledger->out.arg, result);
 }
 
 static const char *
@@ -472,19 +476,25 @@ ledger_shown_service(struct ledger *ledger, const char *id, const cJSON *shown)
 	    entry->alias_shown && (!entry->conf || entry_shown(ledger, entry, shown));
 }
 
+static void
+entry_read(const struct ledger *ledger, struct entry *entry)
+{
+	if (ledger->read_once && entry->registered && !entry->shown && !entry->unsure)
+		log_notice("consul",
+		    "service %s is not shown as it was registered: registering it "
+		    "again",
+		    entry->id);
+	if (entry->registered)
+		entry->unsure = false;
+	entry->registered = entry->shown;
+	entry->said = entry->said || entry->shown;
+}
+
 void
 ledger_end(struct ledger *ledger)
 {
-	for (size_t i = 0; i < entry_count(ledger); i++) {
-		struct entry *entry = &ledger->entries[i];
-
-		if (ledger->read_once && entry->registered && !entry->shown)
-			log_notice("consul",
-			    "service %s is not shown as it was registered: registering "
-			    "it again",
-			    entry->id);
-		entry->registered = entry->shown;
-	}
+	for (size_t i = 0; i < entry_count(ledger); i++)
+		entry_read(ledger, &ledger->entries[i]);
 	for (size_t i = 0; i < ledger->conf->n_checks; i++)
 		ledger->states[i].registered = ledger->states[i].shown;
 	ledger->read_once = true;

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "agent/base/json.h"
+#include "agent/consul/consul.h"
 #include "agent/consul/report.h"
 
 struct ledger;
@@ -16,9 +17,9 @@ struct ledger_out {
 	    const char *output);
 	/* The service "lictor" was registered: time for a heartbeat. */
 	void (*vouched)(void *arg);
-	/* A call was answered; the last thing in the callback. `doubt`: not, or Consul knows
-	 * no such thing: what it shows has to be read again. */
-	void (*answered)(void *arg, bool doubt);
+	/* A call ended; the last thing in the callback. After CONSUL_AWAY, or NOT_FOUND (there
+	 * is no such check), what Consul shows has to be read again. */
+	void (*answered)(void *arg, enum consul_result result);
 	void *arg;
 };
 

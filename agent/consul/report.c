@@ -5,7 +5,9 @@
  * then on each piece of news goes out as it comes, and a heartbeat every third of the ttl.
  * Every doubt, be it a call without an answer or a check that Consul does not know, leads
  * back to the first step; so nothing has to be remembered while Consul is away, and the
- * newest truth is what goes out when it returns.
+ * newest truth is what goes out when it returns. A call that had no answer may be carried
+ * out by an agent that hung, later than what was sent after it: one more look a second
+ * after the agent's return finds that.
  *
  * This file is the life of it: start, read, beat, stop. What is sent is ledger's.
  */
@@ -24,6 +26,7 @@
 
 #define DEADLINE_MS 2000
 #define ADOPT_MS 200
+#define RECHECK_MS 1000
 #define STOP_STAGE_MS 900 /* there are two */
 
 enum stage { RUNNING, STOPPING, ORDERED, STOPPED };
@@ -39,6 +42,7 @@ struct report {
 	unsigned int failures;
 	enum stage stage;
 	bool synced; /* the picture was read since the last doubt */
+	bool recheck; /* a call had no answer: it may still be carried out */
 	bool read_denied;
 	bool adopting;
 };
@@ -76,8 +80,10 @@ go_on(struct report *report)
 }
 
 static void
-doubt(struct report *report)
+doubt(struct report *report, enum consul_result why)
 {
+	if (why == CONSUL_AWAY)
+		report->recheck = true;
 	if (!report->synced || report->stage != RUNNING)
 		return;
 	report->synced = false;
@@ -92,7 +98,7 @@ on_beat(void *arg, const struct consul_reply *reply)
 
 	report->beat_call = NULL;
 	if (reply->result == CONSUL_AWAY || reply->result == CONSUL_NOT_FOUND)
-		doubt(report);
+		doubt(report, reply->result);
 	else if (reply->result != CONSUL_OK)
 		ledger_vouch(report->ledger);
 	go_on(report);
@@ -145,12 +151,12 @@ on_vouched(void *arg)
 }
 
 static void
-on_answered(void *arg, bool in_doubt)
+on_answered(void *arg, enum consul_result result)
 {
 	struct report *report = arg;
 
-	if (in_doubt)
-		doubt(report);
+	if (result == CONSUL_AWAY || result == CONSUL_NOT_FOUND)
+		doubt(report, result);
 	go_on(report);
 }
 
@@ -194,6 +200,9 @@ on_services(void *arg, const struct consul_reply *reply)
 	ledger_end(report->ledger);
 	report->synced = true;
 	report->read_denied = false;
+	if (report->recheck)
+		loop_timer_after(report->retry, RECHECK_MS);
+	report->recheck = false;
 	go_on(report);
 }
 
@@ -240,6 +249,8 @@ read_picture(void *arg)
 	};
 	struct report *report = arg;
 
+	report->synced = false;
+	ledger_doubt(report->ledger);
 	report->read_call = consul_send(report->consul, &request, on_checks, report);
 }
 

@@ -254,6 +254,7 @@ void
 consul_server_freeze(struct consul_server *server)
 {
 	kill(server->pid, SIGSTOP);
+	waitpid(server->pid, NULL, WUNTRACED);
 }
 
 void
