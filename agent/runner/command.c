@@ -438,8 +438,10 @@ commands_free(struct commands *commands)
 {
 	if (commands == NULL)
 		return;
-	while (commands->jobs != NULL)
-		job_destroy(commands->jobs);
+	for (struct job *job = commands->jobs, *next; job != NULL; job = next) {
+		next = job->next;
+		job_destroy(job);
+	}
 	while (commands->accounts != NULL) {
 		struct account *account = commands->accounts;
 		commands->accounts = account->next;

@@ -405,7 +405,8 @@ take_held(struct vip *vip, int64_t until, int64_t expires, bool missing)
 		announce_now(vip);
 }
 
-/* A lifetime counts from when the kernel sets it: set late, it reaches beyond the lease. */
+/* A lifetime counts from when the kernel sets it: set late, it reaches beyond the lease. An
+ * order that was not answered in time may have been carried out. */
 static void
 take_late(struct vip *vip)
 {
@@ -416,10 +417,21 @@ take_late(struct vip *vip)
 		refuse(vip, WIRE_REFUSAL_PAST);
 }
 
+static void
+take_error(struct vip *vip, int error)
+{
+	log_debug("vip", "%s on %s: %s", vip->conf->text, vip->conf->interface,
+	    strerror(-error));
+	if (vip->asked)
+		refuse(vip, WIRE_REFUSAL_KERNEL);
+}
+
 struct batch {
 	size_t count;
-	struct vip **vips;
-	int64_t *until;
+	struct wanted {
+		struct vip *vip;
+		int64_t until;
+	} * wanted;
 	struct netlink_address *addresses;
 	int *results;
 };
@@ -430,18 +442,16 @@ batch_run(struct warden *warden, struct batch *batch, int64_t now)
 	netlink_set(warden->netlink, batch->addresses, batch->count, batch->results);
 	int64_t after = clock_boot_ms();
 	for (size_t i = 0; i < batch->count; i++) {
-		struct vip *vip = batch->vips[i];
+		struct vip *vip = batch->wanted[i].vip;
+		int64_t until = batch->wanted[i].until;
 		int64_t expires = after + (int64_t)batch->addresses[i].valid_s * 1000;
-		if (batch->results[i] != 0) {
-			log_debug("vip", "%s on %s: %s", vip->conf->text,
-			    vip->conf->interface, strerror(-batch->results[i]));
-			if (vip->asked)
-				refuse(vip, WIRE_REFUSAL_KERNEL);
-		} else if (expires > batch->until[i] + LATE_MS) {
+		int error = batch->results[i];
+		if (error == -ETIMEDOUT || (error == 0 && expires > until + LATE_MS))
 			take_late(vip);
-		} else {
-			take_held(vip, batch->until[i], expires, is_missing(vip, now));
-		}
+		else if (error == 0)
+			take_held(vip, until, expires, is_missing(vip, now));
+		else
+			take_error(vip, error);
 	}
 }
 
@@ -450,11 +460,10 @@ static void
 set_addresses(struct warden *warden, int64_t now)
 {
 	size_t n = warden->conf->n_vips;
-	AUTO_FREE struct vip **vips = xcalloc(n, sizeof(*vips));
-	AUTO_FREE int64_t *until = xcalloc(n, sizeof(*until));
+	AUTO_FREE struct wanted *wanted = xcalloc(n, sizeof(*wanted));
 	AUTO_FREE struct netlink_address *addresses = xcalloc(n, sizeof(*addresses));
 	AUTO_FREE int *results = xcalloc(n, sizeof(*results));
-	struct batch batch = { 0, vips, until, addresses, results };
+	struct batch batch = { 0, wanted, addresses, results };
 	bool needed = false;
 
 	for (size_t i = 0; i < n; i++) {
@@ -464,8 +473,7 @@ set_addresses(struct warden *warden, int64_t now)
 		needed = needed || vip->asked || is_missing(vip, now);
 		if ((!vip->asked && !is_held(vip)) || valid_s < 1 || vip->ifindex == 0)
 			continue;
-		vips[batch.count] = vip;
-		until[batch.count] = end;
+		wanted[batch.count] = (struct wanted){ vip, end };
 		addresses[batch.count++] = kernel_address(vip, (uint32_t)valid_s);
 	}
 	if (needed)

@@ -316,7 +316,7 @@ both_linked(struct bed *bed, uint32_t instance)
 static void
 bed_open(struct bed *bed)
 {
-	struct told told;
+	struct told told = { 0 };
 
 	*bed = (struct bed){
 		.folder = "/tmp/lictor-test-XXXXXX", .agent_fd = -1, .warden_fd = -1
@@ -382,7 +382,7 @@ static void
 test_respawn(void)
 {
 	struct bed bed;
-	struct told told;
+	struct told told = { 0 };
 	uint32_t instance = 1;
 
 	bed_open(&bed);
@@ -406,7 +406,7 @@ static void
 test_early_deaths(void)
 {
 	struct bed bed;
-	struct told told;
+	struct told told = { 0 };
 
 	bed_open(&bed);
 	for (int i = 0; i < 4; i++) {
@@ -426,7 +426,7 @@ static void
 test_systemd(void)
 {
 	struct bed bed;
-	struct told told;
+	struct told told = { 0 };
 
 	bed_open(&bed);
 	CU_ASSERT_FALSE(notified(&bed, "READY=1", 50));
@@ -446,7 +446,7 @@ static void
 test_deaf(void)
 {
 	struct bed bed;
-	struct told told;
+	struct told told = { 0 };
 
 	bed_open(&bed);
 	int64_t began = clock_boot_ms();
@@ -466,7 +466,7 @@ static void
 test_stop(void)
 {
 	struct bed bed;
-	struct told told;
+	struct told told = { 0 };
 
 	bed_open(&bed);
 	CU_ASSERT_EQUAL(access(bed.control_path, W_OK), 0);
@@ -503,7 +503,7 @@ test_killed(void)
 	CU_ASSERT(recv(bed.warden_fd, &byte, 1, MSG_DONTWAIT) == 0);
 	CU_ASSERT_EQUAL(access(bed.control_path, F_OK), 0);
 	bed.runner = start_runner(&bed); /* replaces the socket that was left */
-	struct told told;
+	struct told told = { 0 };
 	CU_ASSERT(meet(&bed, &told, 2000) && meet(&bed, &told, 2000));
 	CU_ASSERT(both_linked(&bed, 1));
 	bed_close(&bed);
@@ -540,7 +540,7 @@ static void
 test_commands(void)
 {
 	struct bed bed;
-	struct told told;
+	struct told told = { 0 };
 
 	bed_open(&bed);
 	struct wire_message message = run_message(&bed, CONF_COMMAND_CHECK);
@@ -566,7 +566,7 @@ static void
 test_misbehaviour(void)
 {
 	struct bed bed;
-	struct told told;
+	struct told told = { 0 };
 
 	bed_open(&bed);
 	struct wire_message message = run_message(&bed, CONF_COMMAND_CHECK);
