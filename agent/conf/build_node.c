@@ -6,6 +6,7 @@
  * build.h for the contract.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
@@ -139,6 +140,13 @@ split_address(const char *text, struct conf_consul *consul, char *why, size_t wh
 		consul->unix_socket = xstrdup(text + 7);
 		consul->address = xstrdup("http://localhost");
 		return 0;
+	}
+	if (strncmp(text, "http://", 7) != 0 && strncmp(text, "https://", 8) != 0) {
+		snprintf(why, why_size,
+		    "\"%.80s\" has no known scheme, expected http://, https:// or "
+		    "unix://",
+		    text);
+		return -1;
 	}
 	if (url_split(text, &url, why, why_size) != 0)
 		return -1;

@@ -36,7 +36,7 @@ free_trees(struct trees *trees)
 static int
 parse_files(const struct conf_bundle *bundle, struct trees *trees, char *error)
 {
-	trees->roots = xcalloc(bundle->n_files, sizeof(*trees->roots));
+	trees->roots = xcalloc(bundle->n_files, sizeof(void *));
 	for (size_t i = BUNDLE_NODE; i < bundle->n_files; i++) {
 		const struct bundle_file *file = &bundle->files[i];
 		struct node *root = tree_parse(file->name, file->text, file->len,

@@ -136,7 +136,9 @@ struct conf_bundle *conf_read(const char *dir, char error[CONF_ERROR_MAX]);
 void conf_bundle_free(struct conf_bundle *bundle);
 
 /* Takes the bundle over, also on failure. Strict; NULL with the first fault in `error`. Looks at
- * the file system only for what must exist (commands, files, users). */
+ * the host only for what must be there (commands, files, users) or must not (permanent
+ * addresses), and not at all for a bundle that conf_receive made: who read the files has
+ * looked, and a program that vanished since must not keep a process from starting. */
 struct conf *conf_parse(struct conf_bundle *bundle, char error[CONF_ERROR_MAX]);
 void conf_free(struct conf *conf);
 

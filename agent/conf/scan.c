@@ -10,7 +10,7 @@
 #include "agent/conf/scan.h"
 
 #include <ctype.h>
-#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,8 +74,8 @@ node_add(struct node *section, struct node *child)
 	size_t n = section->n_children;
 
 	if ((n & (n - 1)) == 0)
-		section->children = xrealloc(
-		    section->children, n == 0 ? 1 : 2 * n, sizeof(*section->children));
+		section->children =
+		    xrealloc(section->children, n == 0 ? 1 : 2 * n, sizeof(void *));
 	section->children[section->n_children++] = child;
 }
 
@@ -133,10 +133,7 @@ describe(const char *p, char out[8])
 
 	if (*p == '\n' || *p == '\r')
 		return "end of line";
-	memset(out, 0, 8);
-	out[0] = '\'';
-	memcpy(out + 1, p, len);
-	out[len + 1] = '\'';
+	snprintf(out, 8, "'%.*s'", (int)len, p);
 	return out;
 }
 

@@ -136,11 +136,11 @@ static int
 check_titles(const struct node *node, char *error)
 {
 	size_t n = node->n_children;
-	AUTO_FREE struct node **sorted = xcalloc(n + 1, sizeof(*sorted));
+	AUTO_FREE struct node **sorted = xcalloc(n + 1, sizeof(void *));
 
 	if (n > 0)
-		memcpy(sorted, node->children, n * sizeof(struct node *));
-	qsort(sorted, n, sizeof(*sorted), compare_titled);
+		memcpy(sorted, node->children, n * sizeof(void *));
+	qsort(sorted, n, sizeof(void *), compare_titled);
 	for (size_t i = 1; i < n; i++) {
 		const struct node *a = sorted[i - 1], *b = sorted[i];
 		if (a->title != NULL && b->title != NULL &&

@@ -1,9 +1,634 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * The configuration: what a good one becomes, that the three processes get the same from
+ * the same bytes, and that each fault of tests/conf/broken.table is said in one line with
+ * its place. How text is read is tested in test_scan.c.
+ */
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <regex.h>
+#include <spawn.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-int
-main(void)
+#include "agent/base/util.h"
+#include "agent/conf/bundle.h"
+#include "agent/conf/classes.h"
+#include "agent/conf/conf.h"
+#include "agent/conf/host.h"
+#include "tests/unit/tap.h"
+
+static const char *const variables[] = { "CONSUL_HTTP_ADDR", "CONSUL_HTTP_TOKEN",
+	"CONSUL_HTTP_TOKEN_FILE", "CONSUL_HTTP_SSL", "CONSUL_HTTP_SSL_VERIFY",
+	"CONSUL_CACERT", "CONSUL_CLIENT_CERT", "CONSUL_CLIENT_KEY",
+	"CONSUL_TLS_SERVER_NAME" };
+
+static const char whole[] =
+    "# the file of the tests\n"
+    "service \"db\" {\n"
+    "  port = 5432\n"
+    "  address = db-1.example\n"
+    "  tags = {\"sql\", 'a\\d'} // two\n"
+    "  meta = {\"version=15\", \"note=\\\"a\\\\b\\\"\"}\n"
+    "  weight = 10\n"
+    "  on-stop = maintenance\n"
+    "  tcp \"port\" { address = \"127.0.0.1:5432\" interval = 1s }\n"
+    "  /* one\n"
+    "     comment */\n"
+    "  script \"query\" {\n"
+    "    command = {\"/bin/true\", \"-d\", \"\"}\n"
+    "    environment = {\"A=b c\"}\n"
+    "    directory = \"/\"\n"
+    "    interval = 5s timeout = 1m rise = 1 fall = 5\n"
+    "    initial = passing output-size = 100 notes = \"why\"\n"
+    "  }\n"
+    "}\n"
+    "service \"web\" { id = \"web-1\" }\n"
+    "tcp \"ssh\" { address = \"127.0.0.1:22\" }\n"
+    "role \"db\" {\n"
+    "  services = {\"db\"}\n"
+    "  priority = 7 preempt = true preempt-delay = 1m\n"
+    "  when-all-critical = release address = before-promote\n"
+    "  vip \"192.0.2.100\" { interface = \"eth0\" }\n"
+    "  vip \"2001:db8::100/64\" { interface = \"eth1\"\n"
+    "    announce-refresh = 0s }\n"
+    "  hooks { promote = {\"/bin/true\", \"up\"}\n"
+    "    notify = {\"/bin/true\"} timeout = 3s }\n"
+    "}\n";
+
+static struct conf_bundle *
+bundle_of(const char *environment, const char *node_file, const char *services)
 {
-	puts("1..0 # SKIP not written yet");
-	return 0;
+	struct bundle_file files[] = {
+		{ "environment", environment, strlen(environment) },
+		{ "lictor.conf", node_file, strlen(node_file) },
+		{ "a.conf", services, strlen(services) },
+	};
+
+	return bundle_new(files, 3);
 }
+
+static struct conf *
+parse(const char *environment, const char *node_file, const char *services)
+{
+	char error[CONF_ERROR_MAX] = "";
+	struct conf *conf =
+	    conf_parse(bundle_of(environment, node_file, services), error);
+
+	if (conf == NULL)
+		printf("# %s\n", error);
+	return conf;
+}
+
+static void
+a_service_has_what_its_section_says(void)
+{
+	struct conf *conf = parse("", "", whole);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(conf);
+	CU_ASSERT_EQUAL_FATAL(conf->n_services, 2);
+	const struct conf_service *db = conf->services[0], *web = conf->services[1];
+	CU_ASSERT_STRING_EQUAL(db->name, "db");
+	CU_ASSERT_STRING_EQUAL(db->id, "db");
+	CU_ASSERT_STRING_EQUAL(db->address, "db-1.example");
+	CU_ASSERT_EQUAL(db->port, 5432);
+	CU_ASSERT_STRING_EQUAL(db->tags[0], "sql");
+	CU_ASSERT_STRING_EQUAL(db->tags[1], "a\\d");
+	CU_ASSERT_PTR_NULL(db->tags[2]);
+	CU_ASSERT_STRING_EQUAL(db->meta[1], "note=\"a\\b\"");
+	CU_ASSERT_EQUAL(db->weight, 10);
+	CU_ASSERT_EQUAL(db->on_stop, CONF_MAINTENANCE);
+	CU_ASSERT_EQUAL(db->n_checks, 2);
+	CU_ASSERT_EQUAL(db->line, 2);
+	CU_ASSERT_STRING_EQUAL(db->file, "a.conf");
+	CU_ASSERT_PTR_EQUAL(db->role, conf->roles[0]);
+	CU_ASSERT_STRING_EQUAL(web->id, "web-1");
+	CU_ASSERT_PTR_NULL(web->address);
+	CU_ASSERT_PTR_NULL(web->tags[0]);
+	CU_ASSERT_PTR_NULL(web->meta[0]);
+	CU_ASSERT_PTR_NULL(web->role);
+	CU_ASSERT_EQUAL(web->port, 0);
+	CU_ASSERT_EQUAL(web->weight, 1);
+	CU_ASSERT_EQUAL(web->warning_weight, 1);
+	conf_free(conf);
+}
+
+static void
+a_check_has_its_options_and_its_command(void)
+{
+	struct conf *conf = parse("", "defaults { rise = 9 }", whole);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(conf);
+	CU_ASSERT_EQUAL_FATAL(conf->n_checks, 3);
+	const struct conf_check *port = conf->checks[0], *query = conf->checks[1];
+	CU_ASSERT_PTR_EQUAL(port->class, classes_find("tcp"));
+	CU_ASSERT_PTR_EQUAL(port->service, conf->services[0]);
+	CU_ASSERT_PTR_NULL(port->command);
+	CU_ASSERT_EQUAL(port->interval_ms, 1000);
+	CU_ASSERT_EQUAL(port->fast_interval_ms, 500);
+	CU_ASSERT_EQUAL(port->rise, 9);
+	CU_ASSERT_EQUAL(port->fall, 3);
+	CU_ASSERT_EQUAL(port->initial, CHECK_CRITICAL);
+	CU_ASSERT_EQUAL(port->output_size, 4096);
+	CU_ASSERT_EQUAL(query->timeout_ms, 60000);
+	CU_ASSERT_EQUAL(query->rise, 1);
+	CU_ASSERT_EQUAL(query->fall, 5);
+	CU_ASSERT_EQUAL(query->initial, CHECK_PASSING);
+	CU_ASSERT_STRING_EQUAL(query->notes, "why");
+	CU_ASSERT_EQUAL(query->line, 12);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(query->command);
+	const struct conf_command *command = query->command;
+	CU_ASSERT_PTR_EQUAL(command, conf->commands[command->index]);
+	CU_ASSERT_EQUAL(command->kind, CONF_COMMAND_CHECK);
+	CU_ASSERT_STRING_EQUAL(command->argv[0], "/bin/true");
+	CU_ASSERT_STRING_EQUAL(command->argv[2], "");
+	CU_ASSERT_PTR_NULL(command->argv[3]);
+	CU_ASSERT_STRING_EQUAL(command->environment[0], "A=b c");
+	CU_ASSERT_STRING_EQUAL(command->directory, "/");
+	CU_ASSERT_PTR_NULL(command->user);
+	CU_ASSERT_EQUAL(command->output_size, 100);
+	CU_ASSERT_PTR_NULL(conf->checks[2]->service);
+	conf_free(conf);
+}
+
+static void
+a_role_has_its_services_vips_and_hooks(void)
+{
+	struct conf *conf = parse("", "", whole);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(conf);
+	const struct conf_role *role = conf_find_role(conf, "db");
+	CU_ASSERT_PTR_NULL(conf_find_role(conf, "d"));
+	CU_ASSERT_PTR_NOT_NULL_FATAL(role);
+	CU_ASSERT_EQUAL(role->n_services, 1);
+	CU_ASSERT_PTR_EQUAL(role->services[0], conf->services[0]);
+	CU_ASSERT_EQUAL(role->priority, 7);
+	CU_ASSERT(role->preempt && role->auto_init);
+	CU_ASSERT_EQUAL(role->preempt_delay_ms, 60000);
+	CU_ASSERT_EQUAL(role->when_all_critical, CONF_RELEASE);
+	CU_ASSERT_EQUAL(role->address_order, CONF_BEFORE_PROMOTE);
+	CU_ASSERT_STRING_EQUAL(role->master_tag, "master");
+	CU_ASSERT_STRING_EQUAL(role->backup_tag, "backup");
+	CU_ASSERT_EQUAL_FATAL(role->n_vips, 2);
+	CU_ASSERT_STRING_EQUAL(role->vips[1]->text, "2001:db8::100");
+	CU_ASSERT_EQUAL(role->vips[0]->prefix, 32);
+	CU_ASSERT_EQUAL(role->vips[1]->prefix, 64);
+	CU_ASSERT_EQUAL(role->vips[1]->announce_refresh_ms, 0);
+	CU_ASSERT_EQUAL(role->vips[0]->announce_refresh_ms, 60000);
+	CU_ASSERT(memcmp(role->vips[0]->address, "\xc0\x00\x02\x64", 4) == 0);
+	CU_ASSERT_PTR_NULL(role->demote);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(role->promote);
+	CU_ASSERT_STRING_EQUAL(role->promote->hook, "promote");
+	CU_ASSERT_STRING_EQUAL(role->promote->argv[1], "up");
+	CU_ASSERT_PTR_EQUAL(role->promote->role, role);
+	CU_ASSERT_PTR_NULL(role->promote->environment[0]);
+	CU_ASSERT_EQUAL(role->hook_timeout_ms, 3000);
+	conf_free(conf);
+}
+
+static void
+every_index_is_a_place_in_its_list(void)
+{
+	struct conf *conf = parse("", "tcp \"x\" { address = \"127.0.0.1:1\" }", whole);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(conf);
+	for (uint32_t i = 0; i < conf->n_services; i++)
+		CU_ASSERT_EQUAL(conf->services[i]->index, i);
+	for (uint32_t i = 0; i < conf->n_checks; i++)
+		CU_ASSERT_EQUAL(conf->checks[i]->index, i);
+	for (uint32_t i = 0; i < conf->n_roles; i++)
+		CU_ASSERT_EQUAL(conf->roles[i]->index, i);
+	for (uint32_t i = 0; i < conf->n_vips; i++)
+		CU_ASSERT_EQUAL(conf->vips[i]->index, i);
+	for (uint32_t i = 0; i < conf->n_commands; i++)
+		CU_ASSERT_EQUAL(conf->commands[i]->index, i);
+	CU_ASSERT_EQUAL(conf->n_commands, 3);
+	conf_free(conf);
+}
+
+static void
+assert_defaults(const struct conf *conf)
+{
+	CU_ASSERT_PTR_NOT_NULL_FATAL(conf);
+	CU_ASSERT_PTR_NULL(conf->node);
+	CU_ASSERT_STRING_EQUAL(conf->consul.address, "http://127.0.0.1:8500");
+	CU_ASSERT_PTR_NULL(conf->consul.unix_socket);
+	CU_ASSERT_PTR_NULL(conf->consul.token);
+	CU_ASSERT_PTR_NULL(conf->consul.token_file);
+	CU_ASSERT_PTR_NULL(conf->consul.ca_file);
+	CU_ASSERT_PTR_NULL(conf->consul.cert_file);
+	CU_ASSERT_PTR_NULL(conf->consul.key_file);
+	CU_ASSERT_PTR_NULL(conf->consul.server_name);
+	CU_ASSERT(conf->consul.verify);
+	CU_ASSERT_EQUAL(conf->consul.ttl_ms, 10000);
+	CU_ASSERT_EQUAL(conf->lease_ms, 2250);
+	CU_ASSERT_EQUAL_FATAL(conf->n_checks, 1);
+	CU_ASSERT_EQUAL(conf->checks[0]->interval_ms, 2000);
+	CU_ASSERT_EQUAL(conf->checks[0]->fast_interval_ms, 500);
+	CU_ASSERT_EQUAL(conf->checks[0]->timeout_ms, 2000);
+	CU_ASSERT_EQUAL(conf->checks[0]->rise, 2);
+	CU_ASSERT_EQUAL(conf->checks[0]->fall, 3);
+}
+
+static char *
+read_text(const char *path)
+{
+	const char *top = getenv("top_srcdir");
+	AUTO_FREE char *name = xasprintf("%s/%s", top != NULL ? top : ".", path);
+	AUTO_FCLOSE FILE *fp = fopen(name, "re");
+	struct buf text = { .limit = 1 << 20 };
+	char piece[4096];
+	size_t len;
+
+	while (fp != NULL && (len = fread(piece, 1, sizeof(piece), fp)) > 0)
+		buf_add(&text, piece, len);
+	return text.data;
+}
+
+/* A commented option is "#name", words in comments are "# like this". */
+static void
+uncomment(char *text)
+{
+	for (char *p = text; p != NULL; p = strchr(p + 1, '\n')) {
+		char *hash = p + strspn(p, "\n \t");
+		if (hash[0] == '#' && hash[1] >= 'a' && hash[1] <= 'z')
+			hash[0] = ' ';
+	}
+}
+
+static void
+the_sample_says_the_defaults(void)
+{
+	const char *check = "tcp \"x\" { address = \"127.0.0.1:1\" }";
+	struct conf *empty = parse("", "", check);
+	AUTO_FREE char *text = read_text("etc/lictor.conf");
+
+	assert_defaults(empty);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+	struct conf *installed = parse("", text, check);
+	assert_defaults(installed);
+	uncomment(text);
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, " interval = 2s"));
+	struct conf *written = parse("", text, check);
+	assert_defaults(written);
+	conf_free(empty);
+	conf_free(installed);
+	conf_free(written);
+}
+
+static void
+the_sample_of_a_service_is_good(void)
+{
+	AUTO_FREE char *text = read_text("etc/services.d/example.conf.sample");
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+	struct conf *conf = parse("", "", text);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(conf);
+	CU_ASSERT(conf->n_services > 0 && conf->n_roles > 0 && conf->n_vips > 0);
+	conf_free(conf);
+}
+
+static void
+an_interval_below_the_default_fast_one_counts(void)
+{
+	struct conf *conf =
+	    parse("", "", "tcp \"x\" { address = \"127.0.0.1:1\" interval = 100ms }");
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(conf);
+	CU_ASSERT_EQUAL(conf->checks[0]->fast_interval_ms, 100);
+	conf_free(conf);
+}
+
+static void
+the_environment_stands_in_where_the_file_is_silent(void)
+{
+	static const struct {
+		const char *environment, *file, *address, *socket;
+		bool verify;
+	} rows[] = {
+		{ "CONSUL_HTTP_ADDR=10.0.0.1:8501\n", "", "http://10.0.0.1:8501", NULL,
+		    true },
+		{ "CONSUL_HTTP_ADDR=10.0.0.1:8501\nCONSUL_HTTP_SSL=1\n", "",
+		    "https://10.0.0.1:8501", NULL, true },
+		{ "CONSUL_HTTP_SSL=true\n", "", "https://127.0.0.1:8500", NULL, true },
+		{ "CONSUL_HTTP_ADDR=https://c:1/\nCONSUL_HTTP_SSL_VERIFY=false\n", "",
+		    "https://c:1", NULL, false },
+		{ "CONSUL_HTTP_ADDR=unix:///run/c.sock\n", "", "http://localhost",
+		    "/run/c.sock", true },
+		{ "CONSUL_HTTP_ADDR=bad//\nCONSUL_HTTP_SSL_VERIFY=0\n",
+		    "consul { address = 'http://a:1' verify = true }", "http://a:1",
+		    NULL, true },
+		{ "CONSUL_HTTP_ADDR=http://b:1\n",
+		    "consul { address = 'unix:///run/d.sock' }", "http://localhost",
+		    "/run/d.sock", true },
+	};
+
+	for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
+		struct conf *conf = parse(rows[i].environment, rows[i].file, "");
+		CU_ASSERT_PTR_NOT_NULL_FATAL(conf);
+		const struct conf_consul *consul = &conf->consul;
+		CU_ASSERT_STRING_EQUAL(consul->address, rows[i].address);
+		CU_ASSERT((consul->unix_socket == NULL) == (rows[i].socket == NULL));
+		if (consul->unix_socket != NULL && rows[i].socket != NULL)
+			CU_ASSERT_STRING_EQUAL(consul->unix_socket, rows[i].socket);
+		CU_ASSERT_EQUAL(consul->verify, rows[i].verify);
+		conf_free(conf);
+	}
+}
+
+static void
+tokens_and_files_come_from_the_environment(void)
+{
+	struct conf *conf = parse("CONSUL_HTTP_TOKEN=a-b\nCONSUL_CACERT=/etc/passwd\n"
+				  "CONSUL_TLS_SERVER_NAME=consul.example\n"
+				  "CONSUL_CLIENT_CERT=/etc/group\n"
+				  "CONSUL_CLIENT_KEY=/etc/fstab\n",
+	    "consul { ca-file = '/etc/hosts' key-file = '/etc/group' }", "");
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(conf);
+	CU_ASSERT_STRING_EQUAL(conf->consul.token, "a-b");
+	CU_ASSERT_STRING_EQUAL(conf->consul.ca_file, "/etc/hosts");
+	CU_ASSERT_STRING_EQUAL(conf->consul.server_name, "consul.example");
+	CU_ASSERT_STRING_EQUAL(conf->consul.cert_file, "/etc/group");
+	CU_ASSERT_STRING_EQUAL(conf->consul.key_file, "/etc/group");
+	conf_free(conf);
+}
+
+static void
+other_bytes_are_another_generation(void)
+{
+	struct conf *a = parse("", "", whole), *b = parse("", "", whole);
+	struct conf *c = parse("CONSUL_HTTP_TOKEN=x\n", "", whole);
+	struct conf *d = parse("", " ", whole);
+
+	CU_ASSERT_EQUAL(a->generation, b->generation);
+	CU_ASSERT_NOT_EQUAL(a->generation, c->generation);
+	CU_ASSERT_NOT_EQUAL(a->generation, d->generation);
+	conf_free(a);
+	conf_free(b);
+	conf_free(c);
+	conf_free(d);
+}
+
+static void
+what_is_sent_is_received(void)
+{
+	char error[CONF_ERROR_MAX] = "";
+	struct conf *sent = parse("CONSUL_HTTP_TOKEN=x\n", "node = n", whole);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(sent);
+	AUTO_CLOSE int fd = conf_send(sent);
+	CU_ASSERT_FATAL(fd >= 0);
+	CU_ASSERT_EQUAL(write(fd, "x", 1), -1);
+	CU_ASSERT_EQUAL(ftruncate(fd, 0), -1);
+	for (int i = 0; i < 2; i++) { /* the second reads through the same open file */
+		struct conf_bundle *bundle = conf_receive(fd, error);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(bundle);
+		struct conf *got = conf_parse(bundle, error);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(got);
+		CU_ASSERT_EQUAL(got->generation, sent->generation);
+		CU_ASSERT_STRING_EQUAL(got->node, "n");
+		CU_ASSERT_STRING_EQUAL(got->consul.token, "x");
+		CU_ASSERT_EQUAL(got->n_commands, sent->n_commands);
+		conf_free(got);
+	}
+	conf_free(sent);
+}
+
+/* A descriptor with these bytes, sealed or not. */
+static int
+memory_of(const void *bytes, size_t len, bool sealed)
+{
+	int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (write(fd, bytes, len) != (ssize_t)len ||
+	    (sealed &&
+		fcntl(fd, F_ADD_SEALS,
+		    F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0))
+		abort();
+	return fd;
+}
+
+/* Nothing but whole and sealed bytes are taken: every shorter piece is refused, but
+ * for those that end where a file ends. */
+static void
+pieces_of_a_bundle_are_refused(void)
+{
+	char error[CONF_ERROR_MAX];
+	struct conf_bundle *bundle = bundle_of("", "node = n\n", "role 'a' { }\n");
+	size_t accepted = 0;
+
+	for (size_t len = 0; len <= bundle->len; len++) {
+		AUTO_CLOSE int fd = memory_of(bundle->bytes, len, true);
+		struct conf_bundle *got = conf_receive(fd, error);
+		accepted += got != NULL;
+		conf_bundle_free(got);
+	}
+	CU_ASSERT_EQUAL(accepted, 2); /* all of it, and without a.conf */
+	AUTO_CLOSE int open_fd = memory_of(bundle->bytes, bundle->len, false);
+	CU_ASSERT_PTR_NULL(conf_receive(open_fd, error));
+	conf_bundle_free(bundle);
+}
+
+static void
+who_receives_does_not_ask_the_host(void)
+{
+	static const char gone[] =
+	    "script 'x' { command = {'/nonexistent/x'} user = 'nobody-of-that-name' }";
+	char error[CONF_ERROR_MAX];
+	struct conf_bundle *bundle = bundle_of("", "", gone);
+	AUTO_CLOSE int fd = memory_of(bundle->bytes, bundle->len, true);
+
+	CU_ASSERT_PTR_NULL(conf_parse(bundle, error));
+	bundle = conf_receive(fd, error);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(bundle);
+	struct conf *conf = conf_parse(bundle, error);
+	CU_ASSERT_PTR_NOT_NULL(conf);
+	conf_free(conf);
+}
+
+/* The rule of a lease, tried over every 50 ms up to 5 s. */
+static void
+a_lease_leaves_a_margin_over_seconds(void)
+{
+	for (int64_t ms = 0; ms <= 5000; ms += 50) {
+		char error[CONF_ERROR_MAX];
+		AUTO_FREE char *text =
+		    xasprintf("failover { lease = %lldms }", (long long)ms);
+		struct conf *conf = conf_parse(bundle_of("", text, ""), error);
+		CU_ASSERT_EQUAL(conf != NULL, ms >= 1000 && ms % 1000 >= 200);
+		CU_ASSERT(conf == NULL || conf->lease_ms == ms);
+		conf_free(conf);
+	}
+}
+
+/* Addresses that are the host's for good are known: 127.0.0.1 and ::1 always are. */
+static void
+permanent_addresses_are_known(void)
+{
+	static const unsigned char loopback[4] = { 127, 0, 0, 1 };
+	static const unsigned char elsewhere[4] = { 192, 0, 2, 200 };
+	static const unsigned char elsewhere6[16] = { 0x20, 1, 0x0d, 0xb8, [15] = 9 };
+	char why[CONF_ERROR_MAX] = "";
+
+	CU_ASSERT_EQUAL(host_check_address(AF_INET, elsewhere, why, sizeof(why)), 0);
+	CU_ASSERT_EQUAL(host_check_address(AF_INET6, elsewhere6, why, sizeof(why)), 0);
+	CU_ASSERT_EQUAL(host_check_address(AF_INET, loopback, why, sizeof(why)), -1);
+	CU_ASSERT_STRING_EQUAL(why,
+	    "127.0.0.1 is a permanent address of this host (on lo), expected one that "
+	    "only "
+	    "lictor sets");
+}
+
+/* A folder's worth of trouble, from the table. */
+static int
+run(const char *program, char *const *argv)
+{
+	pid_t pid;
+	int status = -1;
+
+	if (posix_spawnp(&pid, program, NULL, NULL, argv, environ) == 0)
+		waitpid(pid, &status, 0);
+	return status;
+}
+
+static int
+remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	return remove(path);
+}
+
+static char *
+line_of(const char *dir, const char *suffix)
+{
+	AUTO_FREE char *path = xasprintf("%s%s", dir, suffix);
+	AUTO_FCLOSE FILE *fp = fopen(path, "re");
+	char *line = NULL;
+	size_t size = 0;
+
+	if (fp == NULL || getline(&line, &size, fp) <= 0) {
+		free(line);
+		return NULL;
+	}
+	line[strcspn(line, "\n")] = '\0';
+	return line;
+}
+
+/* The line that the folder is refused with, without the folder; NULL: it is not. */
+static char *
+refuse(const char *dir)
+{
+	AUTO_FREE char *variable = line_of(dir, ".environment");
+	char error[CONF_ERROR_MAX] = "";
+	size_t len = strlen(dir);
+
+	if (variable != NULL) {
+		size_t name = strcspn(variable, "=");
+		variable[name] = '\0';
+		setenv(variable, variable + name + 1, 1);
+	}
+	struct conf_bundle *bundle = conf_read(dir, error);
+	struct conf *conf = bundle != NULL ? conf_parse(bundle, error) : NULL;
+	if (variable != NULL)
+		unsetenv(variable);
+	if (conf != NULL) {
+		conf_free(conf);
+		return NULL;
+	}
+	return xstrdup(strncmp(error, dir, len) == 0 ? error + len + 1 : error);
+}
+
+static bool
+matches(const char *expression, const char *line)
+{
+	AUTO_FREE char *whole_line = xasprintf("^(%s)$", expression);
+	regex_t regex;
+
+	if (line == NULL || regcomp(&regex, whole_line, REG_EXTENDED | REG_NOSUB) != 0)
+		return false;
+	int result = regexec(&regex, line, 0, NULL, 0);
+	regfree(&regex);
+	return result == 0;
+}
+
+static bool
+run_broken(const char *work, int number)
+{
+	AUTO_FREE char *dir = xasprintf("%s/%d", work, number);
+	AUTO_FREE char *setup = xasprintf("cd '%s' && sh -e ../%d.setup", dir, number);
+	AUTO_FREE char *name = line_of(dir, ".name");
+	AUTO_FREE char *expected = line_of(dir, ".expect");
+	AUTO_FREE char *commands = line_of(dir, ".setup");
+	char *argv[] = { (char *)"sh", (char *)"-c", setup, NULL };
+
+	if (name == NULL)
+		return false;
+	if (commands != NULL && run("sh", argv) != 0)
+		CU_FAIL("the case cannot be set up");
+	AUTO_FREE char *line = refuse(dir);
+	if (expected == NULL || !matches(expected, line)) {
+		printf("# %s: %s\n#   expected %s\n", name,
+		    line != NULL ? line : "accepted",
+		    expected != NULL ? expected : "?");
+		CU_FAIL("not the line expected");
+	}
+	return true;
+}
+
+static void
+every_broken_configuration_is_refused(void)
+{
+	char work[] = "/tmp/lictor-conf.XXXXXX";
+	const char *top = getenv("top_srcdir");
+	int count = 0;
+
+	if (top == NULL)
+		top = ".";
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(work));
+	for (size_t i = 0; i < ARRAY_LENGTH(variables); i++)
+		unsetenv(variables[i]);
+	AUTO_FREE char *out = xasprintf("out=%s", work);
+	AUTO_FREE char *program = xasprintf("%s/tests/conf/unpack.awk", top);
+	AUTO_FREE char *table = xasprintf("%s/tests/conf/broken.table", top);
+	char *argv[] = { (char *)"awk", (char *)"-v", out, (char *)"-f", program, table,
+		NULL };
+	CU_ASSERT_EQUAL(run("awk", argv), 0);
+	while (run_broken(work, count + 1))
+		count++;
+	CU_ASSERT(count >= 100);
+	nftw(work, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static const struct tap_case cases[] = {
+	{ "a service has what its section says", a_service_has_what_its_section_says },
+	{ "a check has its options and its command",
+	    a_check_has_its_options_and_its_command },
+	{ "a role has its services, vips and hooks",
+	    a_role_has_its_services_vips_and_hooks },
+	{ "every index is a place in its list", every_index_is_a_place_in_its_list },
+	{ "the sample says the defaults", the_sample_says_the_defaults },
+	{ "the sample of a service is good", the_sample_of_a_service_is_good },
+	{ "an interval below the default fast one counts",
+	    an_interval_below_the_default_fast_one_counts },
+	{ "the environment stands in where the file is silent",
+	    the_environment_stands_in_where_the_file_is_silent },
+	{ "tokens and files come from the environment",
+	    tokens_and_files_come_from_the_environment },
+	{ "other bytes are another generation", other_bytes_are_another_generation },
+	{ "what is sent is received", what_is_sent_is_received },
+	{ "pieces of a bundle are refused", pieces_of_a_bundle_are_refused },
+	{ "who receives does not ask the host", who_receives_does_not_ask_the_host },
+	{ "a lease leaves a margin over seconds",
+	    a_lease_leaves_a_margin_over_seconds },
+	{ "permanent addresses are known", permanent_addresses_are_known },
+	{ "every broken configuration is refused",
+	    every_broken_configuration_is_refused },
+};
+
+TAP_MAIN("conf", cases)

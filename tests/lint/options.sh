@@ -1,0 +1,56 @@
+#!/bin/bash
+# SPDX-License-Identifier: ISC
+#
+# The manual documents every option that the code knows, in its own section, and no other;
+# likewise the reasons of results. lictor.conf as installed names every option of its own
+# sections. In lictor.conf.5 a list below ".Ss SECTION" has ".It Ic OPTION".
+set -euo pipefail
+top=$(realpath "${top_srcdir:-.}")
+build=$(realpath "${top_builddir:-.}")
+# shellcheck source=tests/lib/tap.sh
+. "$top/tests/lib/tap.sh"
+
+known()
+{
+	"$build/tests/lint/print_options" | sort -u
+}
+
+documented()
+{
+	awk '$1 == ".Sh" { section = "" } $1 == ".Ss" { section = $2 }
+	    section != "" && $1 == ".It" && $2 == "Ic" { print section, $3 }' "$1" | sort
+}
+
+sampled()
+{
+	awk '$1 ~ /^[a-z]+$/ && $2 == "{" { section = $1 } $1 == "}" { section = "" }
+	    /^\t*#?[a-z-]+ = / { sub(/^#/, "", $1)
+		print (section != "" ? section : "lictor.conf"), $1 }' \
+	    "$top/etc/lictor.conf" | sort
+}
+
+# same WHAT-IS WHAT-SHOULD-BE: lines of the one that the other lacks are shown.
+same()
+{
+	local difference
+	difference=$(diff <(echo "$1") <(echo "$2") || true)
+	[ -z "$difference" ] || { echo "# ${difference//$'\n'/$'\n'# }" && return 1; }
+}
+
+differs()
+{
+	! same "$@" >/dev/null
+}
+
+manual=$top/man/lictor.conf.5
+work=$(mktemp)
+trap 'rm -f "$work"' EXIT
+
+check "the manual has what the code has" same "$(documented "$manual")" "$(known)"
+sed '0,/^\.It Ic fall /{/^\.It Ic fall /d}' "$manual" >"$work"
+check "an option missing in the manual is found" differs "$(documented "$work")" "$(known)"
+sed 's/^\.It Ic fall /.It Ic fell\n&/' "$manual" >"$work"
+check "an option unknown to the code is found" differs "$(documented "$work")" "$(known)"
+check "the sample names every option of the node" same "$(sampled)" \
+    "$(known | grep -E '^(lictor\.conf|consul|defaults|failover) ')"
+tap_end

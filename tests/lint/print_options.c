@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Prints every option that this lictord knows as "SECTION OPTION", once each section
+ * ("check" for what all checks have, "lictor.conf" outside of any), and every reason as
+ * "reasons REASON": for options.sh, which holds the manual and the samples against it.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/conf/schema.h"
+#include "checks/check.h"
+
+static void
+print_table(const char *section, const struct check_option *table)
+{
+	for (const struct check_option *o = table; o != NULL && o->name != NULL; o++)
+		printf("%s %s\n", section, o->name);
+}
+
+static void
+print_schema(const struct schema *schema)
+{
+	struct schema section;
+
+	if (schema->options == schema_check) {
+		print_table("check", schema->options);
+		print_table(schema->name, schema->more);
+	} else
+		print_table(schema->name, schema->options);
+	for (size_t i = 0; schema_section(schema, i, &section); i++)
+		print_schema(&section);
+}
+
+int
+main(void)
+{
+	print_schema(&schema_node_file);
+	for (int i = 0; i < CHECK_REASONS; i++)
+		printf("reasons %s\n", check_reason_name((enum check_reason)i));
+	return 0;
+}
