@@ -78,8 +78,8 @@ written_by_namesake(const struct role *role, const struct role_register *reg)
 	const char *rest = reg->wid + node_len + 1;
 	const char *dot;
 
-	if (strncmp(reg->wid, params->node, node_len) != 0 || reg->wid[node_len] != '.' ||
-	    mutated(SAMEVAL))
+	if (strncmp(reg->wid, params->node, node_len) != 0 ||
+	    reg->wid[node_len] != '.' || mutated(SAMEVAL))
 		return false;
 	dot = strchr(rest, '.');
 	if (!dot || !strchr(dot + 1, '.') || strchr(strchr(dot + 1, '.') + 1, '.'))
