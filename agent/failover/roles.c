@@ -672,8 +672,11 @@ roles_stop(struct roles *roles)
 	int64_t limit = 0;
 
 	for (size_t i = 0; i < roles->conf->n_roles; i++) {
-		if (roles->conf->roles[i]->hook_timeout_ms > limit)
-			limit = roles->conf->roles[i]->hook_timeout_ms;
+		const struct conf_role *role = roles->conf->roles[i];
+		bool hooks = role->demote != NULL || role->notify != NULL;
+
+		if (hooks && role->hook_timeout_ms > limit)
+			limit = role->hook_timeout_ms;
 	}
 	loop_timer_after(roles->stop_timer, STOP_MS + limit);
 	for (size_t i = 0; i < roles->conf->n_roles; i++)
