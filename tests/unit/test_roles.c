@@ -301,7 +301,8 @@ set_up_agents(struct test *test, const char *role_name, size_t n_agents, bool wi
 		struct agent *agent = &test->agents[i];
 
 		agent->test = test;
-		snprintf(agent->node, sizeof(agent->node), "web-%u", (unsigned int)i + 1);
+		snprintf(
+		    agent->node, sizeof(agent->node), "web-%u", (unsigned int)i + 1);
 		str_copy(agent->state_dir, sizeof(agent->state_dir),
 		    "/tmp/lictor-test-XXXXXX");
 		CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(agent->state_dir));
