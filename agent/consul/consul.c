@@ -45,8 +45,10 @@ struct consul {
 	struct token token;
 	struct consul_call *calls;
 	bool away;
-	int64_t answered_at; /* clock_boot_ms of the last answer; -1: none yet */
-	int64_t away_since; /* when the call was sent that found Consul away */
+	uint64_t sent; /* calls until now: the number of the last one */
+	uint64_t answered; /* `sent` when the last answer came */
+	uint64_t away_call; /* that found Consul away, and when it was sent */
+	int64_t away_since;
 };
 
 struct consul_call {
@@ -54,6 +56,7 @@ struct consul_call {
 	struct http_call *http;
 	consul_done_fn *done;
 	void *arg;
+	uint64_t number;
 	int64_t began;
 	struct consul_call *next, **link;
 };
@@ -182,7 +185,6 @@ consul_new(struct loop *loop, const struct conf_consul *conf)
 		len--;
 	consul->address = xstrndup(conf->address, len);
 	consul->conf = conf;
-	consul->answered_at = -1;
 	consul->tls = (struct http_tls){
 		.ca_file = conf->ca_file,
 		.cert_file = conf->cert_file,
@@ -242,14 +244,16 @@ consul_where(const struct consul *consul)
 }
 
 static void
-note_away(struct consul *consul, int64_t sent_at, const struct http_reply *reply)
+note_away(struct consul *consul, const struct consul_call *call,
+    const struct http_reply *reply)
 {
 	char word[sizeof(reply->why)];
 
-	if (consul->away || consul->answered_at >= sent_at)
+	if (consul->away || consul->answered >= call->number)
 		return;
 	consul->away = true;
-	consul->away_since = sent_at;
+	consul->away_call = call->number;
+	consul->away_since = call->began;
 	text_escape(word, sizeof(word), away_word(reply), strlen(away_word(reply)));
 	log_warning("consul",
 	    "%s does not answer (%s): checks go on, reports and leases wait",
@@ -257,16 +261,16 @@ note_away(struct consul *consul, int64_t sent_at, const struct http_reply *reply
 }
 
 static void
-note_answer(struct consul *consul, int64_t sent_at)
+note_answer(struct consul *consul, const struct consul_call *call)
 {
-	int64_t now = clock_boot_ms();
+	int64_t away_ms = clock_boot_ms() - consul->away_since;
 
-	consul->answered_at = now;
-	if (!consul->away || sent_at < consul->away_since)
+	consul->answered = consul->sent;
+	if (!consul->away || call->number < consul->away_call)
 		return;
 	consul->away = false;
 	log_notice("consul", "%s answers again after %lld s", consul_where(consul),
-	    (long long)((now - consul->away_since + 500) / 1000));
+	    (long long)((away_ms + 500) / 1000));
 }
 
 static bool
@@ -359,7 +363,6 @@ on_http(void *arg, const struct http_reply *http)
 	struct consul *consul = call->consul;
 	consul_done_fn *done = call->done;
 	void *done_arg = call->arg;
-	int64_t began = call->began;
 	bool whole = http->error == HTTP_OK && !http->body_cut;
 	AUTO_JSON cJSON *json = whole ? json_parse(http->body, http->body_len) : NULL;
 	char why[WHY_MAX + 8];
@@ -372,12 +375,12 @@ on_http(void *arg, const struct http_reply *http)
 		reply.index = header_index(http);
 		reply.filtered = header_true(http, "X-Consul-Results-Filtered-By-ACLs");
 	}
-	reply.sent_at = http->sent_at > 0 ? http->sent_at : began;
-	call_free(call);
+	reply.sent_at = http->sent_at > 0 ? http->sent_at : call->began;
 	if (reply.result == CONSUL_AWAY)
-		note_away(consul, began, http);
+		note_away(consul, call, http);
 	else
-		note_answer(consul, began);
+		note_answer(consul, call);
+	call_free(call);
 	done(done_arg, &reply);
 }
 
@@ -427,6 +430,7 @@ consul_send(struct consul *consul, const struct consul_request *request,
 	if (call->next)
 		call->next->link = &call->next;
 	consul->calls = call;
+	call->number = ++consul->sent;
 	call->began = clock_boot_ms();
 	call->http = http_send(consul->http[request->channel], &http, on_http, call);
 	explicit_bzero(token, sizeof(token));

@@ -427,7 +427,6 @@ test_reachable(void)
 			enum event event = orders[i / 4][now];
 			int which = event == SEND_B || event == END_B;
 
-			run_for(s.loop, 5);
 			if (event == SEND_A || event == SEND_B)
 				trial_send(&t, which, now);
 			else
@@ -501,7 +500,7 @@ test_escape(void)
 			    "abcdefghijklmnopqrstuvwxyz"),
 	    strlen(all));
 	consul_escape(out, sizeof(out), "a/b c:\xc3\xa4?");
-	CU_ASSERT_STRING_EQUAL(out, "a%2Fb%20c%3A");
+	CU_ASSERT_STRING_EQUAL(out, "a%2Fb%20c%3A%C3");
 	consul_escape(out, 1, "a");
 	CU_ASSERT_STRING_EQUAL(out, "");
 }
