@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -405,11 +406,14 @@ test_user(void)
 		bed_free(bed);
 		return;
 	}
+	gid_t groups[] = { 1, 2, 3 }; /* ours, which the command must not keep */
+	CU_ASSERT_EQUAL(setgroups(ARRAY_LENGTH(groups), groups), 0);
 	command.user = (char *)(uintptr_t) "nobody";
 	snprintf(want, sizeof(want),
 	    "nobody 65534 65534 65534 nobody nobody /nonexistent\n1\n");
 	CU_ASSERT(output_is(run_command(bed, &command, 5000), want));
 	CU_ASSERT_EQUAL(geteuid(), 0);
+	CU_ASSERT_EQUAL(setgroups(0, NULL), 0);
 	command.user = NULL;
 	CU_ASSERT(
 	    strncmp(run_command(bed, &command, 5000)->output, "root 0 0 ", 9) == 0);

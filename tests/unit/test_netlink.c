@@ -25,7 +25,7 @@ struct bed {
 	struct loop_timer *limit;
 	struct netlink_address wanted, last;
 	bool present, up;
-	unsigned int addresses, links, lost, ifindex;
+	unsigned int addresses, links, vanished, lost, ifindex;
 	unsigned int until_addresses, until_links; /* end the loop; 0: no */
 	const char *name;
 	bool late;
@@ -63,6 +63,7 @@ on_link(void *arg, const char *name, unsigned int ifindex, bool up)
 	bed->ifindex = ifindex;
 	bed->up = up;
 	bed->links++;
+	bed->vanished += ifindex == 0;
 	stop_if_enough(bed);
 }
 
@@ -332,16 +333,17 @@ test_bridge(void)
 	struct bed bed;
 
 	bed_open(&bed);
-	if (!netns_ip(0, "link add br type bridge", NULL, 0)) {
+	if (!netns_ip(0, "link add name b0 type bridge", NULL, 0)) {
 		CU_PASS("no bridges in this kernel");
 		bed_close(&bed);
 		return;
 	}
-	netns_ip(0, "link set va master br", NULL, 0);
+	netns_ip(0, "link set va master b0", NULL, 0);
 	netns_ip(0, "link set va nomaster", NULL, 0);
 	hear_all(&bed);
 	CU_ASSERT(bed.links > 0 && bed.ifindex == if_nametoindex("va") && bed.up);
-	netns_ip(0, "link del br", NULL, 0);
+	CU_ASSERT_EQUAL(bed.vanished, 0);
+	netns_ip(0, "link del b0", NULL, 0);
 	bed_close(&bed);
 }
 

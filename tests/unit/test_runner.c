@@ -104,12 +104,14 @@ puppet_is_told(void *arg, unsigned int events)
 		_exit(8);
 	if (message.type == SAY_EXIT)
 		_exit(3);
-	if (message.type == SAY_DEAF)
+	if (message.type == SAY_DEAF) {
 		puppet->deaf = true;
-	else if (message.type == WIRE_HOLD) /* what it must not say to the runner */
+		tell(puppet, &message, false);
+	} else if (message.type == WIRE_HOLD) { /* what it must not say to the runner */
 		send(CHILD_FD_RUNNER, &message, 16, 0);
-	else
+	} else {
 		wire_send(puppet->runner, &message, -1);
+	}
 }
 
 static int
@@ -451,6 +453,9 @@ test_deaf(void)
 	bed_open(&bed);
 	int64_t began = clock_boot_ms();
 	say_type(bed.warden_fd, SAY_DEAF);
+	CU_ASSERT(hears(bed.warden_fd, SAY_DEAF, &told, 3000));
+	/* with the first ping that it does not answer the last word to systemd goes out */
+	CU_ASSERT(hears(bed.warden_fd, WIRE_PING, &told, 3000));
 	CU_ASSERT(hears(bed.warden_fd, WIRE_PING, &told, 3000));
 	while (can_read(bed.notify_fd, 0))
 		recv(bed.notify_fd, &told, sizeof(told), 0);
