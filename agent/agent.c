@@ -249,6 +249,7 @@ on_node(void *arg, const char *node)
 	struct agent *agent = arg;
 
 	agent->node = xstrdup(node);
+	report_node(agent->report, node);
 	start_roles(agent);
 }
 
@@ -425,7 +426,7 @@ make_consul(struct agent *agent)
 	agent->consul = consul_new(agent->loop, &agent->conf->consul);
 	agent->report = report_new(agent->loop, agent->consul, agent->conf, &report);
 	if (agent->conf->node != NULL)
-		agent->node = xstrdup(agent->conf->node);
+		on_node(agent, agent->conf->node);
 	else
 		agent->self = self_new(agent->loop, agent->consul, &self);
 }

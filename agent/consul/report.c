@@ -7,13 +7,15 @@
  * back to the first step; so nothing has to be remembered while Consul is away, and the
  * newest truth is what goes out when it returns. A call that had no answer may be carried
  * out by an agent that hung, later than what was sent after it: one more look a second
- * after the agent's return finds that.
+ * after the agent's return finds that. What somebody else changes on this node is news by
+ * blocking queries, and worth a look.
  *
  * This file is the life of it: start, read, beat, stop. What is sent is ledger's.
  */
 #include "agent/consul/report.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "agent/base/log.h"
@@ -23,10 +25,12 @@
 #include "agent/consul/consul.h"
 #include "agent/consul/desired.h"
 #include "agent/consul/ledger.h"
+#include "agent/consul/watch.h"
 
 #define DEADLINE_MS 2000
 #define ADOPT_MS 200
 #define RECHECK_MS 1000
+#define LOOK_MS 100 /* our own changes are news as well: one look for many */
 #define STOP_STAGE_MS 900 /* there are two */
 
 enum stage { RUNNING, STOPPING, ORDERED, STOPPED };
@@ -38,6 +42,7 @@ struct report {
 	struct report_out out;
 	struct ledger *ledger;
 	struct consul_call *read_call, *beat_call;
+	struct watch *watches[2]; /* of the node: its checks, its services */
 	struct loop_timer *retry, *beat, *limit;
 	unsigned int failures;
 	enum stage stage;
@@ -297,6 +302,8 @@ report_free(struct report *report)
 {
 	if (!report)
 		return;
+	for (size_t i = 0; i < ARRAY_LENGTH(report->watches); i++)
+		watch_free(report->watches[i]);
 	consul_cancel(report->read_call);
 	consul_cancel(report->beat_call);
 	ledger_free(report->ledger);
@@ -313,6 +320,38 @@ report_start(struct report *report)
 	loop_timer_after(report->limit, ADOPT_MS);
 	loop_timer_after(report->beat, report->conf->consul.ttl_ms / 3);
 	read_picture(report);
+}
+
+/* Consul's servers show something else of this node than before. */
+static void
+on_news(void *arg, const struct consul_reply *reply)
+{
+	struct report *report = arg;
+
+	if (report->synced && report->stage == RUNNING && !report->read_call)
+		loop_timer_after(report->retry, LOOK_MS);
+}
+
+static void
+on_trouble(void *arg, const struct consul_reply *reply)
+{
+	/* the calls of report itself meet the same */
+}
+
+void
+report_node(struct report *report, const char *node)
+{
+	static const char *const paths[] = { "/v1/health/node/%s",
+		"/v1/catalog/node/%s" };
+	struct watch_out out = { on_news, on_trouble, report };
+	char escaped[3 * CONF_NAME_MAX + 1], path[sizeof(escaped) + 32];
+
+	consul_escape(escaped, sizeof(escaped), node);
+	for (size_t i = 0; i < ARRAY_LENGTH(paths); i++) {
+		snprintf(path, sizeof(path), paths[i], escaped);
+		report->watches[i] =
+		    watch_new(report->loop, report->consul, path, &out);
+	}
 }
 
 void

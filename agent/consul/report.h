@@ -46,6 +46,10 @@ void report_free(struct report *report);
 /* Asks what Consul still shows (adopt, adopted), then registers what is missing. */
 void report_start(struct report *report);
 
+/* The node's name, once it is known: what others change or lose of this host's picture is
+ * noticed at once from then on (before, when a call fails for it). */
+void report_node(struct report *report, const char *node);
+
 void report_check(struct report *report, const struct conf_check *check,
     enum check_status status, const char *output);
 void report_check_output(struct report *report, const struct conf_check *check,

@@ -436,6 +436,32 @@ test_lost(void)
 	close_fixture(&f);
 }
 
+/* What others take away or change is noticed without a word of ours to Consul. */
+static void
+test_others(void)
+{
+	static const char *const wrongs[][2] = {
+		{ "/v1/agent/service/deregister/db-1", NULL },
+		{ "/v1/agent/check/deregister/db-1:port", NULL },
+		{ "/v1/agent/check/deregister/lictor:disk", NULL },
+		{ "/v1/agent/service/register",
+		    "{\"ID\":\"db-1\",\"Name\":\"db\",\"Tags\":[\"no\"]}" },
+	};
+	struct fixture f;
+
+	open_fixture(&f);
+	tell_all(&f, CHECK_PASSING);
+	tell_role(&f, REPORT_BACKUP, 0);
+	report_node(f.report, "dev");
+	CU_ASSERT_TRUE(until(f.loop, all_shown, &f, LIMIT_MS));
+	for (size_t i = 0; i < ARRAY_LENGTH(wrongs); i++) {
+		put(wrongs[i][0], wrongs[i][1]);
+		CU_ASSERT_FALSE(all_shown(&f));
+		CU_ASSERT_TRUE(until(f.loop, all_shown, &f, LIMIT_MS));
+	}
+	close_fixture(&f);
+}
+
 static bool
 was_adopted(void *arg)
 {
@@ -790,6 +816,7 @@ static const struct tap_case cases[] = {
 	{ "changes of the output alone wait", test_output },
 	{ "tags and meta follow the role", test_role },
 	{ "what Consul lost comes back", test_lost },
+	{ "what others change comes back", test_others },
 	{ "a restart goes on with what Consul shows", test_restart },
 	{ "a late restart takes nothing over", test_restart_late },
 	{ "a Consul that hangs", test_frozen },
