@@ -26,8 +26,7 @@ bool
 build_name_ok(const char *name)
 {
 	static const char allowed[] =
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	    "0123456789._-";
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
 	size_t len = strlen(name);
 
 	return len >= 1 && len <= CONF_NAME_MAX && strspn(name, allowed) == len;

@@ -151,8 +151,7 @@ build_check(
 	if (service != NULL && strcmp(section->title, "lictor") == 0)
 		return fault_at(build->error, section,
 		    "the check \"lictor\" of a service is lictor's own, expected "
-		    "another "
-		    "name");
+		    "another name");
 	struct conf_check *check = add_check(build, section, service);
 	int result = set_common(build, section, check, &raw);
 	options_free(&raw, schema_check);

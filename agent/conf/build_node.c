@@ -133,8 +133,7 @@ split_address(const char *text, struct conf_consul *consul, char *why, size_t wh
 		    len - 7 >= sizeof(((struct sockaddr_un *)0)->sun_path)) {
 			str_copy(why, why_size,
 			    "the path of a unix socket is wrong, expected unix:///PATH "
-			    "with at "
-			    "most 107 bytes");
+			    "with at most 107 bytes");
 			return -1;
 		}
 		consul->unix_socket = xstrdup(text + 7);
@@ -245,8 +244,7 @@ set_lease(struct build *build, const struct node *section, const char *text)
 	if (ms % 1000 < LEASE_MARGIN_MS)
 		return options_fault(section, "lease", build->error,
 		    "%s is less than %dms over whole seconds, expected auto or seconds "
-		    "and "
-		    "250ms, such as 2250ms",
+		    "and 250ms, such as 2250ms",
 		    text, LEASE_MARGIN_MS);
 	build->conf->lease_ms = ms;
 	return 0;
@@ -285,8 +283,7 @@ build_name(struct build *build, const struct node *root)
 		return 0;
 	return options_fault(root, "node", build->error,
 	    "\"%.100s\" is no name of a node, expected 1 to %d of letters, digits, "
-	    "dot, "
-	    "hyphen and underscore",
+	    "dot, hyphen and underscore",
 	    raw.node, CONF_NAME_MAX);
 }
 

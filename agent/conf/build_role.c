@@ -59,8 +59,7 @@ check_tags(struct build *build, const struct conf_role *role,
 		    strcmp(*tag, role->backup_tag) == 0)
 			return fault_set(build->error, service->file, service->line,
 			    "service \"%s\" has the tag \"%s\", which its role \"%s\" "
-			    "sets, "
-			    "expected another tag",
+			    "sets, expected another tag",
 			    service->name, *tag, role->name);
 	return 0;
 }
@@ -79,8 +78,7 @@ add_service(struct build *build, const struct node *section, struct conf_role *r
 	if (service->role != NULL)
 		return options_fault(section, "services", build->error,
 		    "service \"%s\" is in role \"%s\" already, expected a service in "
-		    "one "
-		    "role",
+		    "one role",
 		    name, service->role->name);
 	service->role = role;
 	role->services = build_grow(role->services, role->n_services);
@@ -165,8 +163,7 @@ read_address(struct build *build, const struct node *section, struct conf_vip *v
 	if (inet_pton(vip->family, vip->text, vip->address) != 1)
 		return fault_at(build->error, section,
 		    "vip \"%.80s\" is no address, expected IPv4 or IPv6, with a prefix "
-		    "length "
-		    "or without",
+		    "length or without",
 		    section->title);
 	vip->prefix = vip->family == AF_INET ? 32 : 128;
 	if (slash == NULL)
@@ -235,8 +232,7 @@ check_interface(struct build *build, const struct node *section, const char *nam
 	    strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
 		return options_fault(section, "interface", build->error,
 		    "\"%.80s\" is no name of an interface, expected at most %d "
-		    "characters "
-		    "without / and : and blanks",
+		    "characters without / and : and blanks",
 		    name, IF_NAMESIZE - 1);
 	return 0;
 }

@@ -38,16 +38,14 @@ static int
 check_pair(struct build *build, const struct node *section, const char *pair)
 {
 	static const char allowed[] =
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	    "0123456789_-";
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
 	size_t key = strcspn(pair, "=");
 
 	if (pair[key] != '=' || key == 0 || key > META_KEY_MAX ||
 	    strspn(pair, allowed) != key)
 		return options_fault(section, "meta", build->error,
 		    "\"%.80s\" is no pair, expected \"KEY=VALUE\" with letters, "
-		    "digits, "
-		    "hyphen and underscore in KEY",
+		    "digits, hyphen and underscore in KEY",
 		    pair);
 	if (strlen(pair + key + 1) > META_VALUE_MAX)
 		return options_fault(section, "meta", build->error,
@@ -83,8 +81,7 @@ static int
 check_address(struct build *build, const struct node *section, const char *address)
 {
 	static const char allowed[] =
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	    "0123456789.-_";
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_";
 	unsigned char bytes[16];
 
 	if (address == NULL || inet_pton(AF_INET, address, bytes) == 1 ||
@@ -96,8 +93,7 @@ check_address(struct build *build, const struct node *section, const char *addre
 		return 0;
 	return options_fault(section, "address", build->error,
 	    "\"%.100s\" is neither an address nor a host name, expected one (the port "
-	    "is an "
-	    "option of its own)",
+	    "is an option of its own)",
 	    address);
 }
 
@@ -107,8 +103,7 @@ check_id(struct build *build, const struct node *section, const char *id)
 	if (!build_name_ok(id))
 		return options_fault(section, "id", build->error,
 		    "\"%.100s\" is no id, expected 1 to %d of letters, digits, dot, "
-		    "hyphen "
-		    "and underscore",
+		    "hyphen and underscore",
 		    id, CONF_NAME_MAX);
 	if (strcmp(id, "lictor") == 0)
 		return fault_at(build->error, section,

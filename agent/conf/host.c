@@ -78,8 +78,7 @@ check_component(const char *path, const struct stat *st, char *why, size_t why_s
 		return 0;
 	return say(why, why_size,
 	    "\"%.200s\" could be written by another user, expected owner root or ours "
-	    "and "
-	    "no write permission for group and others",
+	    "and no write permission for group and others",
 	    path);
 }
 
@@ -93,9 +92,8 @@ check_link(const char *path, int links, char *why, size_t why_size)
 
 	if (len < 0 || links >= LINKS_MAX)
 		return say(why, why_size,
-		    "\"%.200s\" cannot be followed: %s, expected a "
-		    "program",
-		    path, len < 0 ? strerror(errno) : "too many symbolic links");
+		    "\"%.200s\" cannot be followed: %s, expected a program", path,
+		    len < 0 ? strerror(errno) : "too many symbolic links");
 	target[len] = '\0';
 	if (target[0] == '/')
 		return check_path_safe(target, links + 1, why, why_size);
@@ -157,9 +155,8 @@ host_check_file(const char *path, bool secret, char *why, size_t why_size)
 		    why, why_size, "\"%.200s\" is no regular file, expected one", path);
 	if (faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) != 0)
 		return say(why, why_size,
-		    "\"%.200s\" cannot be read: %s, expected a "
-		    "readable file",
-		    path, strerror(errno));
+		    "\"%.200s\" cannot be read: %s, expected a readable file", path,
+		    strerror(errno));
 	if (secret && (st.st_mode & (S_IROTH | S_IWOTH)) != 0)
 		return say(why, why_size,
 		    "\"%.200s\" can be read by others, expected mode 0640 or less",
@@ -187,9 +184,7 @@ host_check_user(const char *name, char *why, size_t why_size)
 	if (getpwnam(name) != NULL)
 		return 0;
 	return say(why, why_size,
-	    "user \"%.100s\" does not exist, expected a user of this "
-	    "host",
-	    name);
+	    "user \"%.100s\" does not exist, expected a user of this host", name);
 }
 
 /* Is it that address, and there to stay? One message of a dump. */
@@ -272,7 +267,6 @@ host_check_address(int family, const unsigned char *address, char *why, size_t w
 		str_copy(name, sizeof(name), "an interface");
 	return say(why, why_size,
 	    "%s is a permanent address of this host (on %s), expected one that only "
-	    "lictor "
-	    "sets",
+	    "lictor sets",
 	    text, name);
 }

@@ -191,8 +191,7 @@ check_escape(const struct scan *scan, char quote, const char *p)
 	if (quote == '"' && p[0] == '\\' && (p[1] == '\0' || !strchr("\"\\nrt", p[1])))
 		return fault_set(scan->error, scan->file, scan->line,
 		    "\\%.*s in double quotes is not known, expected \\\\, \\\", \\n, "
-		    "\\r "
-		    "or \\t (or single quotes, which keep a backslash)",
+		    "\\r or \\t (or single quotes, which keep a backslash)",
 		    (int)utf8_length((const unsigned char *)p + 1, 4), p + 1);
 	if (quote == '"' && p[0] == '$' && p[1] == '{')
 		return fault_set(scan->error, scan->file, scan->line,
@@ -434,8 +433,7 @@ scan_entries(struct scan *scan, struct node *section, int depth)
 		if (scan->token == TOKEN_END && depth > 0)
 			return fault_at(scan->error, section,
 			    "section %s is not closed, expected } before the end of "
-			    "the "
-			    "file",
+			    "the file",
 			    section->name);
 		if (scan->token == TOKEN_END || (is_mark(scan, '}') && depth > 0))
 			return 0;

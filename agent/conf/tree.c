@@ -147,8 +147,7 @@ check_titles(const struct node *node, char *error)
 		    strcmp(a->name, b->name) == 0 && strcmp(a->title, b->title) == 0)
 			return fault_at(error, b,
 			    "%s \"%.80s\" is given twice, expected it once (it is in "
-			    "line "
-			    "%d)",
+			    "line %d)",
 			    b->name, b->title, a->line);
 	}
 	return 0;

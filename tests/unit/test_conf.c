@@ -21,7 +21,6 @@
 #include "agent/conf/bundle.h"
 #include "agent/conf/classes.h"
 #include "agent/conf/conf.h"
-#include "agent/conf/host.h"
 #include "tests/unit/tap.h"
 
 static const char *const variables[] = { "CONSUL_HTTP_ADDR", "CONSUL_HTTP_TOKEN",
@@ -468,24 +467,6 @@ a_lease_leaves_a_margin_over_seconds(void)
 	}
 }
 
-/* Addresses that are the host's for good are known: 127.0.0.1 and ::1 always are. */
-static void
-permanent_addresses_are_known(void)
-{
-	static const unsigned char loopback[4] = { 127, 0, 0, 1 };
-	static const unsigned char elsewhere[4] = { 192, 0, 2, 200 };
-	static const unsigned char elsewhere6[16] = { 0x20, 1, 0x0d, 0xb8, [15] = 9 };
-	char why[CONF_ERROR_MAX] = "";
-
-	CU_ASSERT_EQUAL(host_check_address(AF_INET, elsewhere, why, sizeof(why)), 0);
-	CU_ASSERT_EQUAL(host_check_address(AF_INET6, elsewhere6, why, sizeof(why)), 0);
-	CU_ASSERT_EQUAL(host_check_address(AF_INET, loopback, why, sizeof(why)), -1);
-	CU_ASSERT_STRING_EQUAL(why,
-	    "127.0.0.1 is a permanent address of this host (on lo), expected one that "
-	    "only "
-	    "lictor sets");
-}
-
 /* A folder's worth of trouble, from the table. */
 static int
 run(const char *program, char *const *argv)
@@ -626,7 +607,6 @@ static const struct tap_case cases[] = {
 	{ "who receives does not ask the host", who_receives_does_not_ask_the_host },
 	{ "a lease leaves a margin over seconds",
 	    a_lease_leaves_a_margin_over_seconds },
-	{ "permanent addresses are known", permanent_addresses_are_known },
 	{ "every broken configuration is refused",
 	    every_broken_configuration_is_refused },
 };
