@@ -395,6 +395,9 @@ take_state(struct ledger *ledger, struct state *state, const cJSON *shown)
 		return;
 	output = output ? output : "";
 	state->shown = desired_check_shown(state->conf, shown);
+	/* it was lost and made anew without our output: that does not wait */
+	if (state->told_output != output_hash(output))
+		state->told_at = loop_now(ledger->loop) - REFRESH_MS;
 	state->told = status;
 	state->told_output = output_hash(output);
 	if (state->known || !ledger->alive)
