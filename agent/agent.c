@@ -290,11 +290,13 @@ static void
 on_warden_closed(void *arg, const char *why)
 {
 	struct agent *agent = arg;
+	struct wire_message unlinked = { .type = WIRE_UNLINKED };
 
 	log_debug("vip", "the link to the warden ended: %s", why);
 	vips_link(agent->vips, NULL, 0);
 	wire_free(agent->warden);
 	agent->warden = NULL;
+	wire_send(agent->runner, &unlinked, -1);
 }
 
 static void

@@ -22,7 +22,7 @@
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
 
-#define QUEUE_MAX 256
+#define QUEUE_MAX ((size_t)1 << 20) /* bytes: each address asks anew thrice a second */
 #define HEAD_SIZE offsetof(struct wire_message, link)
 
 #define RUNNER (1u << WIRE_RUNNER)
@@ -46,6 +46,7 @@ static const struct {
 	    offsetof(struct wire_exited, output) },
 	[WIRE_RUN] = { "run", AGENT, RUNNER, sizeof(struct wire_run) },
 	[WIRE_KILL] = { "kill", AGENT, RUNNER, sizeof(struct wire_kill) },
+	[WIRE_UNLINKED] = { "unlinked", AGENT, RUNNER, 0 },
 	[WIRE_HOLD] = { "hold", AGENT, WARDEN, sizeof(struct wire_hold) },
 	[WIRE_DROP] = { "drop", AGENT, WARDEN, sizeof(struct wire_drop) },
 	[WIRE_HELD] = { "held", WARDEN, AGENT, sizeof(struct wire_order) },
@@ -80,7 +81,7 @@ struct wire {
 	uint64_t generation;
 	struct wire_out out;
 	struct queued *first, **last;
-	size_t queued;
+	size_t queued; /* bytes, with what each message takes beside its own */
 	bool deaf; /* the peer takes no more; what it sent is still to be read */
 	char why[96];
 };
@@ -115,7 +116,7 @@ drop_first(struct wire *wire)
 	wire->first = queued->next;
 	if (wire->first == NULL)
 		wire->last = &wire->first;
-	wire->queued--;
+	wire->queued -= sizeof(*queued) + queued->len;
 	if (queued->fd >= 0)
 		close(queued->fd);
 	free(queued);
@@ -210,7 +211,7 @@ enqueue(struct wire *wire, const void *data, size_t len, int fd)
 	memcpy(queued->data, data, len);
 	*wire->last = queued;
 	wire->last = &queued->next;
-	wire->queued++;
+	wire->queued += sizeof(*queued) + len;
 	loop_io_watch(wire->io, LOOP_READ | LOOP_WRITE);
 	if (fd >= 0 && queued->fd < 0)
 		die_soon(wire, "no descriptor is left to pass one on");
@@ -366,7 +367,7 @@ wire_send(struct wire *wire, struct wire_message *message, int fd)
 	message->generation = wire->generation;
 	if (wire->io == NULL || wire->deaf)
 		return;
-	if (wire->queued == QUEUE_MAX) {
+	if (wire->queued + sizeof(struct queued) + len > QUEUE_MAX) {
 		die_soon(wire, "it does not read what is sent to it");
 		return;
 	}

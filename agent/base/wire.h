@@ -29,6 +29,7 @@ enum wire_type {
 	/* agent to runner */
 	WIRE_RUN,
 	WIRE_KILL,	/* TERM, then KILL of the command's process group */
+	WIRE_UNLINKED,	/* the link to the warden has ended; may both have another? */
 	/* agent to warden */
 	WIRE_HOLD,
 	WIRE_DROP,
@@ -128,7 +129,7 @@ struct wire *wire_new(struct loop *loop, int fd, enum wire_process self,
 void wire_free(struct wire *wire);
 
 /* Fills in the generation. Never blocks: what the socket does not take now is queued (a
- * bounded number; beyond it the wire closes). fd -1, or a descriptor to pass, which stays
+ * bounded amount; beyond it the wire closes). fd -1, or a descriptor to pass, which stays
  * the caller's. */
 void wire_send(struct wire *wire, struct wire_message *message, int fd);
 

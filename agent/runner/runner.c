@@ -75,7 +75,8 @@ is_agent(const struct process *process)
 	return process->kind == WIRE_AGENT;
 }
 
-/* A fresh pair of sockets for the two, if both are there. */
+/* A fresh pair of sockets for the two, if both are there. The agent, which asks for another
+ * when its end closes, hears of it before the warden closes the old one. */
 static void
 link_both(struct runner *runner)
 {
@@ -91,8 +92,8 @@ link_both(struct runner *runner)
 		return;
 	}
 	message.link.instance = runner->instance;
-	wire_send(runner->warden.wire, &message, fds[0]);
 	wire_send(runner->agent.wire, &message, fds[1]);
+	wire_send(runner->warden.wire, &message, fds[0]);
 	close(fds[0]);
 	close(fds[1]);
 	runner->linked = true;
@@ -165,6 +166,8 @@ on_message(void *arg, const struct wire_message *message, int fd)
 		run_command(runner, &message->run);
 	else if (message->type == WIRE_KILL)
 		commands_kill(runner->commands, message->kill.run);
+	else if (message->type == WIRE_UNLINKED)
+		runner->linked = false; /* until the next ping, or the warden's start */
 	/* WIRE_DONE: its end follows */
 }
 

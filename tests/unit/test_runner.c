@@ -403,6 +403,18 @@ test_respawn(void)
 	bed_close(&bed);
 }
 
+/* The link broke though both live: they get another one, which is no new agent. */
+static void
+test_unlinked(void)
+{
+	struct bed bed;
+
+	bed_open(&bed);
+	say_type(bed.agent_fd, WIRE_UNLINKED);
+	CU_ASSERT(both_linked(&bed, 1));
+	bed_close(&bed);
+}
+
 /* One that dies at each start is not started without pause, and both ways to die count. */
 static void
 test_early_deaths(void)
@@ -587,6 +599,7 @@ test_misbehaviour(void)
 
 static const struct tap_case cases[] = {
 	{ "a process that died is started again", test_respawn },
+	{ "a link that broke is replaced", test_unlinked },
 	{ "one that dies early is started again each 100 ms", test_early_deaths },
 	{ "systemd is told", test_systemd },
 	{ "one that does not answer is killed", test_deaf },
