@@ -355,7 +355,7 @@ decide_as_holder(struct role *role)
 
 	if (role->stopping || role->ready == ROLE_READY_NO || excluded)
 		write_register(role, ROLE_ABANDON, "", &role->reg.fence);
-	else if (role->ready == ROLE_READY_UNKNOWN)
+	else if (role->ready == ROLE_READY_UNKNOWN && !role->my_claim)
 		return;
 	else if (!role->reg.fence.present)
 		enter_free(role);

@@ -191,6 +191,7 @@ lose(struct role *role, const struct role_register *content /* NULL: missing */)
 		return;
 	role->cas.out = false;
 	role->known = false;
+	role->reg = (struct role_register){ 0 };
 	if (role->state == ROLE_WAITING)
 		role_set_state(role, ROLE_STANDBY, ROLE_REASON_BRANCH,
 		    "the register in Consul was lost");
