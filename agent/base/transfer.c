@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * One HTTP exchange with one address: the one file that knows libcurl. Its multi interface
+ * drives the connections, the loop watches its sockets and keeps its timer. What curl
+ * could do besides is left to http, the one user: names (curl would start a thread), the
+ * deadline, redirects. A handle that was used is kept for the next transfer.
+ */
+#include "agent/base/transfer.h"
+
+#include <curl/curl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+#include "agent/base/loop.h"
+#include "agent/base/resolve.h"
+#include "agent/base/url.h"
+#include "agent/base/util.h"
+
+#define IDLE_CONNECTIONS 4
+#define IDLE_HANDLES 8
+
+struct transfer {
+	struct transfers *transfers;
+	void *arg;
+	CURL *easy;
+	CURLU *url;
+	struct url to;
+	struct curl_slist *route, *headers;
+	bool answered; /* a line of the head has come */
+	bool enough; /* the user wants no more of the body */
+	char fault[CURL_ERROR_SIZE];
+};
+
+struct transfers {
+	struct loop *loop;
+	struct transfer_out out;
+	CURLM *multi;
+	struct loop_timer *timer;
+	CURL *idle[IDLE_HANDLES];
+	size_t idle_count;
+};
+
+struct watched {
+	struct transfers *transfers;
+	struct loop_io *io;
+	curl_socket_t fd;
+};
+
+static CURL *
+take_handle(struct transfers *transfers)
+{
+	CURL *easy = transfers->idle_count > 0
+	    ? transfers->idle[--transfers->idle_count]
+	    : curl_easy_init();
+
+	if (easy == NULL)
+		out_of_memory();
+	return easy;
+}
+
+static void
+give_handle(struct transfers *transfers, CURL *easy)
+{
+	if (transfers->idle_count == IDLE_HANDLES) {
+		curl_easy_cleanup(easy);
+		return;
+	}
+	curl_easy_reset(easy);
+	transfers->idle[transfers->idle_count++] = easy;
+}
+
+static struct curl_slist *
+append(struct curl_slist *list, const char *text)
+{
+	struct curl_slist *grown = curl_slist_append(list, text);
+
+	if (grown == NULL)
+		out_of_memory();
+	return grown;
+}
+
+void
+transfer_free(struct transfer *transfer)
+{
+	if (transfer == NULL)
+		return;
+	curl_multi_remove_handle(transfer->transfers->multi, transfer->easy);
+	give_handle(transfer->transfers, transfer->easy);
+	curl_slist_free_all(transfer->route);
+	curl_slist_free_all(transfer->headers);
+	curl_url_cleanup(transfer->url);
+	free(transfer);
+}
+
+static enum http_error
+error_of(CURLcode code)
+{
+	switch ((int)code) {
+	case CURLE_OK: return HTTP_OK;
+	case CURLE_COULDNT_RESOLVE_HOST: return HTTP_RESOLVE;
+	case CURLE_COULDNT_CONNECT:
+	case CURLE_INTERFACE_FAILED: return HTTP_REFUSED;
+	case CURLE_OPERATION_TIMEDOUT: return HTTP_TIMEOUT;
+	case CURLE_SSL_CONNECT_ERROR:
+	case CURLE_SSL_CERTPROBLEM:
+	case CURLE_SSL_CIPHER:
+	case CURLE_SSL_CACERT_BADFILE:
+	case CURLE_SSL_CRL_BADFILE:
+	case CURLE_SSL_ISSUER_ERROR:
+	case CURLE_SSL_INVALIDCERTSTATUS:
+	case CURLE_PEER_FAILED_VERIFICATION: return HTTP_TLS;
+	case CURLE_SEND_ERROR:
+	case CURLE_RECV_ERROR:
+	case CURLE_GOT_NOTHING:
+	case CURLE_PARTIAL_FILE: return HTTP_CLOSED;
+	case CURLE_WEIRD_SERVER_REPLY:
+	case CURLE_UNSUPPORTED_PROTOCOL: /* HTTP/0.9; schemes are judged before */
+	case CURLE_OUT_OF_MEMORY: /* one header line of 100 kB says this */
+	case CURLE_WRITE_ERROR: return HTTP_GARBAGE;
+	default: return HTTP_LOCAL;
+	}
+}
+
+/* The same words for the same fault: they become the output of a check. */
+static void
+end_with_fault(struct transfer *transfer, CURLcode code)
+{
+	enum http_error error = error_of(code);
+	char fault[CURL_ERROR_SIZE + 64];
+	long number = 0;
+
+	str_copy(fault, sizeof(fault),
+	    transfer->fault[0] != '\0' ? transfer->fault : curl_easy_strerror(code));
+	curl_easy_getinfo(transfer->easy, CURLINFO_OS_ERRNO, &number);
+	switch (error) {
+	case HTTP_REFUSED:
+		snprintf(fault, sizeof(fault), "no connection: %s",
+		    number != 0 ? strerror((int)number) : "unreachable");
+		break;
+	case HTTP_CLOSED:
+		str_copy(fault, sizeof(fault),
+		    transfer->answered
+			? "the connection ended in the middle of the answer"
+			: "the connection ended without an answer");
+		break;
+	case HTTP_GARBAGE: str_copy(fault, sizeof(fault), "this is not HTTP"); break;
+	case HTTP_OK:
+	case HTTP_RESOLVE:
+	case HTTP_TIMEOUT:
+	case HTTP_TLS:
+	case HTTP_LOCAL: break;
+	}
+	struct transfer_end end = { .error = error, .why = fault };
+	transfer->transfers->out.done(transfer->arg, &end);
+}
+
+static curl_socket_t
+on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	return socket(
+	    address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+/* Less than was given makes curl end the transfer: the answer has said enough. */
+static size_t
+on_body(char *data, size_t size, size_t count, void *arg)
+{
+	struct transfer *transfer = arg;
+
+	transfer->enough =
+	    !transfer->transfers->out.body(transfer->arg, data, size * count);
+	return transfer->enough ? 0 : size * count;
+}
+
+static size_t
+on_header(char *data, size_t size, size_t count, void *arg)
+{
+	struct transfer *transfer = arg;
+
+	transfer->answered = true;
+	return transfer->transfers->out.head(transfer->arg, data, size * count)
+	    ? size * count
+	    : 0;
+}
+
+/* The caller's headers first; without a value, curl's own of that name is left out. */
+static void
+set_request(struct transfer *transfer, const struct transfer_request *request)
+{
+	const void *body = request->body;
+	CURL *easy = transfer->easy;
+
+	for (char *const *h = request->headers; h != NULL && *h != NULL; h++)
+		transfer->headers = append(transfer->headers, *h);
+	transfer->headers = append(transfer->headers, "Expect:");
+	transfer->headers = append(transfer->headers, "Content-Type:");
+	if (body == NULL && strcmp(request->method, "HEAD") == 0) {
+		curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+	} else if (body != NULL || strcmp(request->method, "GET") != 0) {
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body == NULL ? "" : body);
+		curl_easy_setopt(
+		    easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_len);
+		curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
+	}
+}
+
+/* Where to connect: always an address, so that curl asks for no name. */
+static void
+set_route(struct transfer *transfer, const struct transfer_request *request)
+{
+	const struct url *to = &transfer->to;
+	const char *address = request->address;
+	bool renamed = request->tls != NULL && request->tls->server_name != NULL;
+	char route[384];
+
+	if (to->tls && renamed && address == NULL)
+		address = resolve_is_localhost(to->host) ? "127.0.0.1" : to->host;
+	bool ipv6 = address != NULL && strchr(address, ':') != NULL;
+	if (request->unix_socket != NULL) {
+		curl_easy_setopt(
+		    transfer->easy, CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);
+	} else if (address != NULL) {
+		snprintf(route, sizeof(route), ipv6 ? "::[%s]:" : "::%s:", address);
+		transfer->route = append(NULL, route);
+		curl_easy_setopt(transfer->easy, CURLOPT_CONNECT_TO, transfer->route);
+	} else if (resolve_is_localhost(to->host)) {
+		snprintf(
+		    route, sizeof(route), "%s:%u:127.0.0.1,[::1]", to->host, to->port);
+		transfer->route = append(NULL, route);
+		curl_easy_setopt(transfer->easy, CURLOPT_RESOLVE, transfer->route);
+	}
+}
+
+/* curl takes the name to verify from the URL: put it there, and keep the Host header. */
+static void
+set_server_name(struct transfer *transfer, const char *name)
+{
+	bool ipv6 = strchr(transfer->to.host, ':') != NULL;
+	char host[384];
+
+	curl_url_set(transfer->url, CURLUPART_HOST, name, 0);
+	for (const struct curl_slist *h = transfer->headers; h != NULL; h = h->next)
+		if (strncasecmp(h->data, "Host:", 5) == 0)
+			return;
+	snprintf(host, sizeof(host), ipv6 ? "Host: [%s]:%u" : "Host: %s:%u",
+	    transfer->to.host, transfer->to.port);
+	transfer->headers = append(transfer->headers, host);
+}
+
+static void
+set_tls(struct transfer *transfer, const struct http_tls *tls)
+{
+	CURL *easy = transfer->easy;
+
+	if (tls->ca_file != NULL)
+		curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca_file);
+	if (tls->cert_file != NULL)
+		curl_easy_setopt(easy, CURLOPT_SSLCERT, tls->cert_file);
+	if (tls->key_file != NULL)
+		curl_easy_setopt(easy, CURLOPT_SSLKEY, tls->key_file);
+	if (tls->no_verify) {
+		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+	}
+	if (tls->server_name != NULL)
+		set_server_name(transfer, tls->server_name);
+}
+
+static void
+set_handle(struct transfer *transfer, bool fresh)
+{
+	CURL *easy = transfer->easy;
+
+	curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
+	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(
+	    easy, CURLOPT_PROXY, ""); /* none from the environment either */
+	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(easy, CURLOPT_USERAGENT, "lictor/" PACKAGE_VERSION);
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->fault);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
+	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
+	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, fresh ? 1L : 0L);
+	curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, fresh ? 1L : 0L);
+}
+
+struct transfer *
+transfer_start(struct transfers *transfers, const struct transfer_request *request,
+    void *arg, const char **why)
+{
+	struct transfer *transfer = xcalloc(1, sizeof(*transfer));
+	CURLMcode code = CURLM_OK;
+
+	transfer->transfers = transfers;
+	transfer->arg = arg;
+	transfer->to = *request->to;
+	transfer->easy = take_handle(transfers);
+	transfer->url = curl_url();
+	if (transfer->url == NULL)
+		out_of_memory();
+	bool read =
+	    curl_url_set(transfer->url, CURLUPART_URL, request->url, 0) == CURLUE_OK;
+	if (read) {
+		set_handle(transfer, request->fresh);
+		set_request(transfer, request);
+		set_route(transfer, request);
+		if (transfer->to.tls && request->tls != NULL)
+			set_tls(transfer, request->tls);
+		curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, transfer->headers);
+		curl_easy_setopt(transfer->easy, CURLOPT_CURLU, transfer->url);
+		code = curl_multi_add_handle(transfers->multi, transfer->easy);
+		if (code == CURLM_OK)
+			return transfer;
+	}
+	*why = !read ? "this is not an http or https URL" : curl_multi_strerror(code);
+	transfer_free(transfer);
+	return NULL;
+}
+
+int
+transfer_status(const struct transfer *transfer)
+{
+	long status = 0;
+
+	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+	return (int)status;
+}
+
+const char *
+transfer_phase(const struct transfer *transfer)
+{
+	curl_off_t sending = 0;
+
+	curl_easy_getinfo(transfer->easy, CURLINFO_PRETRANSFER_TIME_T, &sending);
+	if (transfer->answered)
+		return "in the middle of the answer";
+	return sending > 0 ? "without an answer" : "while it connected";
+}
+
+static void
+on_transfer_done(struct transfer *transfer, CURLcode code)
+{
+	struct transfer_end end = { HTTP_OK, "", transfer_status(transfer), NULL };
+	char *location = NULL;
+
+	if (code == CURLE_WRITE_ERROR && transfer->enough)
+		code = CURLE_OK;
+	if (code != CURLE_OK) {
+		end_with_fault(transfer, code);
+		return;
+	}
+	curl_easy_getinfo(transfer->easy, CURLINFO_REDIRECT_URL, &location);
+	end.location = location;
+	transfer->transfers->out.done(transfer->arg, &end);
+}
+
+static void
+read_messages(struct transfers *transfers)
+{
+	CURLMsg *message;
+	int left;
+
+	while ((message = curl_multi_info_read(transfers->multi, &left)) != NULL) {
+		CURLcode code = message->data.result;
+		char *transfer = NULL;
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
+		on_transfer_done((struct transfer *)(void *)transfer, code);
+	}
+}
+
+static void
+on_io(void *arg, unsigned int events)
+{
+	struct watched *watched = arg;
+	struct transfers *transfers = watched->transfers;
+	int running, mask = 0;
+
+	if ((events & LOOP_READ) != 0)
+		mask |= CURL_CSELECT_IN;
+	if ((events & LOOP_WRITE) != 0)
+		mask |= CURL_CSELECT_OUT;
+	curl_multi_socket_action(transfers->multi, watched->fd, mask, &running);
+	read_messages(transfers);
+}
+
+static int
+on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
+{
+	struct transfers *transfers = arg;
+	struct watched *watched = socket_arg;
+
+	if (what == CURL_POLL_REMOVE) {
+		if (watched != NULL)
+			loop_io_free(watched->io);
+		free(watched);
+		return 0;
+	}
+	if (watched == NULL) {
+		watched = xcalloc(1, sizeof(*watched));
+		watched->transfers = transfers;
+		watched->fd = fd;
+		watched->io = loop_io_new(transfers->loop, fd, on_io, watched);
+		curl_multi_assign(transfers->multi, fd, watched);
+	}
+	loop_io_watch(watched->io,
+	    ((what & CURL_POLL_IN) != 0 ? LOOP_READ : 0) |
+		((what & CURL_POLL_OUT) != 0 ? LOOP_WRITE : 0));
+	return 0;
+}
+
+static void
+on_timer(void *arg)
+{
+	struct transfers *transfers = arg;
+	int running;
+
+	curl_multi_socket_action(transfers->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	read_messages(transfers);
+}
+
+static int
+on_curl_timer(CURLM *multi, long timeout_ms, void *arg)
+{
+	struct transfers *transfers = arg;
+
+	if (timeout_ms < 0)
+		loop_timer_stop(transfers->timer);
+	else
+		loop_timer_after(transfers->timer, timeout_ms);
+	return 0;
+}
+
+struct transfers *
+transfers_new(struct loop *loop, const struct transfer_out *out)
+{
+	struct transfers *transfers = xcalloc(1, sizeof(*transfers));
+
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+	transfers->loop = loop;
+	transfers->out = *out;
+	transfers->multi = curl_multi_init();
+	if (transfers->multi == NULL)
+		out_of_memory();
+	transfers->timer = loop_timer_new(loop, on_timer, transfers);
+	curl_multi_setopt(transfers->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+	curl_multi_setopt(transfers->multi, CURLMOPT_SOCKETDATA, transfers);
+	curl_multi_setopt(transfers->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
+	curl_multi_setopt(transfers->multi, CURLMOPT_TIMERDATA, transfers);
+	curl_multi_setopt(
+	    transfers->multi, CURLMOPT_MAXCONNECTS, (long)IDLE_CONNECTIONS);
+	return transfers;
+}
+
+void
+transfers_free(struct transfers *transfers)
+{
+	if (transfers == NULL)
+		return;
+	while (transfers->idle_count > 0)
+		curl_easy_cleanup(transfers->idle[--transfers->idle_count]);
+	curl_multi_cleanup(transfers->multi);
+	loop_timer_free(transfers->timer);
+	curl_global_cleanup();
+	free(transfers);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_TRANSFER_H
+#define LICTOR_TRANSFER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "agent/base/http.h"
+
+struct loop;
+struct transfer;
+struct transfers;
+struct url;
+
+struct transfer_request {
+	const char *method, *url, *unix_socket;
+	const struct url *to;	/* the same URL, taken apart */
+	const char *address;	/* where to connect; NULL: where the URL says, an address */
+	char *const *headers;	/* or NULL; the caller's own first */
+	const void *body;	/* borrowed until the transfer is freed; NULL: none */
+	size_t body_len;
+	bool fresh;
+	const struct http_tls *tls;	/* NULL: the defaults */
+};
+
+struct transfer_end {
+	enum http_error error;
+	const char *why;	/* the same words for the same fault */
+	int status;
+	const char *location;	/* where a redirect leads, as a whole URL, or NULL */
+};
+
+struct transfer_out {
+	/* A line of the head, and a part of the body; false: that is enough of it. */
+	bool (*head)(void *arg, const char *line, size_t len);
+	bool (*body)(void *arg, const char *data, size_t len);
+	/* Once, unless the transfer is freed before, which may be done in it. */
+	void (*done)(void *arg, const struct transfer_end *end);
+};
+
+/* A pool of connections: one per HTTP client. */
+struct transfers *transfers_new(struct loop *loop, const struct transfer_out *out);
+void transfers_free(struct transfers *transfers);	/* when it has no transfers */
+
+/* One request to one address and its answer: no names are asked for, nothing is followed,
+ * nothing ends by time. NULL with `why`. `arg` is given to the callbacks. */
+struct transfer *transfer_start(struct transfers *transfers,
+    const struct transfer_request *request, void *arg, const char **why);
+void transfer_free(struct transfer *transfer);
+
+int transfer_status(const struct transfer *transfer);	/* of the answer so far, or 0 */
+/* How far it has come, for people: "while it connected", "without an answer" … */
+const char *transfer_phase(const struct transfer *transfer);
+
+#endif
