@@ -18,7 +18,8 @@ enum http_error {
 	HTTP_TLS,
 	HTTP_CLOSED,	/* ended before the answer was whole */
 	HTTP_GARBAGE,	/* not HTTP */
-	HTTP_LOCAL,	/* our own fault: no memory, no descriptor, a bad URL */
+	HTTP_LOCAL,	/* our own fault: no memory, no descriptor, a bad URL, a
+			   certificate or key file of no use */
 };
 
 /* Paths of PEM files; NULL means the system's or none. Borrowed until the call ends. */

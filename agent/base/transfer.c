@@ -4,6 +4,7 @@
  * drives the connections, the loop watches its sockets and keeps its timer. What curl
  * could do besides is left to http, the one user: names (curl would start a thread), the
  * deadline, redirects. A handle that was used is kept for the next transfer.
+ * Invariant: nothing is asked of the user's terminal, whatever a key file holds.
  */
 #include "agent/base/transfer.h"
 
@@ -21,6 +22,7 @@
 
 #define IDLE_CONNECTIONS 4
 #define IDLE_HANDLES 8
+#define SSL_CLIENTCERT 98 /* CURLE_SSL_CLIENTCERT, which libcurl has since 7.77 */
 
 struct transfer {
 	struct transfers *transfers;
@@ -95,6 +97,7 @@ transfer_free(struct transfer *transfer)
 	free(transfer);
 }
 
+/* A certificate or key file of ours that cannot be used says nothing of the server. */
 static enum http_error
 error_of(CURLcode code)
 {
@@ -105,12 +108,10 @@ error_of(CURLcode code)
 	case CURLE_INTERFACE_FAILED: return HTTP_REFUSED;
 	case CURLE_OPERATION_TIMEDOUT: return HTTP_TIMEOUT;
 	case CURLE_SSL_CONNECT_ERROR:
-	case CURLE_SSL_CERTPROBLEM:
 	case CURLE_SSL_CIPHER:
-	case CURLE_SSL_CACERT_BADFILE:
-	case CURLE_SSL_CRL_BADFILE:
 	case CURLE_SSL_ISSUER_ERROR:
 	case CURLE_SSL_INVALIDCERTSTATUS:
+	case SSL_CLIENTCERT:
 	case CURLE_PEER_FAILED_VERIFICATION: return HTTP_TLS;
 	case CURLE_SEND_ERROR:
 	case CURLE_RECV_ERROR:
@@ -124,6 +125,14 @@ error_of(CURLcode code)
 	}
 }
 
+/* With TLS 1.3 a server says after the handshake that it refuses our certificate, or
+ * wants one: to curl that is an error of reading (RFC 8446, 6.2). */
+static bool
+is_alert(const struct transfer *transfer)
+{
+	return transfer->to.tls && strstr(transfer->fault, " alert ") != NULL;
+}
+
 /* The same words for the same fault: they become the output of a check. */
 static void
 end_with_fault(struct transfer *transfer, CURLcode code)
@@ -132,6 +141,8 @@ end_with_fault(struct transfer *transfer, CURLcode code)
 	char fault[CURL_ERROR_SIZE + 64];
 	long number = 0;
 
+	if (error == HTTP_CLOSED && is_alert(transfer))
+		error = HTTP_TLS;
 	str_copy(fault, sizeof(fault),
 	    transfer->fault[0] != '\0' ? transfer->fault : curl_easy_strerror(code));
 	curl_easy_getinfo(transfer->easy, CURLINFO_OS_ERRNO, &number);
@@ -250,6 +261,8 @@ set_server_name(struct transfer *transfer, const char *name)
 	transfer->headers = append(transfer->headers, host);
 }
 
+/* Without a password, be it an empty one, OpenSSL would ask the terminal for the one of an
+ * encrypted key, and wait for it. */
 static void
 set_tls(struct transfer *transfer, const struct http_tls *tls)
 {
@@ -261,6 +274,7 @@ set_tls(struct transfer *transfer, const struct http_tls *tls)
 		curl_easy_setopt(easy, CURLOPT_SSLCERT, tls->cert_file);
 	if (tls->key_file != NULL)
 		curl_easy_setopt(easy, CURLOPT_SSLKEY, tls->key_file);
+	curl_easy_setopt(easy, CURLOPT_KEYPASSWD, "");
 	if (tls->no_verify) {
 		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
 		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
