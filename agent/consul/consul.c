@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -43,7 +44,7 @@ struct consul {
 	struct http *http[CONSUL_CHANNELS];
 	struct http_tls tls;
 	struct token token;
-	struct consul_call *calls;
+	LIST_HEAD(, consul_call) calls;
 	bool away;
 	uint64_t sent; /* calls until now: the number of the last one */
 	uint64_t answered; /* `sent` when the last answer came */
@@ -58,7 +59,7 @@ struct consul_call {
 	void *arg;
 	uint64_t number;
 	int64_t began;
-	struct consul_call *next, **link;
+	LIST_ENTRY(consul_call) link;
 };
 
 static void
@@ -185,6 +186,7 @@ consul_new(struct loop *loop, const struct conf_consul *conf)
 		len--;
 	consul->address = xstrndup(conf->address, len);
 	consul->conf = conf;
+	LIST_INIT(&consul->calls);
 	consul->tls = (struct http_tls){
 		.ca_file = conf->ca_file,
 		.cert_file = conf->cert_file,
@@ -201,21 +203,23 @@ consul_new(struct loop *loop, const struct conf_consul *conf)
 static void
 call_free(struct consul_call *call)
 {
-	*call->link = call->next;
-	if (call->next)
-		call->next->link = call->link;
+	LIST_REMOVE(call, link);
 	free(call);
 }
 
 void
 consul_free(struct consul *consul)
 {
+	struct consul_call *call, *next;
+
 	if (!consul)
 		return;
 	for (int i = 0; i < CONSUL_CHANNELS; i++)
 		http_free(consul->http[i]);
-	while (consul->calls)
-		call_free(consul->calls);
+	for (call = LIST_FIRST(&consul->calls); call; call = next) {
+		next = LIST_NEXT(call, link);
+		call_free(call);
+	}
 	explicit_bzero(consul->token.text, sizeof(consul->token.text));
 	free(consul->address);
 	free(consul);
@@ -425,11 +429,7 @@ consul_send(struct consul *consul, const struct consul_request *request,
 		headers[n++] = token;
 	}
 	*call = (struct consul_call){ .consul = consul, .done = done, .arg = arg };
-	call->next = consul->calls;
-	call->link = &consul->calls;
-	if (call->next)
-		call->next->link = &call->next;
-	consul->calls = call;
+	LIST_INSERT_HEAD(&consul->calls, call, link);
 	call->number = ++consul->sent;
 	call->began = clock_boot_ms();
 	call->http = http_send(consul->http[request->channel], &http, on_http, call);

@@ -280,7 +280,7 @@ desired_read_status(const cJSON *check, enum check_status *out)
 	const char *word = json_text(check, "Status");
 
 	for (size_t i = 0; word && i < ARRAY_LENGTH(status_words); i++) {
-		if (strcmp(word, status_words[i]))
+		if (strcmp(word, status_words[i]) != 0)
 			continue;
 		*out = (enum check_status)i;
 		return true;

@@ -78,6 +78,7 @@ struct ledger {
 	bool reading; /* what Consul shows is not known: nothing is planned */
 	bool alive; /* lictor's own check was, in the picture */
 	bool lictor_there; /* an alias of it finds it: the others may follow */
+	bool vouch; /* "lictor" is to be registered, unchanged as it may be */
 	bool stopping;
 	struct outbox_complaint node_complaint;
 };
@@ -168,6 +169,7 @@ build_service(
 	message->path = xstrdup("/v1/agent/service/register");
 	entry->registered = true;
 	if (!service) {
+		ledger->vouch = false;
 		message->body = desired_lictor(ledger->conf->consul.ttl_ms);
 		return;
 	}
@@ -238,6 +240,7 @@ service_answered(
 	const struct conf_service *service = entry->conf;
 
 	if (reply->result != CONSUL_OK) {
+		ledger->vouch = ledger->vouch || !service;
 		entry->registered = false;
 		entry->unsure = entry->unsure || reply->result == CONSUL_AWAY;
 		return;
@@ -504,7 +507,8 @@ ledger_end(struct ledger *ledger)
 	ledger->reading = false;
 	ledger->lictor_there = lictor(ledger)->shown;
 	outbox_open(ledger->outbox, true);
-	ledger_vouch(ledger);
+	if (ledger->vouch || !ledger->lictor_there)
+		ledger_vouch(ledger);
 	if (ledger->lictor_there)
 		plan_all(ledger);
 }
@@ -548,6 +552,7 @@ ledger_role(struct ledger *ledger, const struct conf_service *service,
 void
 ledger_vouch(struct ledger *ledger)
 {
+	ledger->vouch = true;
 	entry_plan(ledger, lictor(ledger), OUTBOX_FIRST);
 }
 
@@ -666,7 +671,7 @@ ledger_new(struct loop *loop, struct consul *consul, const struct conf *conf,
 	ledger->loop = loop;
 	ledger->conf = conf;
 	ledger->out = *out;
-	ledger->reading = true;
+	ledger->reading = ledger->vouch = true;
 	ledger->outbox = outbox_new(loop, consul, &outbox);
 	ledger->orders = orders_new(ledger->outbox, KIND_ORDER);
 	make_tables(ledger);

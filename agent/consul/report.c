@@ -205,6 +205,7 @@ on_services(void *arg, const struct consul_reply *reply)
 	ledger_end(report->ledger);
 	report->synced = true;
 	report->read_denied = false;
+	beat(report);
 	if (report->recheck)
 		loop_timer_after(report->retry, RECHECK_MS);
 	report->recheck = false;
