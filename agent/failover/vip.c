@@ -24,6 +24,7 @@
 #include "agent/conf/conf.h"
 
 #define AWAY_MS 2000 /* the runner starts a dead warden again within 100 ms */
+#define UNANSWERED 8 /* holds, of which one goes out at each seventh of a lease */
 #define REFUSED_MS 60000 /* then the kernel may be asked again */
 #define WHY_SIZE 192
 
@@ -31,6 +32,7 @@ struct address {
 	uint64_t held, gone; /* newest order that it answered so on this link */
 	int64_t until; /* of the newest hold */
 	bool there;
+	unsigned int unanswered; /* holds since the warden's last word on it */
 	bool announce; /* no hold of this term was answered yet */
 	bool carrier_known, carrier;
 	bool refused; /* by the kernel, lately */
@@ -63,6 +65,9 @@ fault(const struct vips *vips, const struct conf_vip *vip, char why[WHY_SIZE])
 
 	if (vips->away)
 		snprintf(why, WHY_SIZE, "the warden, which sets addresses, is gone");
+	else if (address->unanswered >= UNANSWERED)
+		snprintf(
+		    why, WHY_SIZE, "the warden, which sets addresses, does not answer");
 	else if (address->carrier_known && !address->carrier)
 		snprintf(
 		    why, WHY_SIZE, "interface %s is down or missing", vip->interface);
@@ -175,6 +180,8 @@ send_hold(struct vips *vips, uint32_t vip, uint64_t order, uint64_t term)
 
 	if (vips->wire != NULL)
 		wire_send(vips->wire, &message, -1);
+	if (++address->unanswered == UNANSWERED)
+		judge_role(vips, vips->conf->vips[vip]->role);
 }
 
 static void
@@ -325,6 +332,18 @@ on_carrier(struct vips *vips, const struct conf_vip *vip, bool up)
 	judge_role(vips, vip->role);
 }
 
+/* A warden that can be linked to may still be frozen, or not come as far as its loop. */
+static void
+hear(struct vips *vips, const struct conf_vip *vip)
+{
+	struct address *address = &vips->addresses[vip->index];
+	bool silent = address->unanswered >= UNANSWERED;
+
+	address->unanswered = 0;
+	if (silent)
+		judge_role(vips, vip->role);
+}
+
 void
 vips_message(struct vips *vips, const struct wire_message *message)
 {
@@ -335,6 +354,7 @@ vips_message(struct vips *vips, const struct wire_message *message)
 	if (index >= vips->conf->n_vips)
 		return;
 	vip = vips->conf->vips[index];
+	hear(vips, vip);
 	if (carrier)
 		on_carrier(vips, vip, message->carrier.up != 0);
 	else if (message->type == WIRE_HELD)

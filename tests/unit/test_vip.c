@@ -378,6 +378,32 @@ test_away(void)
 	tear_down(&f);
 }
 
+/* A link alone is no warden: it answers, whatever it says, or the role is not usable. */
+static void
+test_unanswered(void)
+{
+	static const enum wire_type words[] = { WIRE_HELD, WIRE_REFUSED, WIRE_GONE };
+
+	for (size_t i = 0; i < ARRAY_LENGTH(words); i++) {
+		uint64_t order = 1;
+		struct fixture f;
+
+		set_up(&f);
+		f.wanted = 1;
+		carrier(&f, 0, true);
+		carrier(&f, 1, true);
+		for (int holds = 0; holds < 7; holds++)
+			vips_hold(f.vips, 0, order++, 1, INT64_MAX, false);
+		CU_ASSERT_TRUE(f.usable);
+		answer(&f, words[i], 0, 1, WIRE_REFUSAL_PAST);
+		vips_hold(f.vips, 0, order++, 1, INT64_MAX, false);
+		CU_ASSERT_FALSE(f.usable); /* the other address */
+		answer(&f, words[i], 1, 1, WIRE_REFUSAL_PAST);
+		CU_ASSERT_TRUE(f.usable);
+		tear_down(&f);
+	}
+}
+
 static void
 test_is_held(void)
 {
@@ -420,6 +446,7 @@ static const struct tap_case cases[] = {
 	{ "one bad address makes the role unusable", test_usable },
 	{ "what became good again is usable", test_usable_again },
 	{ "a warden that stays away makes the role unusable", test_away },
+	{ "a warden that does not answer makes the role unusable", test_unanswered },
 	{ "held is what was said, until the deadline", test_is_held },
 	{ "an index that does not exist is ignored", test_foreign_index },
 };
