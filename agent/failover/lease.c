@@ -687,6 +687,12 @@ lease_present(struct lease *lease, uint32_t role, bool ready)
 }
 
 void
+lease_withdraw(struct lease *lease, uint32_t role)
+{
+	presence_withdraw(lease->presence, role);
+}
+
+void
 lease_stop(struct lease *lease, void (*done)(void *arg), void *arg)
 {
 	presence_stop(lease->presence, done, arg);

@@ -44,6 +44,7 @@ void lease_write(struct lease *lease, uint32_t role, uint64_t base,
     const struct role_register *content, int64_t timeout_ms);
 /* What candidates/<node> says of this host. */
 void lease_present(struct lease *lease, uint32_t role, bool ready);
+void lease_withdraw(struct lease *lease, uint32_t role);	/* it is not there, until then */
 /* The operator's request, for the master to find; and its end, when the master acted. */
 void lease_switchover(struct lease *lease, uint32_t role, const char *to);
 void lease_switchover_done(struct lease *lease, uint32_t role);

@@ -42,6 +42,7 @@
 
 struct candidate {
 	bool presented, ready;
+	bool withdrawn; /* the key shall not be there */
 	bool current; /* the key says what it should */
 	bool mismatch; /* the watch saw something else */
 	bool duplicate; /* another host holds it */
@@ -73,9 +74,12 @@ struct presence {
 static void renew(struct presence *presence);
 static void write_next(struct presence *presence);
 
+/* What its key should say; "": it should not be there. */
 static char *
 candidate_print(const struct presence *presence, uint32_t role)
 {
+	if (presence->candidates[role].withdrawn)
+		return xstrdup("");
 	AUTO_JSON cJSON *json = cJSON_CreateObject();
 
 	cJSON_AddBoolToObject(json, "ready", presence->candidates[role].ready);
@@ -427,9 +431,13 @@ write_key(struct presence *presence, uint32_t role)
 	presence->busy = role;
 	presence->busy_value = candidate_print(presence, role);
 	snprintf(query, sizeof(query), "?acquire=%s", presence->session);
-	key_path(presence, role, query, path);
-	presence->key_call =
-	    call(presence, "PUT", path, presence->busy_value, CALL_MS, on_written);
+	key_path(presence, role, presence->busy_value[0] != '\0' ? query : "", path);
+	if (presence->busy_value[0] == '\0')
+		presence->key_call =
+		    call(presence, "DELETE", path, NULL, CALL_MS, on_written);
+	else
+		presence->key_call = call(
+		    presence, "PUT", path, presence->busy_value, CALL_MS, on_written);
 }
 
 static void
@@ -531,10 +539,24 @@ presence_set(struct presence *presence, uint32_t role, bool ready)
 {
 	struct candidate *candidate = &presence->candidates[role];
 
-	if (candidate->presented && candidate->ready == ready)
+	if (candidate->presented && !candidate->withdrawn && candidate->ready == ready)
 		return;
+	candidate->withdrawn = false;
 	candidate->presented = true;
 	candidate->ready = ready;
+	candidate->current = false;
+	candidate->retry_at = 0;
+	write_next(presence);
+}
+
+void
+presence_withdraw(struct presence *presence, uint32_t role)
+{
+	struct candidate *candidate = &presence->candidates[role];
+
+	if (!candidate->presented || candidate->withdrawn)
+		return;
+	candidate->withdrawn = true;
 	candidate->current = false;
 	candidate->retry_at = 0;
 	write_next(presence);
@@ -547,7 +569,7 @@ presence_seen(
 	struct candidate *candidate = &presence->candidates[role];
 	AUTO_FREE char *wanted = NULL;
 
-	if (!presence->alive || !candidate->current)
+	if (!presence->alive || !candidate->current || candidate->withdrawn)
 		return;
 	wanted = candidate_print(presence, role);
 	candidate->mismatch = session == NULL || value == NULL ||

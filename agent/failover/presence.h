@@ -29,6 +29,8 @@ void presence_free(struct presence *presence);	/* leaves the session alive */
 void presence_start(struct presence *presence);
 
 void presence_set(struct presence *presence, uint32_t role, bool ready);
+/* This host's key goes until it is set again: others shall not wait for this host. */
+void presence_withdraw(struct presence *presence, uint32_t role);
 /* What a watch saw at this node's key: the session that holds it and its value (NULL, NULL:
  * no key). May be older than what was written last. */
 void presence_seen(struct presence *presence, uint32_t role, const char *session,

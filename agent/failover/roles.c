@@ -34,6 +34,7 @@
 #define STOP_MS 10000 /* and the longest hook */
 #define IDLE_MS 60000 /* the clocks may be looked at no more rarely */
 #define ALARM_MS 60000
+#define UNHEARD_MS 3000 /* a drop is answered within milliseconds */
 #define ALARMS 4
 #define WHY_SIZE 192
 
@@ -59,6 +60,8 @@ struct seat {
 	bool usable_known, usable;
 	char unusable_why[WHY_SIZE];
 	bool missing; /* Consul has no register */
+	int64_t unheard_since; /* whether the addresses are gone; 0: it is known */
+	bool withdrawn; /* others may claim the role, though this host lives */
 	struct alarm alarms[ALARMS];
 	size_t n_peers;
 	struct role_peer peers[ROLE_PEERS];
@@ -212,6 +215,38 @@ step(struct seat *seat, const struct role_event *event)
 		carry_out(seat, &actions.list[i]);
 }
 
+/* The role is to be given away, but the warden does not say that the addresses are gone: it
+ * is dead or frozen and they have ended, or will, with their lease. Who claims the role
+ * waits for that, but nobody claims it from a candidate that is there. */
+static void
+stand(struct seat *seat)
+{
+	struct roles *roles = seat->roles;
+	int64_t now = loop_now(roles->loop);
+	struct role_view view;
+
+	role_view(seat->role, &view);
+	if (view.state != ROLE_STANDBY || !view.vip_maybe || !view.reg.fence.present ||
+	    strcmp(view.reg.fence.node, roles->node) != 0) {
+		seat->unheard_since = 0;
+		if (seat->withdrawn)
+			lease_present(roles->lease, seat->conf->index,
+			    seat->ready == ROLE_READY_YES);
+		seat->withdrawn = false;
+		return;
+	}
+	if (seat->unheard_since == 0)
+		seat->unheard_since = now;
+	if (seat->withdrawn || now < seat->unheard_since + UNHEARD_MS)
+		return;
+	seat->withdrawn = true;
+	log_warning("role",
+	    "%s: the warden does not say that the addresses are gone: others may claim "
+	    "the role, and wait until its lease is over",
+	    seat->conf->name);
+	lease_withdraw(roles->lease, seat->conf->index);
+}
+
 static void
 feed(struct seat *seat, const struct role_event *event)
 {
@@ -229,6 +264,7 @@ feed(struct seat *seat, const struct role_event *event)
 		free(first);
 	}
 	seat->stepping = false;
+	stand(seat);
 	set_timer(seat);
 	check_stop(seat->roles);
 }
@@ -302,7 +338,7 @@ update_ready(struct seat *seat)
 	else if (ready == ROLE_READY_NO)
 		log_notice("role", "%s: this host is not ready for it: %s",
 		    seat->conf->name, why);
-	if (ready != ROLE_READY_UNKNOWN && seat->role != NULL)
+	if (ready != ROLE_READY_UNKNOWN && seat->role != NULL && !seat->withdrawn)
 		lease_present(
 		    seat->roles->lease, seat->conf->index, ready == ROLE_READY_YES);
 	event.ready = ready;
@@ -325,7 +361,8 @@ on_grace(void *arg)
 	for (uint32_t i = 0; i < roles->conf->n_roles; i++) {
 		const struct seat *seat = &roles->seats[i];
 
-		if (seat->ready == ROLE_READY_UNKNOWN && seat->role != NULL)
+		if (seat->ready == ROLE_READY_UNKNOWN && seat->role != NULL &&
+		    !seat->withdrawn)
 			lease_present(roles->lease, i, false);
 	}
 }
