@@ -116,7 +116,7 @@ draw(const char *node)
 	return status;
 }
 
-/* "roles.0.vips.0.address" in the object, or NULL. */
+/* "roles.0.vips.0.address" in the object, or NULL; places in lists have one digit. */
 static const cJSON *
 at(const cJSON *json, const char *path)
 {
@@ -124,7 +124,7 @@ at(const cJSON *json, const char *path)
 
 	while (json != NULL && (part = strsep(&rest, ".")) != NULL)
 		json = cJSON_IsArray(json)
-		    ? cJSON_GetArrayItem(json, atoi(part))
+		    ? cJSON_GetArrayItem(json, part[0] - '0')
 		    : cJSON_GetObjectItemCaseSensitive(json, part);
 	return json;
 }
