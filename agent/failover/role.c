@@ -389,6 +389,7 @@ role_view(const struct role *role, struct role_view *view)
 		.known = role->known,
 		.lost = role->lost,
 		.duplicate = role->duplicate,
+		.max_rev = role->max_rev,
 		.term = role->term,
 		.hold_until = role->state == ROLE_MASTER ? role_hold_until(role) : 0,
 		.wait_until = role->state == ROLE_WAITING ? role->wait_until.boot : 0,

@@ -189,6 +189,7 @@ struct role_view {
 	bool duplicate;			/* another agent uses this node's name */
 	uint64_t term;			/* of this host's mastership; 0: not master */
 	struct role_register reg;	/* the newest known */
+	uint64_t max_rev;		/* ever known: a lower one is lost */
 	int64_t hold_until;		/* master: the lease's end */
 	int64_t wait_until;		/* waiting: the fence wait's end */
 	bool leaving;			/* master: giving the role away */

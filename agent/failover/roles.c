@@ -768,7 +768,7 @@ roles_init(struct roles *roles, uint32_t role, char *why, size_t why_size)
 	}
 	log_notice("role", "%s: an operator says that nobody holds it",
 	    roles->seats[role].conf->name);
-	lease_init(roles->lease, role, view.reg.rev + 1);
+	lease_init(roles->lease, role, view.max_rev + 1);
 	return 0;
 }
 

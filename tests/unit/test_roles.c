@@ -7,6 +7,7 @@
 #include "agent/failover/roles.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -685,6 +686,35 @@ test_lost(void)
 	tear_down(&test);
 }
 
+/* The host that made the first register had a clock that was far ahead. An operator's word
+ * makes one that those who knew it take for newer. */
+static void
+test_lost_from_the_future(void)
+{
+	static const char path[] = "/v1/kv/lictor/roles/ahead/register";
+	int64_t rev = clock_wall_ms() + 3600 * 1000;
+	AUTO_FREE char *text = xasprintf("{\"v\":1,\"rev\":%" PRId64
+					 ",\"wid\":\"test.1.GIVE.1\",\"holder\":\"\","
+					 "\"fence\":null}",
+	    rev);
+	struct test test;
+	struct agent *agent = &test.agents[0];
+	char out[16], why[160];
+
+	set_up_agents(&test, "ahead", 1, true);
+	consul_server_ask(server, "PUT", path, text, out, sizeof(out));
+	start(agent);
+	health(agent, CHECK_CRITICAL);
+	run_for(test.loop, 1500);
+	consul_server_ask(server, "DELETE", path, NULL, out, sizeof(out));
+	CU_ASSERT_TRUE(until(test.loop, register_is_lost, agent, LIMIT_MS));
+	CU_ASSERT_EQUAL(roles_init(agent->roles_module, 0, why, sizeof(why)), 0);
+	health(agent, CHECK_PASSING);
+	CU_ASSERT_TRUE(until(test.loop, is_master, agent, LIMIT_MS));
+	CU_ASSERT_TRUE((int64_t)agent->term > rev);
+	tear_down(&test);
+}
+
 /* A node name that a register cannot carry: no role, and nothing falls over. */
 static void
 test_bad_name(void)
@@ -714,6 +744,7 @@ static const struct tap_case cases[] = {
 	{ "hooks hold the address back and keep it", test_hooks },
 	{ "what cannot be done is refused", test_refusals },
 	{ "a register that is lost", test_lost },
+	{ "a lost one from a clock that was ahead", test_lost_from_the_future },
 	{ "a node name that cannot be used", test_bad_name },
 };
 
