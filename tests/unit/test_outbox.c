@@ -207,8 +207,10 @@ test_flying(void)
 		}
 		scripted_answer(f.calls[0], 200, "", "");
 		f.waiting--;
-		memmove(f.calls, f.calls + 1, f.waiting * sizeof(f.calls[0]));
-		memmove(f.which, f.which + 1, f.waiting * sizeof(f.which[0]));
+		for (size_t i = 0; i < f.waiting; i++) {
+			f.calls[i] = f.calls[i + 1];
+			f.which[i] = f.which[i + 1];
+		}
 		answered++;
 	}
 	CU_ASSERT_TRUE(until(f.loop, settled, &f, LIMIT_MS));

@@ -660,6 +660,9 @@ test_stop(void)
 	struct fixture f;
 
 	open_fixture(&f);
+	tell_all(&f, CHECK_WARNING);
+	tell_role(&f, REPORT_BACKUP, 99);
+	/* what comes while others are under way is said before the end */
 	tell_all(&f, CHECK_PASSING);
 	tell_role(&f, REPORT_MASTER, 100);
 	stop(&f, CONF_LEAVE);
