@@ -69,8 +69,13 @@ token_trouble(struct consul *consul, const char *why)
 		return;
 	str_copy(consul->token.trouble, sizeof(consul->token.trouble), why);
 	if (why[0])
-		log_warning("consul", "token file %s is not used: %s",
-		    consul->conf->token_file, why);
+		log_warning("consul", "token file %s is not used: %s; %s",
+		    consul->conf->token_file, why,
+		    consul->token.text[0] ? "the token read before stays in use"
+					  : "nothing is asked with a token");
+	else
+		log_notice(
+		    "consul", "token file %s is used now", consul->conf->token_file);
 }
 
 static bool
@@ -481,6 +486,12 @@ consul_backoff(unsigned int failures)
 	if (ms > BACKOFF_MAX_MS)
 		ms = BACKOFF_MAX_MS;
 	return ms - (int64_t)(random_u64() % (uint64_t)(ms / 2 + 1));
+}
+
+bool
+consul_token_unknown(const struct consul_reply *reply)
+{
+	return reply->result == CONSUL_DENIED && strstr(reply->why, "ACL not found");
 }
 
 bool

@@ -67,6 +67,10 @@ void consul_escape(char *out, size_t size, const char *segment);
  * doubled up to 5 s, less up to a half so that hosts do not return in step. */
 int64_t consul_backoff(unsigned int failures);
 
+/* Denied because Consul knows no such token: it was revoked, or is so new that a server has
+ * not heard of it, which passes. */
+bool consul_token_unknown(const struct consul_reply *reply);
+
 /* False from a call that got no answer, none else having been answered since it was sent,
  * to the next answer of a call sent later. True before the first call. */
 bool consul_reachable(const struct consul *consul);

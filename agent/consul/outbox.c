@@ -97,6 +97,7 @@ complain(struct outbox *outbox, const struct outbox_item *item,
 {
 	struct outbox_complaint *complaint = item->complaint;
 	int64_t now = loop_now(outbox->loop);
+	bool unknown = consul_token_unknown(reply);
 	char what[160], needs[160];
 
 	if (!complaint->failing)
@@ -104,13 +105,16 @@ complain(struct outbox *outbox, const struct outbox_item *item,
 	complaint->failing = true;
 	if (complaint->said)
 		return;
-	if (strstr(reply->why, "ACL not found") &&
-	    now - complaint->since < UNKNOWN_TOKEN_MS)
+	if (unknown && now - complaint->since < UNKNOWN_TOKEN_MS)
 		return;
 	complaint->said = true;
 	outbox->out.describe(
 	    outbox->out.arg, item, what, sizeof(what), needs, sizeof(needs));
-	if (reply->result == CONSUL_DENIED)
+	if (unknown)
+		log_warning("consul",
+		    "%s is denied (%s): Consul does not know the token", what,
+		    reply->why);
+	else if (reply->result == CONSUL_DENIED)
 		log_warning("consul", "%s is denied (%s): the token lacks %s", what,
 		    reply->why, needs);
 	else

@@ -30,6 +30,7 @@
 #define DEADLINE_MS 2000
 #define ADOPT_MS 200
 #define RECHECK_MS 1000
+#define PATIENCE_MS 10000
 #define LOOK_MS 100 /* our own changes are news as well: one look for many */
 #define STOP_STAGE_MS 900 /* there are two */
 
@@ -48,7 +49,8 @@ struct report {
 	enum stage stage;
 	bool synced; /* the picture was read since the last doubt */
 	bool recheck; /* a call had no answer: it may still be carried out */
-	bool read_denied;
+	int64_t read_failing; /* since when; 0: it works */
+	bool read_complained;
 	bool adopting;
 };
 
@@ -175,16 +177,53 @@ adopted(struct report *report)
 	report->out.adopted(report->out.arg);
 }
 
+/* A Consul that is away has been said; one that is busy, or a server of it that lags behind
+ * and knows the token not yet, is no fault until it has lasted. */
 static void
-read_failed(struct report *report, const struct consul_reply *reply)
+read_complain(struct report *report, const struct consul_reply *reply)
 {
-	if (reply->result == CONSUL_DENIED && !report->read_denied) {
-		report->read_denied = true;
+	bool unknown = consul_token_unknown(reply);
+	int64_t now = loop_now(report->loop);
+
+	if (reply->result == CONSUL_AWAY)
+		return;
+	if (report->read_failing == 0)
+		report->read_failing = now;
+	if (report->read_complained ||
+	    ((unknown || reply->result == CONSUL_BUSY) &&
+		now - report->read_failing < PATIENCE_MS))
+		return;
+	report->read_complained = true;
+	if (unknown)
+		log_warning("consul",
+		    "reading what the agent shows is denied (%s): Consul does not know "
+		    "the token",
+		    reply->why);
+	else if (reply->result == CONSUL_DENIED)
 		log_warning("consul",
 		    "reading what the agent shows is denied (%s): the token lacks "
 		    "service_prefix \"\" read",
 		    reply->why);
-	}
+	else
+		log_warning("consul",
+		    "reading what the agent shows failed (%s): is this Consul's "
+		    "address? It is tried again",
+		    reply->why);
+}
+
+static void
+read_works(struct report *report)
+{
+	if (report->read_complained)
+		log_notice("consul", "reading what the agent shows works again");
+	report->read_complained = false;
+	report->read_failing = 0;
+}
+
+static void
+read_failed(struct report *report, const struct consul_reply *reply)
+{
+	read_complain(report, reply);
 	loop_timer_after(report->retry, consul_backoff(++report->failures));
 	adopted(report);
 }
@@ -204,7 +243,7 @@ on_services(void *arg, const struct consul_reply *reply)
 		ledger_shown_service(report->ledger, service->string, service);
 	ledger_end(report->ledger);
 	report->synced = true;
-	report->read_denied = false;
+	read_works(report);
 	beat(report);
 	if (report->recheck)
 		loop_timer_after(report->retry, RECHECK_MS);

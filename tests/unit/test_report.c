@@ -612,6 +612,28 @@ web_maintained(void *arg)
 	return check_is("_service_maintenance:web", "critical");
 }
 
+/* Something answers, but knows nothing of an agent's checks. */
+static void
+test_wrong_address(void)
+{
+	struct fixture f = { .loop = loop_new() };
+	AUTO_FREE char *address =
+	    xasprintf("%s/v1/kv/nothing", consul_server_address(server));
+	char log[8192];
+	int keep = capture_log();
+
+	configure(&f);
+	f.conf.consul.address = address;
+	make(&f);
+	run_for(f.loop, 1500);
+	CU_ASSERT_EQUAL(f.adopted, 1);
+	CU_ASSERT_FALSE(report_in_sync(f.report));
+	release_log(keep, log, sizeof(log));
+	CU_ASSERT_EQUAL(count(log, "is this Consul's address?"), 1);
+	CU_ASSERT_EQUAL(count(log, "\n"), 1);
+	close_fixture(&f);
+}
+
 /* A start and a stop beside a Consul that hangs end in their time. */
 static void
 test_frozen_start(void)
@@ -827,6 +849,7 @@ static const struct tap_case cases[] = {
 	{ "what is configured no more is removed", test_removed },
 	{ "news and losses in any order", test_any_order },
 	{ "the node's name is found", test_self },
+	{ "an address that is not Consul's is said once", test_wrong_address },
 };
 
 int
