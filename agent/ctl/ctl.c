@@ -200,6 +200,16 @@ find_command(const char *name, int args)
 	return NULL;
 }
 
+/* What did not reach the reader was not done: a script must not take it for an answer. */
+static int
+finish(int status)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	perror("lictorctl: standard output");
+	return 1;
+}
+
 int
 ctl_main(int argc, char **argv)
 {
@@ -223,5 +233,11 @@ ctl_main(int argc, char **argv)
 	if (optind == argc)
 		return usage(stderr);
 	const struct command *command = find_command(argv[optind], argc - optind - 1);
-	return command != NULL ? command->run(&ctl, argv + optind + 1) : usage(stderr);
+	if (command == NULL) {
+		fprintf(stderr,
+		    "lictorctl: \"%s\" is no command, or takes other arguments\n",
+		    argv[optind]);
+		return usage(stderr);
+	}
+	return finish(command->run(&ctl, argv + optind + 1));
 }

@@ -169,10 +169,12 @@ add_check(
     struct table *table, const char *service, const char *verdict, const cJSON *check)
 {
 	bool known = true_of(check, "known");
+	uint64_t runs = 0;
+	bool ran = json_get_uint(check, "runs", &runs) && runs > 0;
 	char *cells[] = { xstrdup(service), xstrdup(verdict),
 		xstrdup(text_of(check, "name")), xstrdup(text_of(check, "type")),
 		xstrdup(known ? text_of(check, "status") : "not known yet"),
-		xstrdup(text_of(check, "reason")), number_of(check, "runs"),
+		xstrdup(ran ? text_of(check, "reason") : "-"), number_of(check, "runs"),
 		first_line(check) };
 
 	table_row(table, cells);

@@ -135,8 +135,7 @@ conclude(struct entry *entry, const struct run_outcome *outcome)
 	state->row = entry->health.row;
 	state->runs++;
 	state->last_run_ms = loop_now(entry->sched->loop) - entry->started;
-	if (!unknown)
-		state->reason = outcome->reason;
+	state->reason = outcome->reason;
 	loop_timer_at(entry->timer, next_start(entry));
 	log_debug("check", "%s: run ended, %s, %s", entry->name,
 	    check_status_name(outcome->status), check_reason_name(outcome->reason));

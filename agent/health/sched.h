@@ -19,7 +19,7 @@ struct sched;
 struct sched_state {
 	enum check_status status;
 	bool known;
-	enum check_reason reason;	/* of the newest outcome that was judged */
+	enum check_reason reason;	/* of the newest outcome, as the output is */
 	const char *output;		/* of the newest outcome, printable; never NULL */
 	uint64_t runs;			/* ended so far */
 	int64_t changed_at;		/* wall clock, ms; 0: never */

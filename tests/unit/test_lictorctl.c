@@ -170,7 +170,7 @@ test_status_table(void)
 	    "SERVICE  STATUS   CHECK  TYPE    STATUS         REASON  RUNS  OUTPUT\n"
 	    "web      passing  page   http    passing        ok      12    200 OK\n"
 	    "idle     passing  -      -       -              -       -     -\n"
-	    "(node)   -        disk   script  not known yet  ok      -     -\n";
+	    "(node)   -        disk   script  not known yet  -       -     -\n";
 	struct bench bench;
 	char text[4096];
 
@@ -227,14 +227,31 @@ static void
 test_wrong_usage(void)
 {
 	struct bench bench;
+	char text[4096];
 
 	bench_open(&bench);
 	CU_ASSERT(run(&bench, WORDS(W("fly"))) == 2);
+	slurp(bench.err, text, sizeof(text));
+	CU_ASSERT(strncmp(text, "lictorctl: \"fly\" is no command", 30) == 0);
 	CU_ASSERT(run(&bench, WORDS(W("status"), W("more"))) == 2);
 	CU_ASSERT(run(&bench, WORDS(W("switchover"))) == 2);
 	CU_ASSERT(run(&bench, WORDS(W("init"), W("a"), W("b"))) == 2);
 	CU_ASSERT(run(&bench, WORDS(W("--fast"), W("status"))) == 2);
 	CU_ASSERT(run(&bench, WORDS(W("--help"))) == 0);
+	bench_close(&bench);
+}
+
+static void
+test_full_disk(void)
+{
+	struct bench bench;
+	char text[4096];
+
+	bench_open(&bench);
+	CU_ASSERT(symlink("/dev/full", bench.out) == 0);
+	CU_ASSERT(run(&bench, WORDS(W("status"))) == 1);
+	slurp(bench.err, text, sizeof(text));
+	CU_ASSERT(strstr(text, "standard output") != NULL);
 	bench_close(&bench);
 }
 
@@ -258,6 +275,7 @@ static const struct tap_case cases[] = {
 	{ "switchover says why not, or waits until it is seen", test_switchover },
 	{ "init says why not", test_init },
 	{ "wrong usage ends with 2", test_wrong_usage },
+	{ "an answer that cannot be written ends with 1", test_full_disk },
 	{ "without a lictord it says so", test_nobody_there },
 };
 TAP_MAIN("lictorctl", cases)

@@ -493,7 +493,7 @@ unknown_is_not_failed(void)
 	CU_ASSERT_EQUAL(w->outputs, 1);
 	CU_ASSERT_EQUAL(state->status, CHECK_PASSING);
 	CU_ASSERT_EQUAL(state->row, 0);
-	CU_ASSERT_EQUAL(state->reason, CHECK_REASON_OK);
+	CU_ASSERT_EQUAL(state->reason, CHECK_REASON_LOCAL);
 	CU_ASSERT_STRING_EQUAL(state->output, "no fork");
 	world_free(w);
 }
