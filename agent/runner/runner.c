@@ -37,7 +37,7 @@
 #define PINGS_UNANSWERED 10
 #define SHORT_LIFE_MS 1000
 #define AGAIN_MS 100
-#define STOP_MS 10000
+#define STOP_MS 15000 /* the agent gives up after 10 s, then takes its leave */
 #define WARDEN_STOP_MS 1000
 
 struct process {
