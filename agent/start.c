@@ -133,16 +133,18 @@ start_runner(const struct start *start)
 	return status;
 }
 
-/* Kept until the process ends. */
+/* Kept until the process ends. Only one lictord in a network namespace can set addresses;
+ * the agent of another would stand for the same node, and both would lose the role. */
 static bool
-take_locks(const char *process)
+take_locks(const char *process, bool has_addresses)
 {
+	AUTO_FREE char *everywhere = xasprintf("lictor-%s", process);
 	AUTO_FREE char *name = xasprintf("%s.lock", process);
 	AUTO_FREE char *path = path_runtime(name);
 	int error = lock_file(path, LOCK_MS);
 
-	if (error >= 0 && strcmp(process, "warden") == 0)
-		error = lock_name("lictor-warden", LOCK_MS);
+	if (error >= 0 && has_addresses)
+		error = lock_name(everywhere, LOCK_MS);
 	if (error < 0)
 		log_error("runner",
 		    "the %s does not start, for another one holds its lock", process);
@@ -167,7 +169,7 @@ start_child(const struct start *start, const char *title)
 		return 1;
 	}
 	int status = 1;
-	if (take_locks(start->process))
+	if (take_locks(start->process, conf->n_vips > 0))
 		status = is_agent ? agent_main(conf, CHILD_FD_RUNNER, CHILD_FD_CONTROL)
 				  : warden_main(conf, CHILD_FD_RUNNER);
 	conf_free(conf);
