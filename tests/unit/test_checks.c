@@ -667,7 +667,7 @@ static const struct ending endings[] = {
 	{ { CHECK_TIMED_OUT, 0, OUT("") }, "consul", CHECK_CRITICAL,
 	    CHECK_REASON_TIMEOUT, "not done in time" },
 	{ { CHECK_NOT_RUN, 0, OUT("no such user") }, "keepalived", CHECK_UNKNOWN,
-	    CHECK_REASON_OK, "the command could not be run: no such user" },
+	    CHECK_REASON_LOCAL, "the command could not be run: no such user" },
 };
 
 static void
