@@ -164,6 +164,12 @@ prepare_request(
 			    (int)(h - check->headers) + 1);
 			return -1;
 		}
+	*option = "server-name";
+	if (check->server_name != NULL && !url_is_host(check->server_name)) {
+		snprintf(why, why_size, "\"%.80s\" is no name of a host, expected one",
+		    check->server_name);
+		return -1;
+	}
 	*option = "key-file";
 	if (check->key_file != NULL && check->cert_file == NULL) {
 		snprintf(

@@ -61,8 +61,11 @@ split_address(struct tcp_check *check, char *why, size_t why_size)
 	if (colon != NULL && url_port(colon + 1, &check->port, why, why_size) != 0)
 		return -1;
 	if (resolve_split(check->address, check->host, sizeof(check->host),
-		&check->port, fault, sizeof(fault)) == 0)
-		return 0;
+		&check->port, fault, sizeof(fault)) == 0) {
+		if (url_is_host(check->host))
+			return 0;
+		str_copy(fault, sizeof(fault), "neither an address nor a host name");
+	}
 	snprintf(why, why_size,
 	    "%s, expected \"host:port\", \"192.0.2.1:80\" or \"[2001:db8::1]:80\"",
 	    fault);

@@ -61,6 +61,12 @@ is_name_or_ip4(const char *host)
 	return true;
 }
 
+bool
+url_is_host(const char *text)
+{
+	return is_ip6(text) || is_name_or_ip4(text);
+}
+
 /* Copies the host to `out`; *rest is what follows it in the authority. */
 static int
 take_host(const char *authority, size_t len, char *out, size_t size, const char **rest)

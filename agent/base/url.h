@@ -18,6 +18,9 @@ struct url {
  * `why`. */
 int url_split(const char *text, struct url *out, char *why, size_t why_size);
 
+/* A name or an address literal without brackets, as it may stand in a URL. */
+bool url_is_host(const char *text);
+
 /* A port alone, from 1 to 65535; the same errors. */
 int url_port(const char *text, uint16_t *out, char *why, size_t why_size);
 

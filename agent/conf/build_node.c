@@ -174,12 +174,27 @@ set_address(struct build *build, const struct node *section, struct raw_consul *
 }
 
 static int
+check_server_name(struct build *build, const struct node *section, const char *name)
+{
+	if (name == NULL || url_is_host(name))
+		return 0;
+	if (node_find(section, "server-name") != NULL)
+		return options_fault(section, "server-name", build->error,
+		    "\"%.80s\" is no name of a host, expected one", name);
+	return fault_set(build->error, "environment", 0,
+	    "CONSUL_TLS_SERVER_NAME: \"%.80s\" is no name of a host, expected one",
+	    name);
+}
+
+static int
 read_consul(struct build *build, const struct node *section, struct raw_consul *raw)
 {
 	raw->verify = true;
 	if (read_environment(build, section, raw) != 0 ||
 	    options_fill(raw, schema_consul, section, build->host, build->error) != 0 ||
 	    set_address(build, section, raw) != 0)
+		return -1;
+	if (check_server_name(build, section, raw->server_name) != 0)
 		return -1;
 	if ((raw->cert_file == NULL) != (raw->key_file == NULL))
 		return options_fault(section,

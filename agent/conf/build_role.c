@@ -64,6 +64,20 @@ check_tags(struct build *build, const struct conf_role *role,
 	return 0;
 }
 
+/* What lictor writes there would hide what stands there. */
+static int
+check_meta(struct build *build, const struct conf_role *role,
+    const struct conf_service *service)
+{
+	for (char **pair = service->meta; *pair != NULL; pair++)
+		if (strncmp(*pair, "role=", 5) == 0 || strncmp(*pair, "term=", 5) == 0)
+			return fault_set(build->error, service->file, service->line,
+			    "service \"%s\" has the meta key \"%.4s\", which its "
+			    "role \"%s\" sets, expected another key",
+			    service->name, *pair, role->name);
+	return 0;
+}
+
 static int
 add_service(struct build *build, const struct node *section, struct conf_role *role,
     const char *name)
@@ -83,7 +97,8 @@ add_service(struct build *build, const struct node *section, struct conf_role *r
 	service->role = role;
 	role->services = build_grow(role->services, role->n_services);
 	role->services[role->n_services++] = service;
-	return check_tags(build, role, service);
+	int result = check_tags(build, role, service);
+	return result == 0 ? check_meta(build, role, service) : result;
 }
 
 static int

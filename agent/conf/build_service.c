@@ -63,6 +63,9 @@ check_meta(struct build *build, const struct node *section, char *const *meta)
 		size_t key = strcspn(meta[n], "=");
 		if (check_pair(build, section, meta[n]) != 0)
 			return -1;
+		if (strncmp(meta[n], "lictor=", 7) == 0)
+			return options_fault(section, "meta", build->error,
+			    "the key \"lictor\" is lictor's own, expected another");
 		if (n == META_PAIRS)
 			return options_fault(section, "meta", build->error,
 			    "there are too many pairs, expected at most %d",
