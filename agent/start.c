@@ -111,11 +111,19 @@ plural(size_t count)
 	return count == 1 ? "" : "s";
 }
 
+static void
+count_things(const struct conf *conf, char *out, size_t size)
+{
+	snprintf(out, size, "%zu service%s, %zu check%s, %zu role%s", conf->n_services,
+	    plural(conf->n_services), conf->n_checks, plural(conf->n_checks),
+	    conf->n_roles, plural(conf->n_roles));
+}
+
 static int
 start_runner(const struct start *start)
 {
 	struct runner_options options = { .debug = start->debug };
-	char error[CONF_ERROR_MAX];
+	char error[CONF_ERROR_MAX], things[96];
 	struct conf *conf = read_conf(start, error);
 	int status = 0;
 
@@ -123,12 +131,13 @@ start_runner(const struct start *start)
 		fprintf(stderr, "%s\n", error);
 		return 1;
 	}
-	if (start->test)
-		printf("configuration ok: %zu service%s, %zu check%s, %zu role%s\n",
-		    conf->n_services, plural(conf->n_services), conf->n_checks,
-		    plural(conf->n_checks), conf->n_roles, plural(conf->n_roles));
-	else
+	count_things(conf, things, sizeof(things));
+	if (start->test) {
+		printf("configuration ok: %s\n", things);
+	} else {
+		log_notice("runner", "lictord %s starts: %s", PACKAGE_VERSION, things);
 		status = runner_main(conf, &options);
+	}
 	conf_free(conf);
 	return status;
 }

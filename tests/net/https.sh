@@ -152,6 +152,7 @@ consul_https
 pages
 check "the configuration is taken" quiet in_host server "$LICTOR_BUILD/lictord" -t -c "$etc"
 lictord_start server
+check "the log says what starts" wait_for 5 log_has "starts: 1 service, ${#EXPECTED[@]} checks, 0 roles"
 check "every check runs" wait_for 20 all_ran
 for name in "${!EXPECTED[@]}"; do
 	if [ "${EXPECTED[$name]}" = "unknown local" ]; then
