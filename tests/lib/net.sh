@@ -377,7 +377,7 @@ logs_show()
 	local host
 	for host in $HOSTS; do
 		echo "# log of $host"
-		tail -n 60 "$LAB_DIR/$host/lictord.log" | sed 's/^/# /'
+		tail -n 60 "$LAB_DIR/$host/lictord.log" 2>&1 | sed 's/^/# /' || true
 	done
 }
 
