@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_LEDGER_STATE_H
+#define LICTOR_LEDGER_STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/consul/ledger.h"
+#include "agent/consul/outbox.h"
+
+/*
+ * What ledger.c (what is true, and what of it is sent) and picture.c (what Consul shows)
+ * share, and nobody else may see.
+ */
+
+#define LEDGER_OUTPUT_MS 30000 /* between updates that change nothing but the output */
+#define LEDGER_REFRESH_MS 3600000 /* of a state that stays: its TTL is 4 h */
+
+struct loop;
+struct orders;
+
+enum kind { KIND_SERVICE, KIND_CHECK, KIND_ORDER };
+
+struct entry {
+	struct outbox_item item;
+	const struct conf_service *conf; /* NULL: lictor itself */
+	const char *id;
+	char *alias; /* the id of the check that shows lictor's life */
+	enum report_role role;
+	uint64_t term;
+	bool role_known;
+	bool registered; /* as it should be, for all we know */
+	bool alias_shown, shown; /* in the picture being read */
+	bool said; /* that it is registered */
+	bool unsure; /* a registration had no answer, and may be carried out late */
+	struct outbox_complaint complaint;
+};
+
+struct state {
+	struct outbox_item item;
+	const struct conf_check *conf;
+	struct entry *entry; /* NULL: a check of the node */
+	char *id;
+	char *output;
+	bool known; /* there was a result, or Consul's state was taken over */
+	bool registered;
+	bool shown; /* in the picture being read */
+	enum check_status told;
+	enum check_status flying; /* in an update */
+	enum check_status carried; /* in a registration */
+	uint64_t told_output, flying_output; /* hashes */
+	int64_t told_at;
+};
+
+struct ledger {
+	struct loop *loop;
+	const struct conf *conf;
+	struct ledger_out out;
+	struct outbox *outbox;
+	struct orders *orders;
+	struct entry *entries; /* of the services by index, then of lictor */
+	struct state *states; /* by index of the check */
+	enum check_status *statuses;
+	struct entry **entries_by_id;
+	struct state **states_by_id;
+	bool read_once;
+	bool reading; /* what Consul shows is not known: nothing is planned */
+	bool alive; /* lictor's own check was, in the picture */
+	bool lictor_there; /* an alias of it finds it: the others may follow */
+	bool vouch; /* "lictor" is to be registered, unchanged as it may be */
+	bool stopping;
+	struct outbox_complaint node_complaint;
+};
+
+/* ledger.c */
+size_t ledger_entries(const struct ledger *ledger);	/* the services, and lictor */
+struct entry *ledger_lictor(const struct ledger *ledger);
+struct state *ledger_state_of(
+    const struct ledger *ledger, const struct conf_check *check);
+uint64_t ledger_output_hash(const char *output);
+void ledger_set_output(struct state *state, const char *output);
+void ledger_plan(struct ledger *ledger);	/* whatever differs goes to the outbox */
+
+/* picture.c: entries and states are found by their ids once their tables are ordered. */
+void ledger_order(struct ledger *ledger);
+
+#endif
