@@ -186,6 +186,12 @@ usage(FILE *out)
 		    xasprintf("%s%s", commands[i].name, commands[i].usage);
 		fprintf(out, "  %-26s%s\n", line, commands[i].help);
 	}
+	fputs("options:\n"
+	      "  -s, --socket PATH         the control socket of another lictord\n"
+	      "  -j, --json                the answer as one JSON object\n"
+	      "  -V, --version             print the version and exit\n"
+	      "  -h, --help                print this and exit\n",
+	    out);
 	return out == stdout ? 0 : 2;
 }
 

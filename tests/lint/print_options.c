@@ -2,12 +2,14 @@
 /*
  * Prints every option that this lictord knows as "SECTION OPTION", once each section
  * ("check" for what all checks have, "lictor.conf" outside of any), and every reason as
- * "reasons REASON": for options.sh, which holds the manual and the samples against it.
+ * "reasons REASON" (of outcomes) and "roles REASON" (of a role's state): for options.sh and
+ * commands.sh, which hold the manuals and the samples against it.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "agent/conf/schema.h"
+#include "agent/failover/role.h"
 #include "checks/check.h"
 
 static void
@@ -37,5 +39,7 @@ main(void)
 	print_schema(&schema_node_file);
 	for (int i = 0; i < CHECK_REASONS; i++)
 		printf("reasons %s\n", check_reason_name((enum check_reason)i));
+	for (int i = ROLE_REASON_START; i < ROLE_REASONS; i++)
+		printf("roles %s\n", role_reason_name((enum role_reason)i));
 	return 0;
 }
