@@ -2,7 +2,7 @@
 /*
  * The failover protocol of one role: the step, its events and its states. What the
  * register's contents mean is in learn.c, what to do next in decide.c; lease.c, vip.c and
- * hooks.c carry the actions out, all through roles.c. Nothing here reads a clock or does
+ * hooks.c carry the actions out, all through seat.c. Nothing here reads a clock or does
  * I/O.
  *
  * The register in Consul is all that safety rests on. The addresses are here only while

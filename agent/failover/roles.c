@@ -1,286 +1,35 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The roles of this host: the hands and ears of role.c's pure machine. News of services,
- * lease, vips and hooks becomes events; each is judged with clocks read after it came;
- * what the machine wants done goes to lease, vips and hooks.
+ * The roles of this host: the ears of role.c's pure machines. News of services, lease,
+ * vips and hooks becomes events for the seats (seat.c), one for each role; whether this
+ * host is ready for a role is judged here, and when a stop is complete. What an operator
+ * asks for is in operator.c.
  *
- * Owns one machine, its timer and a queue of events for each role, and the lease. The
- * invariant: one event at a time, all of its actions carried out before the next; what an
- * action brings about at once waits in the queue.
+ * Owns the seats and the lease. The invariant: a machine hears of nothing but by
+ * seat_feed, which takes one event at a time.
  */
 #include "agent/failover/roles.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
 #include "agent/base/log.h"
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
-#include "agent/consul/consul.h"
 #include "agent/failover/hooks.h"
 #include "agent/failover/lease.h"
-#include "agent/failover/vip.h"
+#include "agent/failover/roles_state.h"
 #include "agent/health/service.h"
 
-#define MARGIN_MS 1500 /* g of the lifetime fence */
-#define SILENCE_MS 600
-#define STAGGER_MS 200
-#define GRACE_MS 1000
 #define STOP_MS 10000 /* and the longest hook */
-#define IDLE_MS 60000 /* the clocks may be looked at no more rarely */
-#define ALARM_MS 60000
-#define UNHEARD_MS 3000 /* a drop is answered within milliseconds */
-#define ALARMS 4
-#define WHY_SIZE 192
-
-struct post {
-	STAILQ_ENTRY(post) link;
-	struct role_event event;
-};
-
-/* An alarm is said again when it has been quiet for a while. */
-struct alarm {
-	uint64_t digest;
-	int64_t at;
-};
-
-struct seat {
-	struct roles *roles;
-	const struct conf_role *conf;
-	struct role *role; /* NULL: this host can take none */
-	struct loop_timer *timer;
-	STAILQ_HEAD(posts, post) posts;
-	bool stepping;
-	enum role_ready ready;
-	bool usable_known, usable;
-	char unusable_why[WHY_SIZE];
-	bool missing; /* Consul has no register */
-	int64_t unheard_since; /* whether the addresses are gone; 0: it is known */
-	bool withdrawn; /* others may claim the role, though this host lives */
-	struct alarm alarms[ALARMS];
-	size_t n_peers;
-	struct role_peer peers[ROLE_PEERS];
-};
-
-struct roles {
-	struct loop *loop;
-	struct consul *consul;
-	struct vips *vips;
-	struct hooks *hooks;
-	const struct conf *conf;
-	struct roles_out out;
-	struct lease *lease;
-	char *node;
-	struct loop_timer *grace_timer, *stop_timer;
-	bool duplicate; /* another host uses our name */
-	bool stopping, ending; /* ending: all is given away */
-	struct service_verdict *verdicts;
-	struct seat *seats;
-};
-
-static void check_stop(struct roles *roles);
-
-static void
-post(struct seat *seat, const struct role_event *event)
-{
-	struct post *post = xcalloc(1, sizeof(*post));
-
-	post->event = *event;
-	STAILQ_INSERT_TAIL(&seat->posts, post, link);
-}
-
-static void
-post_order(struct seat *seat, enum role_event_type type, uint64_t order)
-{
-	struct role_event event = { .type = type, .order = order };
-
-	post(seat, &event);
-}
-
-static bool
-alarm_is_news(struct seat *seat, const char *why)
-{
-	uint64_t digest = fnv1a64(why, strlen(why));
-	int64_t now = loop_now(seat->roles->loop);
-	struct alarm *oldest = &seat->alarms[0];
-
-	for (size_t i = 0; i < ALARMS; i++) {
-		struct alarm *alarm = &seat->alarms[i];
-
-		if (alarm->digest == digest && now < alarm->at + ALARM_MS) {
-			alarm->at = now;
-			return false;
-		}
-		if (alarm->at < oldest->at)
-			oldest = alarm;
-	}
-	*oldest = (struct alarm){ digest, now };
-	return true;
-}
-
-/* Hooks and tags know master and backup only: a taker that waits is a backup still. */
-static void
-tell_state(struct seat *seat, const struct role_action *action)
-{
-	struct roles *roles = seat->roles;
-	bool was = action->from == ROLE_MASTER, is = action->to == ROLE_MASTER;
-	char term[40] = "";
-	struct role_view view;
-
-	role_view(seat->role, &view);
-	if (is)
-		snprintf(term, sizeof(term), " (term %" PRIu64 ")", view.term);
-	if (action->from == action->to)
-		log_notice("role", "%s: %s%s: %s", seat->conf->name,
-		    role_state_name(action->to), term, action->why);
-	else
-		log_notice("role", "%s: %s -> %s%s: %s", seat->conf->name,
-		    role_state_name(action->from), role_state_name(action->to), term,
-		    action->why);
-	if (was == is && action->from != action->to)
-		return;
-	roles->out.changed(roles->out.arg, seat->conf->index, is, is ? view.term : 0);
-	hooks_notify(roles->hooks, seat->conf->index, action->to, action->reason,
-	    is ? view.term : action->term);
-}
-
-static void
-carry_out(struct seat *seat, const struct role_action *action)
-{
-	struct roles *roles = seat->roles;
-	uint32_t role = seat->conf->index;
-
-	switch (action->type) {
-	case ROLE_ACTION_READ: lease_read(roles->lease, role); break;
-	case ROLE_ACTION_WRITE:
-		lease_write(roles->lease, role, action->base, &action->content,
-		    roles->conf->lease_ms);
-		break;
-	case ROLE_ACTION_VIP_HOLD:
-		if (seat->conf->n_vips > 0)
-			vips_hold(roles->vips, role, action->order, action->term,
-			    action->until, action->first);
-		else
-			post_order(seat, ROLE_EVENT_VIP_HELD, action->order);
-		break;
-	case ROLE_ACTION_VIP_DROP:
-		if (seat->conf->n_vips > 0)
-			vips_drop(roles->vips, role, action->order, action->term);
-		else
-			post_order(seat, ROLE_EVENT_VIP_GONE, action->order);
-		break;
-	case ROLE_ACTION_PROMOTE:
-		hooks_promote(roles->hooks, role, action->reason, action->term);
-		break;
-	case ROLE_ACTION_DEMOTE:
-		hooks_demote(roles->hooks, role, action->reason, action->term);
-		break;
-	case ROLE_ACTION_STATE: tell_state(seat, action); break;
-	case ROLE_ACTION_ALARM:
-		if (alarm_is_news(seat, action->why))
-			log_error("role", "%s: %s", seat->conf->name, action->why);
-		break;
-	}
-}
-
-static struct role_now
-read_clocks(void)
-{
-	return (struct role_now){ clock_boot_ms(), clock_raw_ms() };
-}
-
-static void
-set_timer(struct seat *seat)
-{
-	struct role_now now = read_clocks();
-	int64_t delay = role_next_tick(seat->role, now) - now.boot;
-
-	if (delay > IDLE_MS)
-		delay = IDLE_MS;
-	loop_timer_after(seat->timer, delay > 0 ? delay : 0);
-}
-
-static void
-step(struct seat *seat, const struct role_event *event)
-{
-	struct role_actions actions = { .count = 0 };
-
-	role_step(seat->role, event, read_clocks(), &actions);
-	for (size_t i = 0; i < actions.count; i++)
-		carry_out(seat, &actions.list[i]);
-}
-
-/* The role is to be given away, but the warden does not say that the addresses are gone: it
- * is dead or frozen and they have ended, or will, with their lease. Who claims the role
- * waits for that, but nobody claims it from a candidate that is there. */
-static void
-stand(struct seat *seat)
-{
-	struct roles *roles = seat->roles;
-	int64_t now = loop_now(roles->loop);
-	struct role_view view;
-
-	role_view(seat->role, &view);
-	if (view.state != ROLE_STANDBY || !view.vip_maybe || !view.reg.fence.present ||
-	    strcmp(view.reg.fence.node, roles->node) != 0) {
-		seat->unheard_since = 0;
-		if (seat->withdrawn)
-			lease_present(roles->lease, seat->conf->index,
-			    seat->ready == ROLE_READY_YES);
-		seat->withdrawn = false;
-		return;
-	}
-	if (seat->unheard_since == 0)
-		seat->unheard_since = now;
-	if (seat->withdrawn || now < seat->unheard_since + UNHEARD_MS)
-		return;
-	seat->withdrawn = true;
-	log_warning("role",
-	    "%s: the warden does not say that the addresses are gone: others may claim "
-	    "the role, and wait until its lease is over",
-	    seat->conf->name);
-	lease_withdraw(roles->lease, seat->conf->index);
-}
-
-static void
-feed(struct seat *seat, const struct role_event *event)
-{
-	struct post *first;
-
-	if (seat->role == NULL)
-		return;
-	post(seat, event);
-	if (seat->stepping)
-		return;
-	seat->stepping = true;
-	while ((first = STAILQ_FIRST(&seat->posts)) != NULL) {
-		STAILQ_REMOVE_HEAD(&seat->posts, link);
-		step(seat, &first->event);
-		free(first);
-	}
-	seat->stepping = false;
-	stand(seat);
-	set_timer(seat);
-	check_stop(seat->roles);
-}
-
-static void
-on_timer(void *arg)
-{
-	struct role_event event = { .type = ROLE_EVENT_TICK };
-
-	feed(arg, &event);
-}
 
 /* Readiness: all services well, addresses usable, no other host with our name. */
 
 static enum role_ready
-judge_services(const struct seat *seat, char why[WHY_SIZE])
+judge_services(const struct seat *seat, char why[ROLES_WHY_SIZE])
 {
 	enum role_ready ready = ROLE_READY_YES;
 
@@ -295,8 +44,8 @@ judge_services(const struct seat *seat, char why[WHY_SIZE])
 		}
 		if (verdict->status != CHECK_CRITICAL)
 			continue;
-		snprintf(why, WHY_SIZE, "service %s is critical%s%s", service->name,
-		    verdict->cause != NULL ? " by its check " : "",
+		snprintf(why, ROLES_WHY_SIZE, "service %s is critical%s%s",
+		    service->name, verdict->cause != NULL ? " by its check " : "",
 		    verdict->cause != NULL ? verdict->cause->name : "");
 		return ROLE_READY_NO;
 	}
@@ -304,20 +53,20 @@ judge_services(const struct seat *seat, char why[WHY_SIZE])
 }
 
 static enum role_ready
-judge(const struct seat *seat, char why[WHY_SIZE])
+judge(const struct seat *seat, char why[ROLES_WHY_SIZE])
 {
 	enum role_ready ready = judge_services(seat, why);
 
 	if (ready == ROLE_READY_NO)
 		return ready;
 	if (seat->roles->duplicate) {
-		str_copy(why, WHY_SIZE, "another host uses this node's name");
+		str_copy(why, ROLES_WHY_SIZE, "another host uses this node's name");
 		return ROLE_READY_NO;
 	}
 	if (seat->conf->n_vips == 0)
 		return ready;
 	if (seat->usable_known && !seat->usable) {
-		str_copy(why, WHY_SIZE, seat->unusable_why);
+		str_copy(why, ROLES_WHY_SIZE, seat->unusable_why);
 		return ROLE_READY_NO;
 	}
 	return seat->usable_known ? ready : ROLE_READY_UNKNOWN;
@@ -327,7 +76,7 @@ static void
 update_ready(struct seat *seat)
 {
 	struct role_event event = { .type = ROLE_EVENT_HEALTH };
-	char why[WHY_SIZE] = "";
+	char why[ROLES_WHY_SIZE] = "";
 	enum role_ready ready = judge(seat, why);
 
 	if (ready == seat->ready)
@@ -342,7 +91,7 @@ update_ready(struct seat *seat)
 		lease_present(
 		    seat->roles->lease, seat->conf->index, ready == ROLE_READY_YES);
 	event.ready = ready;
-	feed(seat, &event);
+	seat_feed(seat, &event);
 }
 
 static void
@@ -392,7 +141,7 @@ roles_held(struct roles *roles, uint32_t role, uint64_t order)
 {
 	struct role_event event = { .type = ROLE_EVENT_VIP_HELD, .order = order };
 
-	feed(&roles->seats[role], &event);
+	seat_feed(&roles->seats[role], &event);
 }
 
 void
@@ -400,7 +149,7 @@ roles_gone(struct roles *roles, uint32_t role, uint64_t order)
 {
 	struct role_event event = { .type = ROLE_EVENT_VIP_GONE, .order = order };
 
-	feed(&roles->seats[role], &event);
+	seat_feed(&roles->seats[role], &event);
 }
 
 void
@@ -411,7 +160,7 @@ roles_hook_done(struct roles *roles, uint32_t role, bool demote, bool ok)
 		.hook = { demote, ok },
 	};
 
-	feed(&roles->seats[role], &event);
+	seat_feed(&roles->seats[role], &event);
 }
 
 /* What the lease tells. */
@@ -429,7 +178,7 @@ on_reg(void *arg, uint32_t role, int64_t sent_at, bool consistent,
 	if (content != NULL)
 		event.reg.content = *content;
 	roles->seats[role].missing = content == NULL;
-	feed(&roles->seats[role], &event);
+	seat_feed(&roles->seats[role], &event);
 }
 
 static void
@@ -441,7 +190,7 @@ on_wrote(void *arg, uint32_t role, const char *wid, bool ok, uint64_t index)
 	str_copy(event.cas.wid, sizeof(event.cas.wid), wid);
 	event.cas.ok = ok;
 	event.cas.index = index;
-	feed(&roles->seats[role], &event);
+	seat_feed(&roles->seats[role], &event);
 }
 
 static void
@@ -454,7 +203,7 @@ on_peers(void *arg, uint32_t role, const struct role_peer *list, size_t count)
 	memcpy(seat->peers, list, count * sizeof(*list));
 	memcpy(event.peers.list, list, count * sizeof(*list));
 	seat->n_peers = event.peers.count = count;
-	feed(seat, &event);
+	seat_feed(seat, &event);
 }
 
 static void
@@ -466,100 +215,13 @@ on_duplicate(void *arg, bool duplicate)
 	update_all_ready(roles);
 }
 
-/* May the role go from `from` to `to` ("": whoever is best)? */
-static int
-judge_target(const struct seat *seat, const char *from, const char *to, char *why,
-    size_t why_size)
-{
-	bool there = false;
-
-	if (strcmp(from, to) == 0) {
-		snprintf(why, why_size, "%s is its master already", to);
-		return -EALREADY;
-	}
-	for (size_t i = 0; i < seat->n_peers; i++) {
-		const struct role_peer *peer = &seat->peers[i];
-		bool meant = to[0] == '\0' ? strcmp(peer->node, from) != 0
-					   : strcmp(peer->node, to) == 0;
-
-		if (meant && peer->ready)
-			return 0;
-		there = there || meant;
-	}
-	if (to[0] == '\0')
-		snprintf(why, why_size, "no other host is ready for it");
-	else
-		snprintf(why, why_size, "%s is %s", to,
-		    there ? "not ready for it" : "no candidate for it");
-	return there ? -EAGAIN : -ENOENT;
-}
-
-static void
-switch_over(struct seat *seat, const char *to)
-{
-	struct role_event event = { .type = ROLE_EVENT_SWITCHOVER };
-
-	log_notice("role", "%s: an operator asks to switch over to %s",
-	    seat->conf->name, to[0] != '\0' ? to : "the best candidate");
-	str_copy(event.node, sizeof(event.node), to);
-	feed(seat, &event);
-}
-
 static void
 on_switchover(void *arg, uint32_t role, const char *to)
 {
-	struct roles *roles = arg;
-	struct seat *seat = &roles->seats[role];
-	struct role_view view;
-	char why[WHY_SIZE];
-
-	if (seat->role == NULL)
-		return;
-	role_view(seat->role, &view);
-	if (view.state != ROLE_MASTER)
-		return;
-	lease_switchover_done(roles->lease, role);
-	if (judge_target(seat, roles->node, to, why, sizeof(why)) != 0)
-		log_warning("role", "%s: an operator's switchover is refused: %s",
-		    seat->conf->name, why);
-	else
-		switch_over(seat, to);
+	operator_asked(arg, role, to);
 }
 
 /* Life. */
-
-static uint64_t
-draw_random(void *arg)
-{
-	(void)arg;
-	return random_u64();
-}
-
-static struct role *
-make_role(const struct conf *conf, const struct conf_role *role, const char *node,
-    const char *inst)
-{
-	struct role_params params = {
-		.priority = role->priority,
-		.preempt = role->preempt,
-		.preempt_delay_ms = role->preempt_delay_ms,
-		.lease_ms = conf->lease_ms,
-		.margin_ms = MARGIN_MS,
-		.confirm_ms = conf->lease_ms / 7,
-		.silence_ms = SILENCE_MS,
-		.stagger_ms = STAGGER_MS,
-		.grace_ms = GRACE_MS,
-		.has_vips = role->n_vips > 0,
-		.has_promote = role->promote != NULL,
-		.has_demote = role->demote != NULL,
-		.address_first = role->address_order == CONF_BEFORE_PROMOTE,
-		.release_when_unwell = role->when_all_critical == CONF_RELEASE,
-	};
-
-	str_copy(params.node, sizeof(params.node), node);
-	str_copy(params.inst, sizeof(params.inst), inst);
-	return role_new(&params, read_clocks(), draw_random, NULL);
-}
 
 static void
 make_seats(struct roles *roles, const char *inst)
@@ -571,18 +233,9 @@ make_seats(struct roles *roles, const char *inst)
 		    "this host takes no role: its node name is longer than %d bytes "
 		    "or has a quote, a backslash or a control character",
 		    ROLE_NODE_SIZE - 1);
-	for (size_t i = 0; i < roles->conf->n_roles; i++) {
-		struct seat *seat = &roles->seats[i];
-
-		seat->roles = roles;
-		seat->conf = roles->conf->roles[i];
-		seat->ready = ROLE_READY_UNKNOWN;
-		STAILQ_INIT(&seat->posts);
-		seat->timer = loop_timer_new(roles->loop, on_timer, seat);
-		if (valid)
-			seat->role =
-			    make_role(roles->conf, seat->conf, roles->node, inst);
-	}
+	for (size_t i = 0; i < roles->conf->n_roles; i++)
+		seat_init(&roles->seats[i], roles, roles->conf->roles[i],
+		    valid ? inst : NULL);
 }
 
 static void
@@ -623,23 +276,10 @@ roles_new(struct loop *loop, struct consul *consul, struct vips *vips,
 	roles->seats = xcalloc(conf->n_roles + 1, sizeof(*roles->seats));
 	roles->grace_timer = loop_timer_new(loop, on_grace, roles);
 	roles->stop_timer = loop_timer_new(loop, on_stop_time, roles);
-	roles->lease =
-	    lease_new(loop, consul, conf, node, inst, state_dir, MARGIN_MS, &lease_out);
+	roles->lease = lease_new(
+	    loop, consul, conf, node, inst, state_dir, ROLES_MARGIN_MS, &lease_out);
 	make_seats(roles, inst);
 	return roles;
-}
-
-static void
-free_seat(struct seat *seat)
-{
-	struct post *first;
-
-	while ((first = STAILQ_FIRST(&seat->posts)) != NULL) {
-		STAILQ_REMOVE_HEAD(&seat->posts, link);
-		free(first);
-	}
-	loop_timer_free(seat->timer);
-	role_free(seat->role);
 }
 
 void
@@ -649,7 +289,7 @@ roles_free(struct roles *roles)
 		return;
 	lease_free(roles->lease);
 	for (size_t i = 0; i < roles->conf->n_roles; i++)
-		free_seat(&roles->seats[i]);
+		seat_clear(&roles->seats[i]);
 	loop_timer_free(roles->grace_timer);
 	loop_timer_free(roles->stop_timer);
 	free(roles->seats);
@@ -661,13 +301,15 @@ roles_free(struct roles *roles)
 void
 roles_start(struct roles *roles)
 {
+	struct role_event event = { .type = ROLE_EVENT_TICK };
+
 	if (roles->conf->n_roles == 0 || roles->seats[0].role == NULL)
 		return;
 	lease_start(roles->lease);
-	loop_timer_after(roles->grace_timer, GRACE_MS);
+	loop_timer_after(roles->grace_timer, ROLES_GRACE_MS);
 	update_all_ready(roles);
 	for (size_t i = 0; i < roles->conf->n_roles; i++)
-		on_timer(&roles->seats[i]);
+		seat_feed(&roles->seats[i], &event);
 }
 
 /* Nothing of the role is left here, or nothing more can be done about it. */
@@ -688,8 +330,8 @@ is_given_away(const struct seat *seat)
 	    !(view.reg.fence.present && strcmp(view.reg.fence.node, node) == 0);
 }
 
-static void
-check_stop(struct roles *roles)
+void
+roles_check_stop(struct roles *roles)
 {
 	if (!roles->stopping || roles->ending || !hooks_idle(roles->hooks))
 		return;
@@ -717,59 +359,9 @@ roles_stop(struct roles *roles)
 	}
 	loop_timer_after(roles->stop_timer, STOP_MS + limit);
 	for (size_t i = 0; i < roles->conf->n_roles; i++)
-		feed(&roles->seats[i], &event);
+		seat_feed(&roles->seats[i], &event);
 	roles->stopping = true;
-	check_stop(roles);
-}
-
-int
-roles_switchover(
-    struct roles *roles, uint32_t role, const char *to, char *why, size_t why_size)
-{
-	struct seat *seat = &roles->seats[role];
-	struct role_view view;
-	int err;
-
-	roles_view(roles, role, &view);
-	if (!view.known || view.reg.holder[0] == '\0') {
-		snprintf(why, why_size, "it has no master that could hand it over");
-		return -ENOENT;
-	}
-	err = judge_target(seat, view.reg.holder, to, why, why_size);
-	if (err != 0)
-		return err;
-	if (view.state == ROLE_MASTER) {
-		switch_over(seat, to);
-		return 0;
-	}
-	if (!consul_reachable(roles->consul)) {
-		snprintf(why, why_size, "Consul does not answer");
-		return -EHOSTUNREACH;
-	}
-	lease_switchover(roles->lease, role, to);
-	return 0;
-}
-
-int
-roles_init(struct roles *roles, uint32_t role, char *why, size_t why_size)
-{
-	struct role_view view;
-
-	roles_view(roles, role, &view);
-	if (!view.lost && !roles->seats[role].missing) {
-		snprintf(why, why_size, "%s",
-		    view.known ? "its register exists"
-			       : "its register could not be read yet");
-		return view.known ? -EEXIST : -EAGAIN;
-	}
-	if (!consul_reachable(roles->consul)) {
-		snprintf(why, why_size, "Consul does not answer");
-		return -EHOSTUNREACH;
-	}
-	log_notice("role", "%s: an operator says that nobody holds it",
-	    roles->seats[role].conf->name);
-	lease_init(roles->lease, role, view.max_rev + 1);
-	return 0;
+	roles_check_stop(roles);
 }
 
 void
