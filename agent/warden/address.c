@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The judge and keeper of a single address. An order is judged by what is known here (the
+ * instance that gave it, the term, the end it names) and by `now`, which warden reads for
+ * all its addresses at once; then come the consequences: it is held, refused or removed,
+ * the agent is answered, the neighbours are told by announce. Warden brings the orders and
+ * what the kernel says, sets the addresses together, and owns every address.
+ *
+ * What was answered as held is held until its lease ends or it is dropped; what was
+ * answered as gone, the kernel has confirmed.
+ */
+#include "agent/warden/address.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "agent/base/log.h"
+#include "agent/base/loop.h"
+#include "agent/base/util.h"
+#include "agent/conf/conf.h"
+#include "agent/warden/announce.h"
+#include "agent/warden/netlink.h"
+
+/* So far a lifetime, which has whole seconds, may reach beyond the lease. */
+#define LATE_MS 50
+
+/* When the announcements of an address go out, from the first on; then each refresh. */
+static const int64_t announce_at[] = { 0, 20, 100, 400, 1000 };
+
+bool
+address_is_held(const struct vip *vip)
+{
+	return vip->until != 0;
+}
+
+struct netlink_address
+address_for_kernel(const struct vip *vip, uint32_t valid_s)
+{
+	struct netlink_address address = { .family = vip->conf->family,
+		.prefix = vip->conf->prefix,
+		.ifindex = vip->ifindex,
+		.valid_s = valid_s };
+
+	memcpy(address.address, vip->conf->address, sizeof(address.address));
+	return address;
+}
+
+bool
+address_matches(const struct vip *vip, const struct netlink_address *address)
+{
+	size_t size = address->family == AF_INET ? 4 : 16;
+
+	return address->family == vip->conf->family &&
+	    address->ifindex == vip->ifindex && address->prefix == vip->conf->prefix &&
+	    memcmp(address->address, vip->conf->address, size) == 0;
+}
+
+static void
+answer(struct vip *vip, enum wire_type type, uint64_t order, enum wire_refusal reason)
+{
+	struct wire_message message = { .type = type,
+		.answer = {
+		    .order = order, .vip = vip->conf->index, .reason = reason } };
+
+	if (vip->shared->agent != NULL)
+		wire_send(vip->shared->agent, &message, -1);
+}
+
+void
+address_tell_carrier(struct vip *vip)
+{
+	struct wire_message message = { .type = WIRE_CARRIER,
+		.carrier = { .vip = vip->conf->index, .up = vip->up } };
+
+	if (vip->shared->agent != NULL)
+		wire_send(vip->shared->agent, &message, -1);
+}
+
+static void
+on_announce(void *arg)
+{
+	struct vip *vip = arg;
+	size_t last = ARRAY_LENGTH(announce_at) - 1;
+
+	if (!address_is_held(vip))
+		return;
+	int error = announce_send(vip->ifindex, vip->conf->family, vip->conf->address);
+	if (error != 0 && !vip->announce_failed)
+		log_warning("vip", "%s cannot be announced on %s: %s", vip->conf->text,
+		    vip->conf->interface, strerror(-error));
+	vip->announce_failed = error != 0;
+	if (vip->announced < last) {
+		loop_timer_after(vip->announce,
+		    announce_at[vip->announced + 1] - announce_at[vip->announced]);
+		vip->announced++;
+	} else if (vip->conf->announce_refresh_ms > 0) {
+		loop_timer_after(vip->announce, vip->conf->announce_refresh_ms);
+	}
+}
+
+static void
+announce_now(struct vip *vip)
+{
+	vip->announced = 0;
+	on_announce(vip);
+}
+
+/* From here on it is not held; that it is gone is another question. */
+static void
+release(struct vip *vip)
+{
+	vip->until = 0;
+	loop_timer_stop(vip->announce);
+}
+
+static int
+delete_on(struct vip *vip, unsigned int ifindex)
+{
+	struct netlink_address address = address_for_kernel(vip, 0);
+
+	address.ifindex = ifindex;
+	return ifindex == 0 ? 0 : netlink_delete(vip->shared->netlink, &address);
+}
+
+bool
+address_remove(struct vip *vip)
+{
+	int error = delete_on(vip, vip->stray);
+
+	if (error == 0)
+		error = delete_on(vip, vip->ifindex);
+	release(vip);
+	if (error != 0 && !vip->delete_failed)
+		log_error("vip", "%s cannot be removed from %s: %s; tried again",
+		    vip->conf->text, vip->conf->interface, strerror(-error));
+	vip->delete_due = vip->delete_failed = error != 0;
+	if (error != 0) {
+		loop_timer_after(vip->shared->again, ADDRESS_AGAIN_MS);
+		return false;
+	}
+	vip->stray = 0;
+	vip->expires = 0;
+	vip->present = false;
+	return true;
+}
+
+void
+address_lapse(struct vip *vip, int64_t now)
+{
+	if (!address_is_held(vip) || now < vip->until)
+		return;
+	if (address_remove(vip))
+		log_notice("vip", "%s removed from %s: its lease ended",
+		    vip->conf->text, vip->conf->interface);
+}
+
+void
+address_set_link(struct vip *vip, unsigned int ifindex, bool up)
+{
+	bool changed = vip->up != up;
+
+	if (vip->ifindex != ifindex && vip->ifindex != 0 && vip->expires != 0) {
+		vip->stray = vip->ifindex; /* renamed, it took the address along */
+		vip->delete_due = true;
+		loop_timer_at(vip->shared->work, 0);
+	}
+	vip->ifindex = ifindex;
+	vip->up = up;
+	if (!changed)
+		return;
+	address_tell_carrier(vip);
+	if (up && address_is_held(vip))
+		announce_now(vip); /* perhaps to another switch */
+}
+
+/* Whole seconds, the one that has begun included, as the kernel tells them. */
+bool
+address_outlasts(const struct vip *vip, uint32_t valid_s)
+{
+	return address_is_held(vip) &&
+	    clock_boot_ms() + ((int64_t)valid_s - 1) * 1000 > vip->until + LATE_MS;
+}
+
+bool
+address_is_missing(const struct vip *vip, int64_t now)
+{
+	return address_is_held(vip) && !vip->shared->doubt &&
+	    (vip->stretched || !vip->present) && now < vip->expires - LATE_MS;
+}
+
+static enum wire_refusal
+judge(const struct vip *vip, int64_t now)
+{
+	const struct wire_hold *hold = &vip->hold;
+
+	if (hold->instance != vip->shared->instance)
+		return WIRE_REFUSAL_INSTANCE;
+	if (hold->term <= vip->dropped)
+		return WIRE_REFUSAL_TERM;
+	if (hold->until_ms > now + vip->shared->lease_ms)
+		return WIRE_REFUSAL_TOO_LONG;
+	if (hold->until_ms < now + 1000)
+		return WIRE_REFUSAL_PAST;
+	if (vip->ifindex == 0)
+		return WIRE_REFUSAL_KERNEL;
+	return WIRE_REFUSAL_NONE;
+}
+
+static void
+refuse(struct vip *vip, enum wire_refusal reason)
+{
+	vip->asked = false;
+	answer(vip, WIRE_REFUSED, vip->hold.order, reason);
+}
+
+/* A lifetime that was set for an earlier order must not outlast this one's deadline. */
+static void
+refuse_past(struct vip *vip)
+{
+	if (vip->expires > vip->hold.until_ms && address_remove(vip))
+		log_notice("vip", "%s removed from %s: its lease is about to end",
+		    vip->conf->text, vip->conf->interface);
+	refuse(vip, WIRE_REFUSAL_PAST);
+}
+
+void
+address_judge(struct vip *vip, int64_t now)
+{
+	enum wire_refusal reason = vip->asked ? judge(vip, now) : WIRE_REFUSAL_NONE;
+
+	if (reason == WIRE_REFUSAL_PAST)
+		refuse_past(vip);
+	else if (reason != WIRE_REFUSAL_NONE)
+		refuse(vip, reason);
+}
+
+static void
+take_held(struct vip *vip, int64_t until, int64_t expires, bool missing)
+{
+	bool first = !address_is_held(vip);
+	bool announce = missing || (vip->asked && vip->hold.announce != 0);
+
+	vip->until = until;
+	vip->expires = expires;
+	vip->present = true;
+	vip->stretched = false;
+	if (vip->asked) {
+		vip->asked = false;
+		vip->gone_order = 0;
+		if (first)
+			log_notice("vip", "%s set on %s, term %" PRIu64,
+			    vip->conf->text, vip->conf->interface, vip->hold.term);
+		answer(vip, WIRE_HELD, vip->hold.order, WIRE_REFUSAL_NONE);
+	}
+	if (missing)
+		log_warning("vip", "%s was removed from %s or changed there, put back",
+		    vip->conf->text, vip->conf->interface);
+	if (announce)
+		announce_now(vip);
+}
+
+/* A lifetime counts from when the kernel sets it: set late, it reaches beyond the lease. An
+ * order that was not answered in time may have been carried out. */
+static void
+take_late(struct vip *vip)
+{
+	log_warning("vip", "%s removed from %s: it took too long to set it",
+	    vip->conf->text, vip->conf->interface);
+	address_remove(vip);
+	if (vip->asked)
+		refuse(vip, WIRE_REFUSAL_PAST);
+}
+
+static void
+take_error(struct vip *vip, int error)
+{
+	log_debug("vip", "%s on %s: %s", vip->conf->text, vip->conf->interface,
+	    strerror(-error));
+	if (vip->asked)
+		refuse(vip, WIRE_REFUSAL_KERNEL);
+}
+
+void
+address_take_result(
+    struct vip *vip, int error, int64_t until, int64_t expires, int64_t now)
+{
+	if (error == -ETIMEDOUT || (error == 0 && expires > until + LATE_MS))
+		take_late(vip);
+	else if (error == 0)
+		take_held(vip, until, expires, address_is_missing(vip, now));
+	else
+		take_error(vip, error);
+}
+
+void
+address_finish_drop(struct vip *vip)
+{
+	if (!address_remove(vip) || vip->gone_order == 0)
+		return;
+	answer(vip, WIRE_GONE, vip->gone_order, WIRE_REFUSAL_NONE);
+	vip->gone_order = 0;
+}
+
+bool
+address_drop(struct vip *vip, const struct wire_drop *drop)
+{
+	if (drop->instance != vip->shared->instance) {
+		answer(vip, WIRE_REFUSED, drop->order, WIRE_REFUSAL_INSTANCE);
+		return false;
+	}
+	if (drop->up_to > vip->dropped)
+		vip->dropped = drop->up_to;
+	if (vip->asked)
+		refuse(vip, WIRE_REFUSAL_TERM);
+	bool held = address_is_held(vip);
+	vip->gone_order = drop->order;
+	address_finish_drop(vip);
+	if (held && !vip->delete_due)
+		log_notice("vip", "%s removed from %s: it was given up",
+		    vip->conf->text, vip->conf->interface);
+	return true;
+}
+
+void
+address_init(struct vip *vip, const struct address_shared *shared,
+    const struct conf_vip *conf, struct loop *loop)
+{
+	vip->shared = shared;
+	vip->conf = conf;
+	vip->announce = loop_timer_new(loop, on_announce, vip);
+}
+
+void
+address_done(struct vip *vip)
+{
+	loop_timer_free(vip->announce);
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_ADDRESS_H
+#define LICTOR_ADDRESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/base/wire.h"
+
+struct conf_vip;
+struct loop;
+struct loop_timer;
+struct netlink;
+struct netlink_address;
+
+/* After this time `again` tries what the kernel refused. */
+#define ADDRESS_AGAIN_MS 100
+
+/* What all addresses have in common; warden's, which keeps it up to date. */
+struct address_shared {
+	int64_t lease_ms; /* no hold may be longer */
+	struct netlink *netlink;
+	struct wire *agent; /* NULL: none is there to be told */
+	uint32_t instance; /* of the newest agent */
+	struct loop_timer *work, *again; /* warden's next work; the same, after a failure */
+	bool doubt; /* what is there must be asked for */
+};
+
+/* One address of the configuration and all that is known of it. Times are milliseconds of
+ * CLOCK_BOOTTIME. Warden writes what orders and dumps say (present, stretched, seen, expires
+ * of one that is not held; asked and hold; gone_order and dropped for a new agent). */
+struct vip {
+	const struct address_shared *shared;
+	const struct conf_vip *conf;
+	unsigned int ifindex; /* 0: the interface is missing */
+	unsigned int stray; /* what it was before, perhaps with the address; or 0 */
+	bool up;
+
+	int64_t until; /* the lease's end; 0: not held */
+	int64_t expires; /* the kernel lets go then at the latest; 0: nothing was set */
+	bool present; /* as the last dump or the kernel's answer said */
+	bool stretched; /* somebody gave it a lifetime beyond the lease */
+	bool seen; /* its interface, by the dump that goes on */
+	uint64_t dropped; /* holds of terms up to this one are refused */
+
+	bool asked; /* `hold` waits to be carried out */
+	struct wire_hold hold;
+	uint64_t gone_order; /* a drop that the kernel has not confirmed yet; 0: none */
+	bool delete_due; /* at the next work */
+	bool delete_failed; /* which was said */
+
+	struct loop_timer *announce;
+	size_t announced; /* of announce_at */
+	bool announce_failed;
+};
+
+/* `vip` is zeroed; what it points to stays the caller's. */
+void address_init(struct vip *vip, const struct address_shared *shared,
+    const struct conf_vip *conf, struct loop *loop);
+void address_done(struct vip *vip);
+
+bool address_is_held(const struct vip *vip);
+/* Held, but not there as it must be; one that the kernel let go at its time does not
+ * count, and nothing is missing while there is doubt. */
+bool address_is_missing(const struct vip *vip, int64_t now);
+/* Held, and a lifetime that the kernel tells now reaches beyond the lease. */
+bool address_outlasts(const struct vip *vip, uint32_t valid_s);
+bool address_matches(const struct vip *vip, const struct netlink_address *address);
+struct netlink_address address_for_kernel(const struct vip *vip, uint32_t valid_s);
+
+/* Tells the agent, if there is one, whether the interface is up. */
+void address_tell_carrier(struct vip *vip);
+/* The interface is another one, up, down or missing (ifindex 0). No order to the kernel is
+ * given from here, since a dump may be going on. */
+void address_set_link(struct vip *vip, unsigned int ifindex, bool up);
+
+/* Refuses, and so forgets, the hold that waits if it must not be carried out now. */
+void address_judge(struct vip *vip, int64_t now);
+/* What the kernel answered when it was told to set the address until `until`: 0 or -errno;
+ * `expires` counts from after the answer, `now` is of before the order. Holds, removes or
+ * refuses it; the hold that waits is answered. */
+void address_take_result(struct vip *vip, int error, int64_t until, int64_t expires,
+    int64_t now);
+/* An order to let go; false: it was refused. */
+bool address_drop(struct vip *vip, const struct wire_drop *drop);
+/* Removes it, and tells who ordered that as soon as the kernel has confirmed it. */
+void address_finish_drop(struct vip *vip);
+/* Removes it if its lease has ended. */
+void address_lapse(struct vip *vip, int64_t now);
+/* It is not held from here on. True: the kernel says that it is not there; else
+ * `delete_due` is set and it is tried `again`. */
+bool address_remove(struct vip *vip);
+
+#endif
