@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_PRESENCE_STATE_H
+#define LICTOR_PRESENCE_STATE_H
+
+#include <stddef.h>
+
+#include "agent/consul/consul.h"
+#include "agent/failover/presence.h"
+
+/*
+ * What presence.c (the keys, life) and session.c (the session that holds them) share, and
+ * nobody else may see.
+ */
+
+#define PRESENCE_RENEW_MS 3300
+#define PRESENCE_TICK_MS 1000
+#define PRESENCE_CALL_MS 3000
+#define PRESENCE_SESSION_SIZE 37		/* a UUID */
+#define PRESENCE_MACHINE_SIZE 33
+#define PRESENCE_PATH_SIZE 512
+
+struct candidate {
+	bool presented, ready;
+	bool withdrawn;				/* the key shall not be there */
+	bool current;				/* the key says what it should */
+	bool mismatch;				/* the watch saw something else */
+	bool duplicate;				/* another host holds it */
+	bool denied;				/* said in the log */
+	int64_t wrote_at, retry_at;
+};
+
+struct presence {
+	struct loop *loop;
+	struct consul *consul;
+	const struct conf *conf;
+	struct presence_out out;
+	char *node, *inst, *file;
+	char machine[PRESENCE_MACHINE_SIZE];
+	char session[PRESENCE_SESSION_SIZE];	/* "": none */
+	char rival[PRESENCE_SESSION_SIZE];	/* the session that is to be destroyed */
+	bool alive;				/* Consul said so of `session` */
+	bool session_denied, duplicate;		/* said in the log */
+	struct loop_timer *timer;
+	int64_t started_at, renew_at;
+	struct consul_call *session_call, *key_call;
+	uint32_t busy;				/* the role of key_call */
+	char *busy_value;			/* what it writes */
+	struct candidate *candidates;
+	void (*stopped)(void *arg);		/* stopping once set */
+	void *stopped_arg;
+};
+
+/* session.c: the session of an earlier process on this machine, if it left one. */
+void session_load(struct presence *presence);
+/* Renews the session or makes a new one, unless that is under way. */
+void session_renew(struct presence *presence);
+/* Whether the text looks like the id of a session. */
+bool session_id_valid(const char *text);
+
+/* presence.c: a call on the channel of the roles; body `text` (NULL: none). */
+struct consul_call *presence_call(struct presence *presence, const char *method,
+    const char *path, const char *text, int64_t timeout_ms, consul_done_fn *done);
+/* A refusal is logged, unless one was `said` already; a success ends that. */
+void presence_set_denied(const struct presence *presence, bool *said,
+    const struct consul_reply *reply);
+/* Writes the next key that is due, if the session lives and no call for a key is out. */
+void presence_write_next(struct presence *presence);
+
+#endif
