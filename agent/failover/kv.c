@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Entries of Consul's KV and transactions on them, for lease, roster and presence. Results
+ * Entries of Consul's KV and transactions on them, for registers, lease, roster and
+ * presence. Results are found by their exact key, never by position: `get-tree` answers
+ * with whatever begins alike, and leaves out what is missing or may not be seen.
+ */
+/*
+ * Entries of Consul's KV and transactions on them, for registers, lease, roster and
+ * presence. Results
  * are found by their exact key, never by position: `get-tree` answers with whatever begins
  * alike, and leaves out what is missing or may not be seen.
  */

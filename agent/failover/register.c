@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The text of a role's register in Consul, and the first one of all. The content is plain
- * data of role.h; lease.c carries it to Consul and back, role.c makes the next one.
+ * data of role.h; registers.c carries it to Consul and back, role.c makes the next one.
  *
  * A fence record is kept as the text it was read as, since everybody but its owner copies
  * it with whatever members it has. What can be parsed here can be printed again, with a

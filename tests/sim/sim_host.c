@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A host: the real role machine, driven as roles.c drives it (the clock read after each
+ * A host: the real role machine, driven as seat.c drives it (the clock read after each
  * event, a tick when role_next_tick says so), its hooks, and the ways in which a process
  * stops, dies and comes back.
  */
