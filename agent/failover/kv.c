@@ -4,12 +4,6 @@
  * presence. Results are found by their exact key, never by position: `get-tree` answers
  * with whatever begins alike, and leaves out what is missing or may not be seen.
  */
-/*
- * Entries of Consul's KV and transactions on them, for registers, lease, roster and
- * presence. Results
- * are found by their exact key, never by position: `get-tree` answers with whatever begins
- * alike, and leaves out what is missing or may not be seen.
- */
 #include "agent/failover/kv.h"
 
 #include <string.h>
