@@ -28,6 +28,7 @@
 #include "tests/unit/tap.h"
 
 #define SOCKET_VARIABLE "LICTOR_TEST_SOCKET"
+#define LIMIT_MS 20000 /* for what must come; no test waits so long unless it fails */
 
 /* What the test says beside the wire's own types. */
 enum { SAY_DEAF = 1000, SAY_EXIT };
@@ -445,13 +446,13 @@ test_systemd(void)
 	bed_open(&bed);
 	CU_ASSERT_FALSE(notified(&bed, "READY=1", 50));
 	say_type(bed.agent_fd, WIRE_READY);
-	CU_ASSERT(notified(&bed, "READY=1", 1000));
-	CU_ASSERT(notified(&bed, "WATCHDOG=1", 3000));
+	CU_ASSERT(notified(&bed, "READY=1", LIMIT_MS));
+	CU_ASSERT(notified(&bed, "WATCHDOG=1", LIMIT_MS));
 	kill(bed.runner, SIGHUP); /* nothing yet */
-	CU_ASSERT(notified(&bed, "WATCHDOG=1", 3000));
+	CU_ASSERT(notified(&bed, "WATCHDOG=1", LIMIT_MS));
 	kill(bed.runner, SIGTERM);
-	CU_ASSERT(notified(&bed, "STOPPING=1", 1000));
-	CU_ASSERT(hears(bed.agent_fd, WIRE_STOP, &told, 1000));
+	CU_ASSERT(notified(&bed, "STOPPING=1", LIMIT_MS));
+	CU_ASSERT(hears(bed.agent_fd, WIRE_STOP, &told, LIMIT_MS));
 	bed_close(&bed);
 }
 
@@ -465,17 +466,17 @@ test_deaf(void)
 	bed_open(&bed);
 	int64_t began = clock_boot_ms();
 	say_type(bed.warden_fd, SAY_DEAF);
-	CU_ASSERT(hears(bed.warden_fd, SAY_DEAF, &told, 3000));
+	CU_ASSERT(hears(bed.warden_fd, SAY_DEAF, &told, LIMIT_MS));
 	/* with the first ping that it does not answer the last word to systemd goes out */
-	CU_ASSERT(hears(bed.warden_fd, WIRE_PING, &told, 3000));
-	CU_ASSERT(hears(bed.warden_fd, WIRE_PING, &told, 3000));
+	CU_ASSERT(hears(bed.warden_fd, WIRE_PING, &told, LIMIT_MS));
+	CU_ASSERT(hears(bed.warden_fd, WIRE_PING, &told, LIMIT_MS));
 	while (can_read(bed.notify_fd, 0))
 		recv(bed.notify_fd, &told, sizeof(told), 0);
 	CU_ASSERT_FALSE(notified(&bed, "WATCHDOG=1", 8000));
 	CU_ASSERT(meet(&bed, &told, 6000) && told.kind == WIRE_WARDEN);
 	CU_ASSERT(clock_boot_ms() - began >= 9500);
 	CU_ASSERT(both_linked(&bed, 1));
-	CU_ASSERT(notified(&bed, "WATCHDOG=1", 3000));
+	CU_ASSERT(notified(&bed, "WATCHDOG=1", LIMIT_MS));
 	bed_close(&bed);
 }
 
@@ -488,7 +489,7 @@ test_stop(void)
 	bed_open(&bed);
 	CU_ASSERT_EQUAL(access(bed.control_path, W_OK), 0);
 	kill(bed.runner, SIGTERM);
-	CU_ASSERT(hears(bed.agent_fd, WIRE_STOP, &told, 1000));
+	CU_ASSERT(hears(bed.agent_fd, WIRE_STOP, &told, LIMIT_MS));
 	kill(bed.runner, SIGTERM); /* no second time */
 	CU_ASSERT_FALSE(hears(bed.agent_fd, WIRE_STOP, &told, 200));
 	CU_ASSERT_EQUAL(
@@ -562,7 +563,7 @@ test_commands(void)
 	bed_open(&bed);
 	struct wire_message message = run_message(&bed, CONF_COMMAND_CHECK);
 	say(bed.agent_fd, &message);
-	CU_ASSERT(hears(bed.agent_fd, WIRE_EXITED, &told, 3000));
+	CU_ASSERT(hears(bed.agent_fd, WIRE_EXITED, &told, LIMIT_MS));
 	const struct wire_exited *exited = &told.message.exited;
 	CU_ASSERT(
 	    exited->run == 77 && exited->how == WIRE_EXIT_CODE && exited->value == 0);
@@ -572,7 +573,7 @@ test_commands(void)
 				   "db master start 18446744073709551615\n";
 	message = run_message(&bed, CONF_COMMAND_HOOK);
 	say(bed.agent_fd, &message);
-	CU_ASSERT(hears(bed.agent_fd, WIRE_EXITED, &told, 3000));
+	CU_ASSERT(hears(bed.agent_fd, WIRE_EXITED, &told, LIMIT_MS));
 	CU_ASSERT(exited->output_len == strlen(want) &&
 	    memcmp(exited->output, want, strlen(want)) == 0);
 	bed_close(&bed);

@@ -390,12 +390,12 @@ stand_still(int64_t ms)
 static bool
 ran_20_on_a_busy_loop(struct world *w)
 {
-	stand_still(25);
+	stand_still(45);
 	return w->fakes[0].n_starts >= 20;
 }
 
-/* Runs stand at the ticks of the check's phase, never two for one tick. Every run comes
- * late here: were the next one counted from that, ticks would be lost. */
+/* Runs stand at the ticks of the check's phase, never two for one tick. The loop turns each
+ * 45 ms here: were the next run counted from the last, 20 of them would take 30 ticks. */
 static void
 ticks(void)
 {
@@ -410,7 +410,7 @@ ticks(void)
 		last = since / 60;
 		first = i == 0 ? last : first;
 	}
-	CU_ASSERT(last - first <= 21);
+	CU_ASSERT(last - first <= 25); /* the machine may stall */
 	CU_ASSERT_EQUAL(w->changes, 1);
 	CU_ASSERT_EQUAL(w->outputs, 0);
 	world_free(w);
