@@ -2,6 +2,7 @@
 #ifndef LICTOR_CHECK_H
 #define LICTOR_CHECK_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,6 +21,14 @@
 
 #define CHECK_ABI 1
 
+/*
+ * A plugin is one shared object with one symbol, which lictord looks for:
+ *	CHECK_EXPORT const struct check_class check_plugin = { .abi = CHECK_ABI, … };
+ * The same file can be built in. lictor-check(3) teaches the rest.
+ */
+#define CHECK_EXPORT __attribute__((visibility("default")))
+#pragma GCC visibility push(default)
+
 enum check_status {
 	CHECK_PASSING,
 	CHECK_WARNING,
@@ -37,9 +46,14 @@ enum check_reason {
 	CHECK_REASON_TLS,
 	CHECK_REASON_PROTOCOL,	/* the answer is not what the protocol asks for */
 	CHECK_REASON_STATUS,	/* HTTP status */
-	CHECK_REASON_BODY,	/* the body, or what a tcp check read, is not as expected */
+	CHECK_REASON_BODY,	/* the body, or what was read, is not as expected */
+	CHECK_REASON_CERTIFICATE, /* it is valid, but not for long */
+	CHECK_REASON_STATE,	/* what was looked at is not as it should be: a unit that is not
+				   active, too few processes, an old file, NOT_SERVING */
 	CHECK_REASON_EXIT,	/* exit status of a command */
 	CHECK_REASON_SIGNAL,	/* a command was killed by a signal */
+	CHECK_REASON_LATENCY,	/* answered, but too slowly; given by lictord alone */
+	CHECK_REASON_ERROR_RATE, /* too many of the last runs failed; by lictord alone */
 	CHECK_REASON_LOCAL,	/* lictor could not run it: status unknown */
 	CHECK_REASONS
 };
@@ -74,6 +88,11 @@ struct check_run;
 struct check_class {
 	unsigned int abi;	/* CHECK_ABI; first, for ever */
 	const char *name, *help;
+	/*
+	 * Nothing is measured: somebody reports the outcome (`lictorctl pass`) within the
+	 * time of the option "ttl", which a passive type must have. `start` is NULL.
+	 */
+	bool passive;
 	size_t conf_size, run_size;
 	const struct check_option *options;	/* a NULL name at the end */
 	/*
@@ -109,14 +128,69 @@ void check_watch(struct check_run *run, int fd, unsigned int events,
     void (*ready)(struct check_run *run, unsigned int events));
 void check_unwatch(struct check_run *run);
 
-/* Finds where "host:port" is; a literal is answered from within the call. `address` NULL:
- * `why` says why not. Cancelled with the run. */
+/* A figure that was measured, shown in `lictorctl status --json` and as a metric. Any
+ * number of times before check_done; what is beyond 64 per run is dropped. `unit` is
+ * "" or one like "s", "%", "B"; both texts are copied, and cut at 63 and 15 bytes. */
+void check_metric(struct check_run *run, const char *name, double value, const char *unit);
+
+/*
+ * Finds where "host:port" is: all addresses, in the order in which they should be tried
+ * (RFC 8305), at least one; or NULL and `why` there is none. A literal is answered from
+ * within the call. Cancelled with the run.
+ */
+struct check_address {
+	socklen_t len;
+	union {
+		struct sockaddr sa;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	};
+};
 void check_resolve(struct check_run *run, const char *host, uint16_t port,
-    void (*found)(struct check_run *run, const struct sockaddr *address, socklen_t len,
+    void (*found)(struct check_run *run, const struct check_address *addresses,
+	size_t count, const char *why));
+
+/* Files are paths of PEM files; NULL: the system's, or none. They and the server's name
+ * (NULL: the host) must stay until the run ends. */
+struct check_tls {
+	const char *ca_file, *cert_file, *key_file, *server_name;
+	bool no_verify;
+};
+
+/*
+ * One connection: every address of the name is tried as RFC 8305 asks, then TLS, if wanted,
+ * is begun. Then one thing at a time is asked of it. `reason` CHECK_REASON_OK, or what went
+ * wrong and `why` in words; nothing can be asked of it after that. Closed when the run
+ * ends. Only `written` may be called from within the call that asks for it.
+ */
+void check_connect(struct check_run *run, const char *host, uint16_t port,
+    const struct check_tls *tls,
+    void (*connected)(struct check_run *run, enum check_reason reason, const char *why));
+/* `data` must stay until `written` is called. */
+void check_write(struct check_run *run, const void *data, size_t len,
+    void (*written)(struct check_run *run, enum check_reason reason, const char *why));
+/* What has come, at most `size` bytes, into the caller's `data`; 0 with CHECK_REASON_OK: the
+ * other end has closed in order. */
+void check_read(struct check_run *run, void *data, size_t size,
+    void (*arrived)(struct check_run *run, size_t len, enum check_reason reason,
 	const char *why));
+/* Whole days until the certificate that was shown ends (0: today); -1: it has ended, or there
+ * was none. */
+int check_certificate_days(const struct check_run *run);
+
+/*
+ * Something that may block (a file on a dead server, a library without an asynchronous
+ * interface), done by `work` in another thread, which may touch nothing but check_conf and
+ * check_state and ends some time; then `worked` is called here. A run that is cancelled
+ * meanwhile is over, but its state stays until `work` returns, and the work of the check's
+ * next run does not begin before that.
+ */
+void check_work(struct check_run *run, void (*work)(const void *conf, void *state),
+    void (*worked)(struct check_run *run));
 
 /* Runs the check's own command (its CHECK_OPTION_COMMAND) in the runner. Cancelled with
- * the run: the whole process group is ended. */
+ * the run: everything that it started is ended. Not for plugins: only lictord's own types
+ * have commands. */
 struct check_exit {
 	enum { CHECK_EXITED, CHECK_SIGNALLED, CHECK_TIMED_OUT, CHECK_NOT_RUN } how;
 	int value;		/* exit status or signal number */
@@ -126,24 +200,38 @@ struct check_exit {
 void check_command(struct check_run *run,
     void (*ended)(struct check_run *run, const struct check_exit *exit));
 
-/* One HTTP exchange on a connection of its own. Cancelled with the run. The files and
- * the server's name must stay until then, the rest is copied. */
+/* One HTTP exchange. Cancelled with the run. The request with all that it points to must
+ * stay until then (it is the check's configuration, or part of the run's state). */
+enum check_http_version {
+	CHECK_HTTP_1_1,
+	CHECK_HTTP_2,		/* over TLS by ALPN, otherwise an error */
+	CHECK_HTTP_2_PLAIN,	/* without TLS, both know that it is HTTP/2 */
+};
 struct check_http_request {
 	const char *method, *url;
 	const char *const *headers;
-	const char *body;
-	bool follow, no_verify;
-	const char *ca_file, *cert_file, *key_file, *server_name;
-	size_t body_limit;
+	const void *body;
+	size_t body_len;
+	enum check_http_version version;
+	bool follow, keep_alive;	/* keep_alive: the connection of the run before, if
+					   it still stands */
+	const char *proxy;		/* "http://proxy.example:3128", or NULL */
+	struct check_tls tls;
+	size_t body_limit;		/* bytes of the body that are kept */
 };
 struct check_http_reply {
 	enum check_reason reason;	/* CHECK_REASON_OK: there is an answer */
 	const char *why;
 	int status;
-	const char *body;
+	const char *body;		/* NUL-terminated, may hold NULs */
 	size_t body_len;
+	int certificate_days;		/* as check_certificate_days */
+	const void *headers;		/* for check_http_header */
 };
 void check_http(struct check_run *run, const struct check_http_request *request,
     void (*answered)(struct check_run *run, const struct check_http_reply *reply));
+/* A header of the answer, or else a trailer, its name compared without case; NULL: none. */
+const char *check_http_header(const struct check_http_reply *reply, const char *name);
 
+#pragma GCC visibility pop
 #endif

@@ -262,12 +262,13 @@ start(struct check_run *run)
 		.url = check->url,
 		.headers = (const char *const *)check->headers,
 		.body = check->body,
+		.body_len = check->body != NULL ? strlen(check->body) : 0,
 		.follow = check->follow,
-		.no_verify = !check->verify,
-		.ca_file = check->ca_file,
-		.cert_file = check->cert_file,
-		.key_file = check->key_file,
-		.server_name = check->server_name,
+		.tls = { .ca_file = check->ca_file,
+		    .cert_file = check->cert_file,
+		    .key_file = check->key_file,
+		    .server_name = check->server_name,
+		    .no_verify = !check->verify },
 		.body_limit = check->expected != NULL ? BODY_MATCHED : BODY_SHOWN,
 	};
 

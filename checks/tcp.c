@@ -229,7 +229,7 @@ connected(struct check_run *run, unsigned int events)
 }
 
 static void
-found(struct check_run *run, const struct sockaddr *address, socklen_t len,
+found(struct check_run *run, const struct check_address *address, size_t count,
     const char *why)
 {
 	struct tcp_run *tcp = check_state(run);
@@ -238,14 +238,14 @@ found(struct check_run *run, const struct sockaddr *address, socklen_t len,
 		fail(run, CHECK_REASON_RESOLVE, why);
 		return;
 	}
-	tcp->fd =
-	    socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	tcp->fd = socket(
+	    address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (tcp->fd < 0) {
 		fail_errno(run, errno);
 		return;
 	}
 	tcp->open = true;
-	if (connect(tcp->fd, address, len) == 0 || errno == EINPROGRESS)
+	if (connect(tcp->fd, &address->sa, address->len) == 0 || errno == EINPROGRESS)
 		check_watch(run, tcp->fd, CHECK_WRITE, connected);
 	else
 		fail_errno(run, errno);

@@ -38,7 +38,7 @@ struct http_call {
 	size_t body_len;
 	int64_t timeout_ms;
 	bool follow, fresh, has_tls;
-	struct http_tls tls;
+	struct net_tls tls;
 	/* on its way */
 	char *url;
 	struct url to;
@@ -49,7 +49,7 @@ struct http_call {
 	size_t head_seen; /* bytes of headers, all of them */
 	/* the outcome */
 	bool ended, telling;
-	enum http_error error;
+	enum net_error error;
 	char why[160];
 	int status;
 	struct buf answer, head;
@@ -102,7 +102,7 @@ free_call(struct http_call *call)
 
 /* The outcome is known; `why` may hold what came from outside. */
 static void
-end(struct http_call *call, enum http_error error, const char *why)
+end(struct http_call *call, enum net_error error, const char *why)
 {
 	struct http *http = call->http;
 
@@ -129,7 +129,7 @@ on_deliver(void *arg)
 		loop_timer_after(http->deliver, 0);
 	struct http_reply reply = {
 		.error = call->error,
-		.status = call->error == HTTP_OK ? call->status : 0,
+		.status = call->error == NET_OK ? call->status : 0,
 		.body = call->answer.data == NULL ? "" : call->answer.data,
 		.body_len = call->answer.len,
 		.body_cut = call->answer.full,
@@ -153,7 +153,7 @@ on_deadline(void *arg)
 
 	format_duration(call->timeout_ms, time, sizeof(time));
 	snprintf(why, sizeof(why), "%s have passed %s", time, phase);
-	end(call, HTTP_TIMEOUT, why);
+	end(call, NET_TIMEOUT, why);
 }
 
 static bool
@@ -238,7 +238,7 @@ start(struct http_call *call, const char *address)
 		call->sent_at = clock_boot_ms();
 	call->transfer = transfer_start(call->http->transfers, &request, call, &why);
 	if (call->transfer == NULL)
-		end(call, HTTP_LOCAL, why);
+		end(call, NET_LOCAL, why);
 }
 
 static void
@@ -249,7 +249,7 @@ on_resolved(void *arg, const struct sockaddr *address, socklen_t len, const char
 
 	call->query = NULL;
 	if (address == NULL) {
-		end(call, HTTP_RESOLVE, why);
+		end(call, NET_RESOLVE, why);
 		return;
 	}
 	resolve_format(address, text, sizeof(text));
@@ -334,7 +334,7 @@ on_transfer_done(void *arg, const struct transfer_end *outcome)
 	struct http_call *call = arg;
 
 	call->status = outcome->status;
-	if (outcome->error != HTTP_OK || !redirect(call, outcome->location))
+	if (outcome->error != NET_OK || !redirect(call, outcome->location))
 		end(call, outcome->error, outcome->why);
 }
 
@@ -440,7 +440,7 @@ http_send(struct http *http, const struct http_request *request,
 	if (take_url(call, request->url))
 		begin(call);
 	else
-		end(call, HTTP_LOCAL, "this is not an http or https URL");
+		end(call, NET_LOCAL, "this is not an http or https URL");
 	return call;
 }
 

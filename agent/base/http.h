@@ -6,27 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/base/net.h"
+
 struct loop;
 struct http;
 struct http_call;
-
-enum http_error {
-	HTTP_OK,	/* an answer was received, whatever its status */
-	HTTP_RESOLVE,
-	HTTP_REFUSED,	/* refused or unreachable */
-	HTTP_TIMEOUT,
-	HTTP_TLS,
-	HTTP_CLOSED,	/* ended before the answer was whole */
-	HTTP_GARBAGE,	/* not HTTP */
-	HTTP_LOCAL,	/* our own fault: no memory, no descriptor, a bad URL, a
-			   certificate or key file of no use */
-};
-
-/* Paths of PEM files; NULL means the system's or none. Borrowed until the call ends. */
-struct http_tls {
-	const char *ca_file, *cert_file, *key_file, *server_name;
-	bool no_verify;
-};
 
 struct http_request {
 	const char *method;		/* NULL: GET */
@@ -42,13 +26,13 @@ struct http_request {
 	bool follow;			/* redirects, at most 5; headers go to the first
 					   host and port only */
 	bool fresh;			/* a connection of its own, closed afterwards */
-	const struct http_tls *tls;	/* NULL: the defaults */
+	const struct net_tls *tls;	/* NULL: the defaults */
 };
 
 struct http_reply {
-	enum http_error error;
-	char why[160];			/* for people when error is not HTTP_OK */
-	int status;			/* 0 unless HTTP_OK */
+	enum net_error error;
+	char why[160];			/* for people when error is not NET_OK */
+	int status;			/* 0 unless NET_OK */
 	const char *body;		/* NUL-terminated, never NULL */
 	size_t body_len;
 	bool body_cut;			/* there was more than body_limit */

@@ -98,30 +98,30 @@ transfer_free(struct transfer *transfer)
 }
 
 /* A certificate or key file of ours that cannot be used says nothing of the server. */
-static enum http_error
+static enum net_error
 error_of(CURLcode code)
 {
 	switch ((int)code) {
-	case CURLE_OK: return HTTP_OK;
-	case CURLE_COULDNT_RESOLVE_HOST: return HTTP_RESOLVE;
+	case CURLE_OK: return NET_OK;
+	case CURLE_COULDNT_RESOLVE_HOST: return NET_RESOLVE;
 	case CURLE_COULDNT_CONNECT:
-	case CURLE_INTERFACE_FAILED: return HTTP_REFUSED;
-	case CURLE_OPERATION_TIMEDOUT: return HTTP_TIMEOUT;
+	case CURLE_INTERFACE_FAILED: return NET_REFUSED;
+	case CURLE_OPERATION_TIMEDOUT: return NET_TIMEOUT;
 	case CURLE_SSL_CONNECT_ERROR:
 	case CURLE_SSL_CIPHER:
 	case CURLE_SSL_ISSUER_ERROR:
 	case CURLE_SSL_INVALIDCERTSTATUS:
 	case SSL_CLIENTCERT:
-	case CURLE_PEER_FAILED_VERIFICATION: return HTTP_TLS;
+	case CURLE_PEER_FAILED_VERIFICATION: return NET_TLS;
 	case CURLE_SEND_ERROR:
 	case CURLE_RECV_ERROR:
 	case CURLE_GOT_NOTHING:
-	case CURLE_PARTIAL_FILE: return HTTP_CLOSED;
+	case CURLE_PARTIAL_FILE: return NET_CLOSED;
 	case CURLE_WEIRD_SERVER_REPLY:
 	case CURLE_UNSUPPORTED_PROTOCOL: /* HTTP/0.9; schemes are judged before */
 	case CURLE_OUT_OF_MEMORY: /* one header line of 100 kB says this */
-	case CURLE_WRITE_ERROR: return HTTP_GARBAGE;
-	default: return HTTP_LOCAL;
+	case CURLE_WRITE_ERROR: return NET_GARBAGE;
+	default: return NET_LOCAL;
 	}
 }
 
@@ -137,32 +137,32 @@ is_alert(const struct transfer *transfer)
 static void
 end_with_fault(struct transfer *transfer, CURLcode code)
 {
-	enum http_error error = error_of(code);
+	enum net_error error = error_of(code);
 	char fault[CURL_ERROR_SIZE + 64];
 	long number = 0;
 
-	if (error == HTTP_CLOSED && is_alert(transfer))
-		error = HTTP_TLS;
+	if (error == NET_CLOSED && is_alert(transfer))
+		error = NET_TLS;
 	str_copy(fault, sizeof(fault),
 	    transfer->fault[0] != '\0' ? transfer->fault : curl_easy_strerror(code));
 	curl_easy_getinfo(transfer->easy, CURLINFO_OS_ERRNO, &number);
 	switch (error) {
-	case HTTP_REFUSED:
+	case NET_REFUSED:
 		snprintf(fault, sizeof(fault), "no connection: %s",
 		    number != 0 ? strerror((int)number) : "unreachable");
 		break;
-	case HTTP_CLOSED:
+	case NET_CLOSED:
 		str_copy(fault, sizeof(fault),
 		    transfer->answered
 			? "the connection ended in the middle of the answer"
 			: "the connection ended without an answer");
 		break;
-	case HTTP_GARBAGE: str_copy(fault, sizeof(fault), "this is not HTTP"); break;
-	case HTTP_OK:
-	case HTTP_RESOLVE:
-	case HTTP_TIMEOUT:
-	case HTTP_TLS:
-	case HTTP_LOCAL: break;
+	case NET_GARBAGE: str_copy(fault, sizeof(fault), "this is not HTTP"); break;
+	case NET_OK:
+	case NET_RESOLVE:
+	case NET_TIMEOUT:
+	case NET_TLS:
+	case NET_LOCAL: break;
 	}
 	struct transfer_end end = { .error = error, .why = fault };
 	transfer->transfers->out.done(transfer->arg, &end);
@@ -264,7 +264,7 @@ set_server_name(struct transfer *transfer, const char *name)
 /* Without a password, be it an empty one, OpenSSL would ask the terminal for the one of an
  * encrypted key, and wait for it. */
 static void
-set_tls(struct transfer *transfer, const struct http_tls *tls)
+set_tls(struct transfer *transfer, const struct net_tls *tls)
 {
 	CURL *easy = transfer->easy;
 
@@ -360,7 +360,7 @@ transfer_phase(const struct transfer *transfer)
 static void
 on_transfer_done(struct transfer *transfer, CURLcode code)
 {
-	struct transfer_end end = { HTTP_OK, "", transfer_status(transfer), NULL };
+	struct transfer_end end = { NET_OK, "", transfer_status(transfer), NULL };
 	char *location = NULL;
 
 	if (code == CURLE_WRITE_ERROR && transfer->enough)

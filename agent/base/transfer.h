@@ -20,11 +20,11 @@ struct transfer_request {
 	const void *body;	/* borrowed until the transfer is freed; NULL: none */
 	size_t body_len;
 	bool fresh;
-	const struct http_tls *tls;	/* NULL: the defaults */
+	const struct net_tls *tls;	/* NULL: the defaults */
 };
 
 struct transfer_end {
-	enum http_error error;
+	enum net_error error;
 	const char *why;	/* the same words for the same fault */
 	int status;
 	const char *location;	/* where a redirect leads, as a whole URL, or NULL */

@@ -42,7 +42,7 @@ struct consul {
 	const struct conf_consul *conf;
 	char *address;
 	struct http *http[CONSUL_CHANNELS];
-	struct http_tls tls;
+	struct net_tls tls;
 	struct token token;
 	LIST_HEAD(, consul_call) calls;
 	bool away;
@@ -192,7 +192,7 @@ consul_new(struct loop *loop, const struct conf_consul *conf)
 	consul->address = xstrndup(conf->address, len);
 	consul->conf = conf;
 	LIST_INIT(&consul->calls);
-	consul->tls = (struct http_tls){
+	consul->tls = (struct net_tls){
 		.ca_file = conf->ca_file,
 		.cert_file = conf->cert_file,
 		.key_file = conf->key_file,
@@ -234,14 +234,14 @@ static const char *
 away_word(const struct http_reply *reply)
 {
 	switch (reply->error) {
-	case HTTP_OK: return "not Consul's answer";
-	case HTTP_TIMEOUT: return "timeout";
-	case HTTP_REFUSED: return "refused";
-	case HTTP_CLOSED: return "connection ended";
-	case HTTP_GARBAGE: return "not HTTP";
-	case HTTP_RESOLVE:
-	case HTTP_TLS:
-	case HTTP_LOCAL: return reply->why;
+	case NET_OK: return "not Consul's answer";
+	case NET_TIMEOUT: return "timeout";
+	case NET_REFUSED: return "refused";
+	case NET_CLOSED: return "connection ended";
+	case NET_GARBAGE: return "not HTTP";
+	case NET_RESOLVE:
+	case NET_TLS:
+	case NET_LOCAL: return reply->why;
 	}
 	return reply->why;
 }
@@ -316,7 +316,7 @@ classify(const struct http_reply *reply, const cJSON *json)
 {
 	enum consul_result result;
 
-	if (reply->error != HTTP_OK)
+	if (reply->error != NET_OK)
 		return CONSUL_AWAY;
 	result = classify_status(reply);
 	if (result == CONSUL_OK && !json && reply->body[strspn(reply->body, " \r\n\t")])
@@ -372,7 +372,7 @@ on_http(void *arg, const struct http_reply *http)
 	struct consul *consul = call->consul;
 	consul_done_fn *done = call->done;
 	void *done_arg = call->arg;
-	bool whole = http->error == HTTP_OK && !http->body_cut;
+	bool whole = http->error == NET_OK && !http->body_cut;
 	AUTO_JSON cJSON *json = whole ? json_parse(http->body, http->body_len) : NULL;
 	char why[WHY_MAX + 8];
 	struct consul_reply reply = { .why = why, .json = json };

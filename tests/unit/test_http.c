@@ -345,14 +345,14 @@ test_an_answer(void)
 	client_open(&client);
 	int64_t before = clock_boot_ms();
 	const struct http_reply *reply = ask(&client, "/count", plain);
-	CU_ASSERT_EQUAL(reply->error, HTTP_OK);
+	CU_ASSERT_EQUAL(reply->error, NET_OK);
 	CU_ASSERT_EQUAL(reply->status, 200);
 	CU_ASSERT_STRING_EQUAL(client.body, "number 1");
 	CU_ASSERT_FALSE(reply->body_cut);
 	CU_ASSERT_TRUE(reply->sent_at >= before && reply->sent_at <= clock_boot_ms());
 	CU_ASSERT_TRUE(client.number != NULL && strcmp(client.number, "seven") == 0);
 	reply = ask(&client, "/missing", plain);
-	CU_ASSERT_EQUAL(reply->error, HTTP_OK);
+	CU_ASSERT_EQUAL(reply->error, NET_OK);
 	CU_ASSERT_EQUAL(reply->status, 404);
 	CU_ASSERT_STRING_EQUAL(client.body, "no such thing");
 	reply = ask(&client, "/early", plain);
@@ -428,7 +428,7 @@ test_requests_as_the_server_sees_them(void)
 	}
 	struct http_request head = { .method = "HEAD" };
 	CU_ASSERT_EQUAL(ask(&client, "/hop/0", plain)->status, 200);
-	CU_ASSERT_EQUAL(ask(&client, "/close", head)->error, HTTP_CLOSED);
+	CU_ASSERT_EQUAL(ask(&client, "/close", head)->error, NET_CLOSED);
 	client_close(&client);
 }
 
@@ -437,24 +437,24 @@ test_every_ending_has_its_name(void)
 {
 	static const struct {
 		const char *path;
-		enum http_error error;
+		enum net_error error;
 		const char *why;
 	} rows[] = {
-		{ "/close", HTTP_CLOSED, "the connection ended without an answer" },
-		{ "/cut", HTTP_CLOSED,
+		{ "/close", NET_CLOSED, "the connection ended without an answer" },
+		{ "/cut", NET_CLOSED,
 		    "the connection ended in the middle of the answer" },
-		{ "/garbage", HTTP_GARBAGE, "this is not HTTP" },
-		{ "/flood", HTTP_GARBAGE, "this is not HTTP" },
-		{ "/longline", HTTP_GARBAGE, "this is not HTTP" },
-		{ "http://127.0.0.1:1/", HTTP_REFUSED,
+		{ "/garbage", NET_GARBAGE, "this is not HTTP" },
+		{ "/flood", NET_GARBAGE, "this is not HTTP" },
+		{ "/longline", NET_GARBAGE, "this is not HTTP" },
+		{ "http://127.0.0.1:1/", NET_REFUSED,
 		    "no connection: Connection refused" },
-		{ "ftp://127.0.0.1/", HTTP_LOCAL, "this is not an http or https URL" },
-		{ "file:///etc/passwd", HTTP_LOCAL,
+		{ "ftp://127.0.0.1/", NET_LOCAL, "this is not an http or https URL" },
+		{ "file:///etc/passwd", NET_LOCAL,
 		    "this is not an http or https URL" },
-		{ "http://127.0.0.1:70000/", HTTP_LOCAL,
+		{ "http://127.0.0.1:70000/", NET_LOCAL,
 		    "this is not an http or https URL" },
-		{ "http://", HTTP_LOCAL, "this is not an http or https URL" },
-		{ "nonsense", HTTP_LOCAL, NULL },
+		{ "http://", NET_LOCAL, "this is not an http or https URL" },
+		{ "nonsense", NET_LOCAL, NULL },
 	};
 	struct client client;
 
@@ -470,8 +470,8 @@ test_every_ending_has_its_name(void)
 			CU_ASSERT_STRING_EQUAL(reply->why, rows[i].why);
 	}
 	AUTO_FREE char *tls = xasprintf("https://127.0.0.1:%u/", client.server.port);
-	CU_ASSERT_EQUAL(ask(&client, tls, plain)->error, HTTP_TLS);
-	CU_ASSERT_EQUAL(ask(&client, "/count", plain)->error, HTTP_OK);
+	CU_ASSERT_EQUAL(ask(&client, tls, plain)->error, NET_TLS);
+	CU_ASSERT_EQUAL(ask(&client, "/count", plain)->error, NET_OK);
 	unsetenv("http_proxy");
 	client_close(&client);
 }
@@ -492,7 +492,7 @@ test_deadlines(void)
 	for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
 		int64_t start_ms = clock_raw_ms();
 		const struct http_reply *reply = ask(&client, rows[i].path, request);
-		CU_ASSERT_EQUAL(reply->error, HTTP_TIMEOUT);
+		CU_ASSERT_EQUAL(reply->error, NET_TIMEOUT);
 		CU_ASSERT_STRING_EQUAL(reply->why, rows[i].why);
 		int64_t took = clock_raw_ms() - start_ms;
 		CU_ASSERT_TRUE(took >= 145 && took < 1000);
@@ -510,7 +510,7 @@ test_body_limits(void)
 	for (size_t limit = 7; limit <= 9; limit++) {
 		struct http_request request = { .body_limit = limit, .fresh = true };
 		const struct http_reply *reply = ask(&client, "/count", request);
-		CU_ASSERT_EQUAL(reply->error, HTTP_OK);
+		CU_ASSERT_EQUAL(reply->error, NET_OK);
 		CU_ASSERT_EQUAL(reply->status, 200);
 		CU_ASSERT_EQUAL(reply->body_cut, limit == 7);
 		CU_ASSERT_EQUAL(reply->body_len, limit == 7 ? 7 : 8);
@@ -518,7 +518,7 @@ test_body_limits(void)
 	}
 	struct http_request request = { .body_limit = 100000 };
 	const struct http_reply *reply = ask(&client, "/endless", request);
-	CU_ASSERT_EQUAL(reply->error, HTTP_OK);
+	CU_ASSERT_EQUAL(reply->error, NET_OK);
 	CU_ASSERT_TRUE(reply->body_cut);
 	CU_ASSERT_EQUAL(reply->body_len, 100000);
 	client_close(&client);
@@ -536,7 +536,7 @@ test_redirects(void)
 	CU_ASSERT_NSTRING_EQUAL(client.body, "GET /hop/0 ", 11);
 	CU_ASSERT_EQUAL(ask(&client, "/hop/6", follow)->status, 302);
 	const struct http_reply *reply = ask(&client, "/ftp", follow);
-	CU_ASSERT_EQUAL(reply->error, HTTP_OK);
+	CU_ASSERT_EQUAL(reply->error, NET_OK);
 	CU_ASSERT_EQUAL(reply->status, 302);
 	client_close(&client);
 }
@@ -603,7 +603,7 @@ test_where_to_connect(void)
 	CU_ASSERT_EQUAL(client.reply.status, 200);
 	CU_ASSERT_PTR_NOT_NULL(strstr(client.body, "Host: anything.invalid\r\n"));
 	unix_socket.unix_socket = "/nowhere/sock";
-	CU_ASSERT_EQUAL(ask(&client, "http://x/", unix_socket)->error, HTTP_REFUSED);
+	CU_ASSERT_EQUAL(ask(&client, "http://x/", unix_socket)->error, NET_REFUSED);
 	snprintf(url, sizeof(url), "http://LocalHost:%u/echo", client.server.port);
 	CU_ASSERT_EQUAL(ask(&client, url, plain)->status, 200);
 	snprintf(url, sizeof(url), "http://some.invalid:%u/echo", client.server.port);
@@ -611,7 +611,7 @@ test_where_to_connect(void)
 	CU_ASSERT_EQUAL(ask(&client, url, at)->status, 200);
 	CU_ASSERT_PTR_NOT_NULL(strstr(client.body, "Host: some.invalid"));
 	snprintf(fixed, sizeof(fixed), "some.invalid:%u:127.0.0.2", client.server.port);
-	CU_ASSERT_EQUAL(ask(&client, url, at)->error, HTTP_REFUSED);
+	CU_ASSERT_EQUAL(ask(&client, url, at)->error, NET_REFUSED);
 	if (client.server.port6 != 0) {
 		snprintf(url, sizeof(url), "http://[::1]:%u/echo", client.server.port6);
 		CU_ASSERT_EQUAL(ask(&client, url, plain)->status, 200);
@@ -656,7 +656,7 @@ test_an_ending_is_final(void)
 		start(&client, "bad:", request);
 	loop_run(client.loop);
 	CU_ASSERT_EQUAL(client.told, client.expected);
-	CU_ASSERT_EQUAL(client.reply.error, HTTP_LOCAL);
+	CU_ASSERT_EQUAL(client.reply.error, NET_LOCAL);
 	client_close(&client);
 }
 
@@ -783,7 +783,7 @@ test_names_are_asked_for_aside(void)
 	client_open(&client);
 	const struct http_reply *reply =
 	    ask(&client, "http://no-such-name.invalid/", request);
-	CU_ASSERT_TRUE(reply->error == HTTP_RESOLVE || reply->error == HTTP_TIMEOUT);
+	CU_ASSERT_TRUE(reply->error == NET_RESOLVE || reply->error == NET_TIMEOUT);
 	CU_ASSERT_EQUAL(reply->sent_at, 0);
 	CU_ASSERT_NOT_EQUAL(reply->why[0], '\0');
 	DIR *tasks = opendir("/proc/self/task");

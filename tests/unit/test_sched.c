@@ -100,7 +100,7 @@ on_readable(struct check_run *run, unsigned int events)
 }
 
 static void
-on_found(struct check_run *run, const struct sockaddr *address, socklen_t len,
+on_found(struct check_run *run, const struct check_address *address, size_t count,
     const char *why)
 {
 	fake_of(run)->called += address != NULL;

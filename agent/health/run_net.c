@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What checks/check.h gives a run of the network: descriptors to watch, names, connections,
+ * HTTP. Each order belongs to the run, and run_net_let_go takes all of them back, so that
+ * no callback of theirs comes when the run is over.
+ */
+#include <assert.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "agent/base/http.h"
+#include "agent/base/loop.h"
+#include "agent/base/resolve.h"
+#include "agent/base/util.h"
+#include "agent/health/run_state.h"
+
+#define HTTP_SLACK_MS 1000 /* the scheduler's deadline comes first */
+
+_Static_assert(
+    CHECK_READ == LOOP_READ && CHECK_WRITE == LOOP_WRITE, "one set of events");
+
+void
+run_net_let_go(struct check_run *run)
+{
+	check_unwatch(run);
+	if (run->lookup != NULL)
+		resolve_cancel(run->lookup);
+	run->lookup = NULL;
+	if (run->call != NULL)
+		http_cancel(run->call);
+	run->call = NULL;
+}
+
+static void
+on_ready(void *arg, unsigned int events)
+{
+	struct check_run *run = arg;
+
+	run_enter(run);
+	run->ready(run, events);
+	run_leave(run);
+}
+
+void
+check_watch(struct check_run *run, int fd, unsigned int events,
+    void (*ready)(struct check_run *run, unsigned int events))
+{
+	assert(!run->done);
+	if (run->io != NULL && run->fd != fd)
+		check_unwatch(run);
+	if (run->io == NULL)
+		run->io = loop_io_new(run->runs->loop, fd, on_ready, run);
+	run->fd = fd;
+	run->ready = ready;
+	loop_io_watch(run->io, events);
+}
+
+void
+check_unwatch(struct check_run *run)
+{
+	loop_io_free(run->io);
+	run->io = NULL;
+}
+
+static void
+tell_found(struct check_run *run, const union resolve_address *address, socklen_t len,
+    const char *why)
+{
+	struct check_address found = { .len = len };
+
+	if (address != NULL)
+		memcpy(&found.sa, &address->sa, len);
+	run_enter(run);
+	run->found(run, address != NULL ? &found : NULL, address != NULL, why);
+	run_leave(run);
+}
+
+static void
+on_found(void *arg, const struct sockaddr *address, socklen_t len, const char *why)
+{
+	struct check_run *run = arg;
+	union resolve_address to;
+
+	run->lookup = NULL;
+	if (address == NULL || len > sizeof(to)) {
+		tell_found(run, NULL, 0, why);
+		return;
+	}
+	memcpy(&to, address, len);
+	if (to.sa.sa_family == AF_INET6)
+		to.in6.sin6_port = htons(run->port);
+	else
+		to.in.sin_port = htons(run->port);
+	tell_found(run, &to, len, NULL);
+}
+
+void
+check_resolve(struct check_run *run, const char *host, uint16_t port,
+    void (*found)(struct check_run *run, const struct check_address *addresses,
+	size_t count, const char *why))
+{
+	union resolve_address literal;
+	socklen_t len;
+
+	assert(!run->done && run->lookup == NULL);
+	run->port = port;
+	run->found = found;
+	if (resolve_literal(host, port, &literal, &len))
+		tell_found(run, &literal, len, NULL);
+	else
+		run->lookup = resolve_start(run->runs->resolve, host, on_found, run);
+}
+
+static enum check_reason
+reason_of(enum net_error error)
+{
+	switch (error) {
+	case NET_OK: return CHECK_REASON_OK;
+	case NET_RESOLVE: return CHECK_REASON_RESOLVE;
+	case NET_REFUSED: return CHECK_REASON_REFUSED;
+	case NET_TIMEOUT: return CHECK_REASON_TIMEOUT;
+	case NET_TLS: return CHECK_REASON_TLS;
+	case NET_CLOSED: return CHECK_REASON_CLOSED;
+	case NET_GARBAGE: return CHECK_REASON_PROTOCOL;
+	case NET_LOCAL: break;
+	}
+	return CHECK_REASON_LOCAL;
+}
+
+static void
+on_answer(void *arg, const struct http_reply *answer)
+{
+	struct check_run *run = arg;
+	struct check_http_reply reply = {
+		.reason = reason_of(answer->error),
+		.why = answer->why,
+		.status = answer->status,
+		.body = answer->body,
+		.body_len = answer->body_len,
+	};
+
+	run->call = NULL;
+	run_enter(run);
+	run->answered(run, &reply);
+	run_leave(run);
+}
+
+void
+check_http(struct check_run *run, const struct check_http_request *request,
+    void (*answered)(struct check_run *run, const struct check_http_reply *reply))
+{
+	assert(!run->done && run->call == NULL);
+	run->answered = answered;
+	run->tls = (struct net_tls){
+		.ca_file = request->tls.ca_file,
+		.cert_file = request->tls.cert_file,
+		.key_file = request->tls.key_file,
+		.server_name = request->tls.server_name,
+		.no_verify = request->tls.no_verify,
+	};
+	struct http_request order = {
+		.method = request->method,
+		.url = request->url,
+		.headers = request->headers,
+		.body = request->body,
+		.body_len = request->body_len,
+		.timeout_ms = run->timeout_ms + HTTP_SLACK_MS,
+		.body_limit = request->body_limit,
+		.follow = request->follow,
+		.fresh = true,
+		.tls = &run->tls,
+	};
+	run->call = http_send(run->runs->http, &order, on_answer, run);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_RUN_STATE_H
+#define LICTOR_RUN_STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/base/http.h"
+#include "agent/health/run.h"
+#include "checks/check.h"
+
+/* A run from the inside, shared by the files that give it what check.h promises: run.c its
+ * life and its memory, run_net.c the network, run_job.c commands and work. */
+struct check_run {
+	struct runs *runs;
+	const struct conf_check *check;
+	void *owner;
+	int64_t timeout_ms;
+	struct run_pool *pool;
+	struct check_run *next; /* in the pool */
+	/* callbacks of the check that have not returned, and its outcome */
+	unsigned int depth;
+	bool done;
+	enum check_status status;
+	enum check_reason reason;
+	char *text;
+	/* what it has ordered, and who is to be called */
+	struct loop_io *io;
+	int fd;
+	void (*ready)(struct check_run *run, unsigned int events);
+	struct resolve_call *lookup;
+	uint16_t port;
+	void (*found)(struct check_run *run, const struct check_address *addresses,
+	    size_t count, const char *why);
+	struct http_call *call;
+	struct net_tls tls; /* of the exchange */
+	void (*answered)(struct check_run *run, const struct check_http_reply *reply);
+	void (*ended)(struct check_run *run, const struct check_exit *exit);
+	_Alignas(max_align_t) char state[];
+};
+
+struct runs {
+	struct loop *loop;
+	struct http *http;
+	struct resolve *resolve;
+	struct runs_out out;
+	struct run_pool *pools;
+};
+
+/* Before and after every call into the check. */
+void run_enter(struct check_run *run);
+void run_leave(struct check_run *run);
+
+/* Take back what the run has ordered, if anything. */
+void run_net_let_go(struct check_run *run);
+void run_job_let_go(struct check_run *run);
+
+#endif
