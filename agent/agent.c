@@ -22,6 +22,7 @@
 #include "agent/failover/hooks.h"
 #include "agent/failover/roles.h"
 #include "agent/failover/vip.h"
+#include "agent/health/run.h"
 #include "agent/health/sched.h"
 #include "agent/health/service.h"
 #include "agent/status/control.h"
@@ -405,8 +406,10 @@ make_health(struct agent *agent)
 	agent->http = http_new(agent->loop);
 	agent->resolve = resolve_new(agent->loop);
 	agent->services = services_new(agent->conf, &services);
-	agent->sched =
-	    sched_new(agent->loop, agent->http, agent->resolve, agent->conf, &sched);
+	struct run_servants servants = {
+		.loop = agent->loop, .http = agent->http, .resolve = agent->resolve
+	};
+	agent->sched = sched_new(&servants, agent->conf, &sched);
 }
 
 static void

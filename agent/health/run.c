@@ -185,14 +185,11 @@ run_cancel(struct check_run *run)
 }
 
 struct runs *
-runs_new(struct loop *loop, struct http *http, struct resolve *resolve,
-    const struct runs_out *out)
+runs_new(const struct run_servants *servants, const struct runs_out *out)
 {
 	struct runs *runs = xcalloc(1, sizeof(*runs));
 
-	runs->loop = loop;
-	runs->http = http;
-	runs->resolve = resolve;
+	runs->servants = *servants;
 	runs->out = *out;
 	return runs;
 }

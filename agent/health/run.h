@@ -12,6 +12,7 @@ struct http;
 struct loop;
 struct resolve;
 struct runs;
+struct streams;
 
 struct run_outcome {
 	enum check_status status;
@@ -26,10 +27,17 @@ struct runs_out {
 	void (*kill)(void *owner);	/* that command is not wanted any more */
 };
 
-/* All runs of checks, with the servants they use (NULL where no check needs one) and the
- * memory of ended runs, kept for the next ones. */
-struct runs *runs_new(struct loop *loop, struct http *http, struct resolve *resolve,
-    const struct runs_out *out);
+/* Who does what runs order: all but the loop may be NULL where no check needs it. */
+struct run_servants {
+	struct loop *loop;
+	struct http *http;
+	struct resolve *resolve;
+	struct streams *streams;
+};
+
+/* All runs of checks, with the servants they use (copied) and the memory of ended runs,
+ * kept for the next ones. */
+struct runs *runs_new(const struct run_servants *servants, const struct runs_out *out);
 void runs_free(struct runs *runs);	/* every run has ended or was cancelled */
 
 /* One run. `owner` is who is told; run_begin may do so before it returns. `timeout_ms` is

@@ -49,7 +49,7 @@ check_watch(struct check_run *run, int fd, unsigned int events,
 	if (run->io != NULL && run->fd != fd)
 		check_unwatch(run);
 	if (run->io == NULL)
-		run->io = loop_io_new(run->runs->loop, fd, on_ready, run);
+		run->io = loop_io_new(run->runs->servants.loop, fd, on_ready, run);
 	run->fd = fd;
 	run->ready = ready;
 	loop_io_watch(run->io, events);
@@ -108,7 +108,8 @@ check_resolve(struct check_run *run, const char *host, uint16_t port,
 	if (resolve_literal(host, port, &literal, &len))
 		tell_found(run, &literal, len, NULL);
 	else
-		run->lookup = resolve_start(run->runs->resolve, host, on_found, run);
+		run->lookup =
+		    resolve_start(run->runs->servants.resolve, host, on_found, run);
 }
 
 static enum check_reason
@@ -170,5 +171,5 @@ check_http(struct check_run *run, const struct check_http_request *request,
 		.fresh = true,
 		.tls = &run->tls,
 	};
-	run->call = http_send(run->runs->http, &order, on_answer, run);
+	run->call = http_send(run->runs->servants.http, &order, on_answer, run);
 }

@@ -41,9 +41,7 @@ struct check_run {
 };
 
 struct runs {
-	struct loop *loop;
-	struct http *http;
-	struct resolve *resolve;
+	struct run_servants servants;
 	struct runs_out out;
 	struct run_pool *pools;
 };

@@ -266,15 +266,15 @@ entry_clear(struct entry *entry)
 }
 
 struct sched *
-sched_new(struct loop *loop, struct http *http, struct resolve *resolve,
-    const struct conf *conf, const struct sched_out *out)
+sched_new(const struct run_servants *servants, const struct conf *conf,
+    const struct sched_out *out)
 {
 	static const struct runs_out runs_out = { on_done, on_command, on_kill };
 	struct sched *sched = xcalloc(1, sizeof(*sched));
 
-	sched->loop = loop;
+	sched->loop = servants->loop;
 	sched->out = *out;
-	sched->runs = runs_new(loop, http, resolve, &runs_out);
+	sched->runs = runs_new(servants, &runs_out);
 	sched->n_entries = conf->n_checks;
 	sched->entries = xcalloc(conf->n_checks, sizeof(*sched->entries));
 	for (size_t i = 0; i < conf->n_checks; i++)

@@ -10,9 +10,7 @@
 
 struct conf;
 struct conf_check;
-struct loop;
-struct http;
-struct resolve;
+struct run_servants;
 struct sched;
 
 /* What is known of one check. */
@@ -47,8 +45,8 @@ struct sched_out {
  * run, never two runs of one check at once, the fast interval while outcomes disagree with
  * the state. Starts nothing before sched_start.
  */
-struct sched *sched_new(struct loop *loop, struct http *http, struct resolve *resolve,
-    const struct conf *conf, const struct sched_out *out);
+struct sched *sched_new(const struct run_servants *servants, const struct conf *conf,
+    const struct sched_out *out);
 void sched_free(struct sched *sched);	/* cancels what runs */
 
 /* Before sched_start: the state that Consul still shows for a check. Nothing is said

@@ -19,6 +19,7 @@
 #include "agent/base/url.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
+#include "agent/health/run.h"
 #include "agent/health/sched.h"
 #include "checks/builtin.h"
 #include "checks/check.h"
@@ -419,7 +420,10 @@ bench_run(struct bench *b)
 {
 	struct sched_out out = { on_news, on_news, on_command, on_kill, b };
 
-	b->sched = sched_new(b->loop, b->http, b->resolve, &b->conf, &out);
+	struct run_servants servants = {
+		.loop = b->loop, .http = b->http, .resolve = b->resolve
+	};
+	b->sched = sched_new(&servants, &b->conf, &out);
 	b->look = loop_timer_new(b->loop, on_look, b);
 	b->limit = loop_now(b->loop) + LIMIT_MS;
 	sched_start(b->sched);

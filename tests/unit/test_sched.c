@@ -17,6 +17,7 @@
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
+#include "agent/health/run.h"
 #include "tests/unit/tap.h"
 
 #define CHECKS_MAX 40
@@ -267,7 +268,8 @@ world_make(struct world *w)
 {
 	struct sched_out out = { on_changed, on_output, on_command, on_kill, w };
 
-	w->sched = sched_new(w->loop, NULL, NULL, &w->conf, &out);
+	struct run_servants servants = { .loop = w->loop };
+	w->sched = sched_new(&servants, &w->conf, &out);
 }
 
 static void

@@ -3,13 +3,12 @@
  * every member that lictorctl(1) names is there, and of the type that it says. */
 #include "agent/status/status.h"
 
-#include "agent/base/http.h"
 #include "agent/base/loop.h"
-#include "agent/base/resolve.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
 #include "agent/consul/consul.h"
 #include "agent/consul/report.h"
+#include "agent/health/run.h"
 #include "agent/health/sched.h"
 #include "agent/health/service.h"
 #include "tests/unit/tap.h"
@@ -92,12 +91,11 @@ draw(const char *node)
 	struct report_out report = { no_adopt, nothing, nothing, NULL };
 	struct status_sources from = { .conf = make_conf(), .node = node };
 	struct loop *loop = loop_new();
-	struct http *http = http_new(loop);
-	struct resolve *resolve = resolve_new(loop);
 
 	CU_ASSERT_FATAL(from.conf != NULL);
 	struct consul *consul = consul_new(loop, &from.conf->consul);
-	struct sched *s = sched_new(loop, http, resolve, from.conf, &sched);
+	struct run_servants servants = { .loop = loop };
+	struct sched *s = sched_new(&servants, from.conf, &sched);
 	struct services *v = services_new(from.conf, &services);
 	struct report *r = report_new(loop, consul, from.conf, &report);
 	from.consul = consul;
@@ -109,8 +107,6 @@ draw(const char *node)
 	services_free(v);
 	sched_free(s);
 	consul_free(consul);
-	resolve_free(resolve);
-	http_free(http);
 	loop_free(loop);
 	conf_free((struct conf *)from.conf);
 	return status;
