@@ -242,17 +242,18 @@ start(struct http_call *call, const char *address)
 }
 
 static void
-on_resolved(void *arg, const struct sockaddr *address, socklen_t len, const char *why)
+on_resolved(
+    void *arg, const union resolve_address *addresses, size_t count, const char *why)
 {
 	struct http_call *call = arg;
 	char text[INET6_ADDRSTRLEN] = "";
 
 	call->query = NULL;
-	if (address == NULL) {
+	if (count == 0) {
 		end(call, NET_RESOLVE, why);
 		return;
 	}
-	resolve_format(address, text, sizeof(text));
+	resolve_format(&addresses[0].sa, text, sizeof(text));
 	start(call, text);
 }
 

@@ -36,12 +36,12 @@ struct watched {
 struct resolve_call {
 	TAILQ_ENTRY(resolve_call) link;
 	struct resolve *resolve;
-	void (*done)(void *arg, const struct sockaddr *address, socklen_t len,
+	void (*done)(void *arg, const union resolve_address *addresses, size_t count,
 	    const char *why); /* NULL: cancelled */
 	void *arg;
 	bool answered, telling;
-	union resolve_address address;
-	socklen_t len; /* 0: none */
+	union resolve_address addresses[RESOLVE_MAX];
+	size_t count;
 	char why[96];
 };
 
@@ -166,6 +166,13 @@ resolve_literal(
 	return true;
 }
 
+socklen_t
+resolve_address_len(const union resolve_address *address)
+{
+	return address->sa.sa_family == AF_INET6 ? sizeof(address->in6)
+						 : sizeof(address->in);
+}
+
 void
 resolve_format(const struct sockaddr *address, char *out, size_t size)
 {
@@ -271,19 +278,35 @@ answer(struct resolve_call *call)
 	loop_timer_after(resolve->deliver, 0);
 }
 
+/* RFC 8305, 4: the families in turn, each in its own order, the first one first. */
 static void
-take_address(struct resolve_call *call, const struct ares_addrinfo *result)
+interleave(union resolve_address *addresses, size_t count)
+{
+	for (size_t i = 1; i < count; i++) {
+		size_t next = i;
+		while (next < count &&
+		    addresses[next].sa.sa_family == addresses[i - 1].sa.sa_family)
+			next++;
+		if (next == count)
+			return;
+		union resolve_address moved = addresses[next];
+		memmove(&addresses[i + 1], &addresses[i], (next - i) * sizeof(moved));
+		addresses[i] = moved;
+	}
+}
+
+static void
+take_addresses(struct resolve_call *call, const struct ares_addrinfo *result)
 {
 	const struct ares_addrinfo_node *node = result->nodes;
 
-	while (node != NULL && (size_t)node->ai_addrlen > sizeof(call->address))
-		node = node->ai_next;
-	if (node == NULL) {
+	for (; node != NULL && call->count < RESOLVE_MAX; node = node->ai_next)
+		if ((size_t)node->ai_addrlen <= sizeof(call->addresses[0]))
+			memcpy(&call->addresses[call->count++], node->ai_addr,
+			    node->ai_addrlen);
+	if (call->count == 0)
 		str_copy(call->why, sizeof(call->why), fault_text(ARES_ENODATA));
-		return;
-	}
-	memcpy(&call->address, node->ai_addr, node->ai_addrlen);
-	call->len = node->ai_addrlen;
+	interleave(call->addresses, call->count);
 }
 
 static void
@@ -292,7 +315,7 @@ on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *result)
 	struct resolve_call *call = arg;
 
 	if (status == ARES_SUCCESS)
-		take_address(call, result);
+		take_addresses(call, result);
 	else
 		str_copy(call->why, sizeof(call->why), fault_text(status));
 	if (result != NULL)
@@ -316,8 +339,8 @@ on_deliver(void *arg)
 	if (!TAILQ_EMPTY(&resolve->answered))
 		loop_timer_after(resolve->deliver, 0);
 	call->telling = true;
-	call->done(call->arg, call->len > 0 ? &call->address.sa : NULL, call->len,
-	    call->len > 0 ? NULL : call->why);
+	call->done(call->arg, call->count > 0 ? call->addresses : NULL, call->count,
+	    call->count > 0 ? NULL : call->why);
 	free(call);
 }
 
@@ -369,18 +392,20 @@ resolve_free(struct resolve *resolve)
 
 struct resolve_call *
 resolve_start(struct resolve *resolve, const char *host,
-    void (*done)(
-	void *arg, const struct sockaddr *address, socklen_t len, const char *why),
+    void (*done)(void *arg, const union resolve_address *addresses, size_t count,
+	const char *why),
     void *arg)
 {
 	static const struct ares_addrinfo_hints hints = { .ai_family = AF_UNSPEC };
 	struct resolve_call *call = xcalloc(1, sizeof(*call));
 	const char *literal = resolve_is_localhost(host) ? "127.0.0.1" : host;
+	socklen_t len;
 
 	call->resolve = resolve;
 	call->done = done;
 	call->arg = arg;
-	if (resolve_literal(literal, 0, &call->address, &call->len)) {
+	if (resolve_literal(literal, 0, &call->addresses[0], &len)) {
+		call->count = 1;
 		answer(call);
 	} else if (resolve->fault != ARES_SUCCESS) {
 		str_copy(call->why, sizeof(call->why), fault_text(resolve->fault));

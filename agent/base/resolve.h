@@ -30,6 +30,9 @@ bool resolve_is_localhost(const char *host);
 bool resolve_literal(const char *host, uint16_t port, union resolve_address *out,
     socklen_t *len);
 
+/* How much of the union its family uses, as connect(2) wants to know. */
+socklen_t resolve_address_len(const union resolve_address *address);
+
 /* The address without its port, in words. */
 void resolve_format(const struct sockaddr *address, char *out, size_t size);
 
@@ -37,11 +40,13 @@ void resolve_format(const struct sockaddr *address, char *out, size_t size);
 struct resolve *resolve_new(struct loop *loop);
 void resolve_free(struct resolve *resolve);
 
-/* The first address of the name (port 0), or `why` it has none; 127.0.0.1 for localhost,
- * a literal is itself. `done` is called once, never from within resolve_start; the
- * caller's own deadline ends it by resolve_cancel. */
+/* The addresses of the name (port 0, at most RESOLVE_MAX) in the order in which they should
+ * be tried: as RFC 6724 sorts them, the families in turn (RFC 8305, 4); or none and `why`.
+ * A literal is itself. `done` is called once, never from within resolve_start; the caller's
+ * own deadline ends it by resolve_cancel. */
+#define RESOLVE_MAX 16
 struct resolve_call *resolve_start(struct resolve *resolve, const char *host,
-    void (*done)(void *arg, const struct sockaddr *address, socklen_t len,
+    void (*done)(void *arg, const union resolve_address *addresses, size_t count,
 	const char *why),
     void *arg);
 void resolve_cancel(struct resolve_call *call);

@@ -63,35 +63,24 @@ check_unwatch(struct check_run *run)
 }
 
 static void
-tell_found(struct check_run *run, const union resolve_address *address, socklen_t len,
-    const char *why)
-{
-	struct check_address found = { .len = len };
-
-	if (address != NULL)
-		memcpy(&found.sa, &address->sa, len);
-	run_enter(run);
-	run->found(run, address != NULL ? &found : NULL, address != NULL, why);
-	run_leave(run);
-}
-
-static void
-on_found(void *arg, const struct sockaddr *address, socklen_t len, const char *why)
+on_found(
+    void *arg, const union resolve_address *addresses, size_t count, const char *why)
 {
 	struct check_run *run = arg;
-	union resolve_address to;
+	struct check_address found[RESOLVE_MAX] = { 0 };
 
 	run->lookup = NULL;
-	if (address == NULL || len > sizeof(to)) {
-		tell_found(run, NULL, 0, why);
-		return;
+	for (size_t i = 0; i < count; i++) {
+		found[i].len = resolve_address_len(&addresses[i]);
+		memcpy(&found[i].sa, &addresses[i], found[i].len);
+		if (found[i].sa.sa_family == AF_INET6)
+			found[i].in6.sin6_port = htons(run->port);
+		else
+			found[i].in.sin_port = htons(run->port);
 	}
-	memcpy(&to, address, len);
-	if (to.sa.sa_family == AF_INET6)
-		to.in6.sin6_port = htons(run->port);
-	else
-		to.in.sin_port = htons(run->port);
-	tell_found(run, &to, len, NULL);
+	run_enter(run);
+	run->found(run, count > 0 ? found : NULL, count, why);
+	run_leave(run);
 }
 
 void
@@ -106,7 +95,7 @@ check_resolve(struct check_run *run, const char *host, uint16_t port,
 	run->port = port;
 	run->found = found;
 	if (resolve_literal(host, port, &literal, &len))
-		tell_found(run, &literal, len, NULL);
+		on_found(run, &literal, 1, NULL);
 	else
 		run->lookup =
 		    resolve_start(run->runs->servants.resolve, host, on_found, run);

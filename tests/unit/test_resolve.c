@@ -176,7 +176,7 @@ enter_namespaces(void)
 struct answer {
 	const char *name;
 	int rcode;
-	const char *a, *aaaa;
+	const char *a, *aaaa; /* parted by spaces */
 };
 
 /* What the server says; of "silent" it says nothing, of "late" nothing the first time. */
@@ -188,6 +188,13 @@ static const struct answer answers[] = {
 	{ "broken.test", 2, NULL, NULL },
 	{ "refused.test", 5, NULL, NULL },
 	{ "late.test", 0, "192.0.2.6", NULL },
+	{ "pairs.test", 0, "192.0.2.1 192.0.2.2 192.0.2.3 192.0.2.4",
+	    "2001:db8::1 2001:db8::2" },
+	{ "crowd.test", 0,
+	    "192.0.2.1 192.0.2.2 192.0.2.3 192.0.2.4 192.0.2.5 192.0.2.6 192.0.2.7 "
+	    "192.0.2.8 192.0.2.9 192.0.2.10 192.0.2.11 192.0.2.12 192.0.2.13 "
+	    "192.0.2.14 192.0.2.15 192.0.2.16 192.0.2.17",
+	    NULL },
 };
 
 /* The name of a question as text; returns where its type stands, 0 if it is malformed. */
@@ -210,29 +217,42 @@ read_name(const unsigned char *in, size_t len, char *out, size_t size)
 	return at + 5 <= len ? at + 1 : 0;
 }
 
+/* One record of an answer, its name and type those of the question. */
 static size_t
-reply_to(
-    unsigned char *message, size_t len, size_t type_at, const struct answer *answer)
+write_record(unsigned char *out, const unsigned char *type, const char *text)
+{
+	bool aaaa = type[1] == 28;
+	size_t size = aaaa ? 16 : 4;
+
+	memset(out, 0, 12);
+	out[0] = 0xc0; /* the name of the question, at 12 */
+	out[1] = 12;
+	memcpy(out + 2, type, 4);
+	out[9] = 60; /* seconds to live */
+	out[11] = (unsigned char)size;
+	inet_pton(aaaa ? AF_INET6 : AF_INET, text, out + 12);
+	return 12 + size;
+}
+
+/* `message` is 1024 bytes, of which `type_at` + 4 are the question. */
+static size_t
+reply_to(unsigned char *message, size_t type_at, const struct answer *answer)
 {
 	bool aaaa = message[type_at + 1] == 28;
-	const char *text = answer == NULL ? NULL : aaaa ? answer->aaaa : answer->a;
-	unsigned char *record = message + type_at + 4;
-	size_t size = aaaa ? 16 : 4;
+	const char *found = answer == NULL ? NULL : aaaa ? answer->aaaa : answer->a;
+	AUTO_FREE char *texts = xstrdup(found != NULL ? found : "");
+	size_t len = type_at + 4;
+	char *rest = NULL;
 
 	message[2] = 0x81;
 	message[3] = (unsigned char)(0x80 | (answer == NULL ? 3 : answer->rcode));
 	memset(message + 6, 0, 6);
-	if (text == NULL)
-		return type_at + 4;
-	message[7] = 1;
-	memset(record, 0, 12);
-	record[0] = 0xc0; /* the name of the question, at 12 */
-	record[1] = 12;
-	memcpy(record + 2, message + type_at, 4);
-	record[9] = 60; /* seconds to live */
-	record[11] = (unsigned char)size;
-	inet_pton(aaaa ? AF_INET6 : AF_INET, text, record + 12);
-	return type_at + 4 + 12 + size;
+	for (char *text = strtok_r(texts, " ", &rest); text != NULL;
+	     text = strtok_r(NULL, " ", &rest)) {
+		len += write_record(message + len, message + type_at, text);
+		message[7]++;
+	}
+	return len;
 }
 
 static void
@@ -258,7 +278,7 @@ serve(int fd)
 		for (size_t i = 0; i < ARRAY_LENGTH(answers); i++)
 			if (strcasecmp(name, answers[i].name) == 0)
 				found = &answers[i];
-		size_t len = reply_to(message, (size_t)n, at, found);
+		size_t len = reply_to(message, at, found);
 		sendto(fd, message, len, 0, (struct sockaddr *)&from, from_len);
 	}
 }
@@ -292,22 +312,29 @@ struct asker {
 	struct loop_timer *timer;
 	int told, expected;
 	bool starting;
-	char address[64], why[96];
+	char list[1024], why[96]; /* the addresses, parted by spaces */
 };
 
 static void
-on_done(void *arg, const struct sockaddr *address, socklen_t len, const char *why)
+on_done(
+    void *arg, const union resolve_address *addresses, size_t count, const char *why)
 {
 	struct asker *asker = arg;
 
 	CU_ASSERT_FALSE(asker->starting);
-	CU_ASSERT_EQUAL(address == NULL, why != NULL);
-	CU_ASSERT_EQUAL(address == NULL, len == 0);
-	asker->address[0] = asker->why[0] = '\0';
-	if (address != NULL)
-		resolve_format(address, asker->address, sizeof(asker->address));
-	else
-		str_copy(asker->why, sizeof(asker->why), why);
+	CU_ASSERT_EQUAL(count == 0, why != NULL);
+	CU_ASSERT_EQUAL(count == 0, addresses == NULL);
+	CU_ASSERT_FATAL(count <= RESOLVE_MAX);
+	asker->list[0] = asker->why[0] = '\0';
+	for (size_t i = 0; i < count; i++) {
+		size_t len = strlen(asker->list);
+		CU_ASSERT_EQUAL(addresses[i].in.sin_port, 0);
+		asker->list[len] = i == 0 ? '\0' : ' ';
+		len += i > 0;
+		resolve_format(
+		    &addresses[i].sa, asker->list + len, sizeof(asker->list) - len);
+	}
+	str_copy(asker->why, sizeof(asker->why), why != NULL ? why : "");
 	if (++asker->told == asker->expected)
 		loop_stop(asker->loop);
 }
@@ -368,7 +395,7 @@ test_nobody_is_asked(void)
 	asker_open(&asker);
 	for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
 		ask(&asker, rows[i][0]);
-		CU_ASSERT_STRING_EQUAL(asker.address, rows[i][1]);
+		CU_ASSERT_STRING_EQUAL(asker.list, rows[i][1]);
 	}
 	asker_close(&asker);
 	resolve_free(NULL);
@@ -396,17 +423,41 @@ test_names(void)
 		printf("# no namespace: names were not tried\n");
 	for (size_t i = 0; server >= 0 && i < ARRAY_LENGTH(rows); i++) {
 		ask(&asker, rows[i].name);
-		CU_ASSERT_STRING_EQUAL(asker.address, rows[i].address);
+		CU_ASSERT_STRING_EQUAL(asker.list, rows[i].address);
 		CU_ASSERT_STRING_EQUAL(asker.why, rows[i].why);
 	}
 	if (server >= 0) {
 		ask(&asker, "both.test");
-		CU_ASSERT_TRUE(strcmp(asker.address, "192.0.2.5") == 0 ||
-		    strcmp(asker.address, "2001:db8::5") == 0);
+		CU_ASSERT_TRUE(strcmp(asker.list, "192.0.2.5 2001:db8::5") == 0 ||
+		    strcmp(asker.list, "2001:db8::5 192.0.2.5") == 0);
 		ask(&asker, "broken.test");
 		CU_ASSERT_NOT_EQUAL(asker.why[0], '\0');
 		ask(&asker, "refused.test");
 		CU_ASSERT_NOT_EQUAL(asker.why[0], '\0');
+		kill(server, SIGKILL);
+		waitpid(server, NULL, 0);
+	}
+	asker_close(&asker);
+	CU_ASSERT_TRUE(server != 0);
+}
+
+static void
+test_all_addresses(void)
+{
+	struct asker asker;
+	pid_t server = server_start();
+
+	asker_open(&asker);
+	if (server >= 0) {
+		ask(&asker, "pairs.test");
+		bool six_first = strncmp(asker.list, "2001", 4) == 0;
+		CU_ASSERT_STRING_EQUAL(asker.list,
+		    six_first ? "2001:db8::1 192.0.2.1 2001:db8::2 192.0.2.2 "
+				"192.0.2.3 192.0.2.4"
+			      : "192.0.2.1 2001:db8::1 192.0.2.2 2001:db8::2 "
+				"192.0.2.3 192.0.2.4");
+		ask(&asker, "crowd.test");
+		CU_ASSERT_STRING_EQUAL(strrchr(asker.list, ' '), " 192.0.2.16");
 		kill(server, SIGKILL);
 		waitpid(server, NULL, 0);
 	}
@@ -424,7 +475,7 @@ test_a_lost_question_is_asked_again(void)
 	if (server >= 0) {
 		int64_t begun = clock_raw_ms();
 		ask(&asker, "late.test");
-		CU_ASSERT_STRING_EQUAL(asker.address, "192.0.2.6");
+		CU_ASSERT_STRING_EQUAL(asker.list, "192.0.2.6");
 		CU_ASSERT_TRUE(clock_raw_ms() - begun < 3000);
 		kill(server, SIGKILL);
 		waitpid(server, NULL, 0);
@@ -445,7 +496,7 @@ test_silence_blocks_nobody(void)
 		int64_t begun = clock_raw_ms();
 		struct resolve_call *silent = start(&asker, "silent.test");
 		ask(&asker, "four.test");
-		CU_ASSERT_STRING_EQUAL(asker.address, "192.0.2.4");
+		CU_ASSERT_STRING_EQUAL(asker.list, "192.0.2.4");
 		CU_ASSERT_TRUE(clock_raw_ms() - begun < 900);
 		resolve_cancel(silent);
 		resolve_cancel(start(&asker, "four.test"));
@@ -487,7 +538,8 @@ struct killer {
 };
 
 static void
-on_kill(void *arg, const struct sockaddr *address, socklen_t len, const char *why)
+on_kill(
+    void *arg, const union resolve_address *addresses, size_t count, const char *why)
 {
 	struct killer *killer = arg;
 
@@ -518,6 +570,7 @@ static const struct tap_case cases[] = {
 	{ "literals", test_literals },
 	{ "nobody is asked", test_nobody_is_asked },
 	{ "names", test_names },
+	{ "all addresses, the families in turn", test_all_addresses },
 	{ "a lost question is asked again", test_a_lost_question_is_asked_again },
 	{ "silence blocks nobody", test_silence_blocks_nobody },
 	{ "cancelled before told", test_cancelled_before_told },
