@@ -446,7 +446,11 @@ agent_free(struct agent *agent)
 	consul_free(agent->consul);
 	vips_free(agent->vips);
 	hooks_free(agent->hooks);
-	sched_free(agent->sched);
+	if (!sched_free(agent->sched)) {
+		log_notice("check",
+		    "the agent ends while a check still hangs in a file or a library");
+		_exit(agent->status);
+	}
 	services_free(agent->services);
 	resolve_free(agent->resolve);
 	http_free(agent->http);

@@ -13,7 +13,9 @@
 #include "checks/check.h"
 
 static const struct check_class *const builtin[] = {
+	&check_file_class,
 	&check_http_class,
+	&check_process_class,
 	&check_script_class,
 	&check_tcp_class,
 };

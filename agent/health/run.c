@@ -74,15 +74,23 @@ let_go(struct check_run *run)
 	run_job_let_go(run);
 }
 
-static void
-run_free(struct check_run *run)
+void
+run_recycle(struct check_run *run)
 {
 	struct run_pool *pool = run->pool;
 
-	let_go(run);
-	free(run->text);
 	run->next = pool->free;
 	pool->free = run;
+}
+
+static void
+run_free(struct check_run *run)
+{
+	let_go(run);
+	free(run->text);
+	run->text = NULL;
+	if (!run_job_hangs(run))
+		run_recycle(run);
 }
 
 void
@@ -205,15 +213,18 @@ pool_free(struct run_pool *pool)
 	free(pool);
 }
 
-void
+bool
 runs_free(struct runs *runs)
 {
 	if (runs == NULL)
-		return;
+		return true;
+	if (!run_job_end(runs))
+		return false;
 	while (runs->pools != NULL) {
 		struct run_pool *pool = runs->pools;
 		runs->pools = pool->next;
 		pool_free(pool);
 	}
 	free(runs);
+	return true;
 }

@@ -2,6 +2,7 @@
 #ifndef LICTOR_RUN_H
 #define LICTOR_RUN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,7 +39,9 @@ struct run_servants {
 /* All runs of checks, with the servants they use (copied) and the memory of ended runs,
  * kept for the next ones. */
 struct runs *runs_new(const struct run_servants *servants, const struct runs_out *out);
-void runs_free(struct runs *runs);	/* every run has ended or was cancelled */
+/* Every run has ended or was cancelled. False: work that one of them ordered (check_work)
+ * still hangs in a thread, so its memory and that of the configuration must stay. */
+bool runs_free(struct runs *runs);
 
 /* One run. `owner` is who is told; run_begin may do so before it returns. `timeout_ms` is
  * the scheduler's, told to servants that want a limit of their own. */

@@ -37,6 +37,12 @@ struct check_run {
 	struct net_tls tls; /* of the exchange */
 	void (*answered)(struct check_run *run, const struct check_http_reply *reply);
 	void (*ended)(struct check_run *run, const struct check_exit *exit);
+	/* work in another thread */
+	void (*work)(const void *conf, void *state);
+	void (*worked)(struct check_run *run); /* NULL: nothing is ordered */
+	bool working; /* a thread has it */
+	struct check_run *before; /* the check's run before, whose work still hangs */
+	struct check_run *after; /* the one that waits for this one's */
 	_Alignas(max_align_t) char state[];
 };
 
@@ -44,6 +50,8 @@ struct runs {
 	struct run_servants servants;
 	struct runs_out out;
 	struct run_pool *pools;
+	struct workers *workers; /* NULL until work was ordered */
+	struct check_run *hanging; /* runs that are over, but for their work */
 };
 
 /* Before and after every call into the check. */
@@ -53,5 +61,12 @@ void run_leave(struct check_run *run);
 /* Take back what the run has ordered, if anything. */
 void run_net_let_go(struct check_run *run);
 void run_job_let_go(struct check_run *run);
+
+/* A thread works for the run that is over: its memory goes when that ends (true). */
+bool run_job_hangs(struct check_run *run);
+/* False: some work does not end. */
+bool run_job_end(struct runs *runs);
+/* The run's memory goes back to its pool. */
+void run_recycle(struct check_run *run);
 
 #endif

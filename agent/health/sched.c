@@ -282,16 +282,17 @@ sched_new(const struct run_servants *servants, const struct conf *conf,
 	return sched;
 }
 
-void
+bool
 sched_free(struct sched *sched)
 {
 	if (sched == NULL)
-		return;
+		return true;
 	for (size_t i = 0; i < sched->n_entries; i++)
 		entry_clear(&sched->entries[i]);
-	runs_free(sched->runs);
+	bool ended = runs_free(sched->runs);
 	free(sched->entries);
 	free(sched);
+	return ended;
 }
 
 void

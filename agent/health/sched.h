@@ -47,7 +47,9 @@ struct sched_out {
  */
 struct sched *sched_new(const struct run_servants *servants, const struct conf *conf,
     const struct sched_out *out);
-void sched_free(struct sched *sched);	/* cancels what runs */
+/* Cancels what runs. False: something hangs in another thread and still needs the
+ * configuration: the process must end without freeing that. */
+bool sched_free(struct sched *sched);
 
 /* Before sched_start: the state that Consul still shows for a check. Nothing is said
  * through `out`: who takes a state over tells the others. */
