@@ -2,8 +2,8 @@
 /*
  * The check type `script`: a command, judged by its exit status under one of three
  * conventions. The runner runs it, with the user, the environment and the folder of the
- * options; here only the ending is judged. Under Nagios' convention the performance data
- * after '|' are left out of the output: they are figures, another one with every run.
+ * options; here only the ending is judged. Under Nagios' convention what follows a '|' are
+ * figures (perfdata.h), which become metrics.
  */
 #include <stddef.h>
 #include <stdio.h>
@@ -12,6 +12,7 @@
 #include "agent/base/util.h"
 #include "checks/builtin.h"
 #include "checks/check.h"
+#include "checks/perfdata.h"
 
 #define OUTPUT_MAX 4096 /* bytes of the tail that are kept */
 
@@ -71,18 +72,18 @@ prepare(void *conf, const char **option, char *why, size_t why_size)
 	return -1;
 }
 
-/* Everything from '|' to the end of the first line, and from the next '|' on (Nagios
- * Plugin API, performance data). */
+/* The performance data become metrics and leave the text, since they are other ones with
+ * every run. */
 static void
-drop_performance_data(char *text)
+take_performance_data(struct check_run *run, char *text)
 {
-	char *line_end = text + strcspn(text, "\n");
-	char *data = memchr(text, '|', (size_t)(line_end - text));
+	char data[OUTPUT_MAX + 1];
+	const char *at = data;
+	struct perfdata figure;
 
-	if (data != NULL)
-		memmove(data, line_end, strlen(line_end) + 1);
-	line_end = text + strcspn(text, "\n");
-	line_end[strcspn(line_end, "|")] = '\0';
+	perfdata_part(text, data);
+	while (perfdata_next(&at, &figure))
+		check_metric(run, figure.name, figure.value, figure.unit);
 }
 
 /* The tail of the output as text, without line ends behind it. */
@@ -102,7 +103,7 @@ keep_output(struct check_run *run, const struct check_exit *exit)
 			script->output[i] = '?';
 	script->output[len] = '\0';
 	if (check->convention == CONVENTION_NAGIOS)
-		drop_performance_data(script->output);
+		take_performance_data(run, script->output);
 	len = strlen(script->output);
 	while (len > 0 && strchr(" \t\r\n", script->output[len - 1]) != NULL)
 		script->output[--len] = '\0';

@@ -88,7 +88,9 @@ run_free(struct check_run *run)
 {
 	let_go(run);
 	free(run->text);
+	free(run->metrics);
 	run->text = NULL;
+	run->metrics = NULL;
 	if (!run_job_hangs(run))
 		run_recycle(run);
 }
@@ -104,7 +106,8 @@ run_leave(struct check_run *run)
 {
 	if (--run->depth > 0 || !run->done)
 		return;
-	struct run_outcome outcome = { run->status, run->reason, run->text };
+	struct run_outcome outcome = { run->status, run->reason, run->text,
+		run->metrics, run->n_metrics };
 	run->runs->out.done(run->owner, &outcome);
 	run_free(run);
 }
@@ -119,6 +122,20 @@ void *
 check_state(struct check_run *run)
 {
 	return run->state;
+}
+
+void
+check_metric(struct check_run *run, const char *name, double value, const char *unit)
+{
+	assert(!run->done);
+	if (run->n_metrics == RUN_METRICS_MAX)
+		return;
+	if (run->metrics == NULL)
+		run->metrics = xcalloc(RUN_METRICS_MAX, sizeof(*run->metrics));
+	struct run_metric *metric = &run->metrics[run->n_metrics++];
+	text_escape(metric->name, sizeof(metric->name), name, strlen(name));
+	text_escape(metric->unit, sizeof(metric->unit), unit, strlen(unit));
+	metric->value = value;
 }
 
 void

@@ -15,10 +15,19 @@ struct resolve;
 struct runs;
 struct streams;
 
+/* A figure that a check measured (check_metric). */
+#define RUN_METRICS_MAX 64
+struct run_metric {
+	char name[64], unit[16];
+	double value;
+};
+
 struct run_outcome {
 	enum check_status status;
 	enum check_reason reason;
 	const char *text;	/* as the check wrote it: not cut, not made printable */
+	const struct run_metric *metrics;	/* they go with the run */
+	size_t n_metrics;
 };
 
 struct runs_out {

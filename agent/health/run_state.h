@@ -25,6 +25,8 @@ struct check_run {
 	enum check_status status;
 	enum check_reason reason;
 	char *text;
+	struct run_metric *metrics; /* room for all, or NULL as long as there is none */
+	size_t n_metrics;
 	/* what it has ordered, and who is to be called */
 	struct loop_io *io;
 	int fd;

@@ -42,6 +42,7 @@ struct entry {
 	struct health health;
 	bool unjudged; /* the newest outcome was unknown */
 	char *output;
+	struct run_metric *metrics;
 	struct sched_state state;
 };
 
@@ -117,6 +118,25 @@ set_output(struct entry *entry, const char *text)
 	return true;
 }
 
+static void
+keep_metrics(struct entry *entry, const struct run_outcome *outcome)
+{
+	struct sched_state *state = &entry->state;
+
+	if (outcome->n_metrics != state->n_metrics) {
+		free(entry->metrics);
+		entry->metrics = NULL;
+	}
+	if (outcome->n_metrics > 0) {
+		entry->metrics = xrealloc(
+		    entry->metrics, outcome->n_metrics, sizeof(*entry->metrics));
+		memcpy(entry->metrics, outcome->metrics,
+		    outcome->n_metrics * sizeof(*entry->metrics));
+	}
+	state->metrics = entry->metrics;
+	state->n_metrics = outcome->n_metrics;
+}
+
 /* The one place where outcomes arrive. */
 static void
 conclude(struct entry *entry, const struct run_outcome *outcome)
@@ -128,6 +148,7 @@ conclude(struct entry *entry, const struct run_outcome *outcome)
 	enum check_status old = state->status;
 
 	bool said = set_output(entry, outcome->text);
+	keep_metrics(entry, outcome);
 	bool news =
 	    health_record(&entry->health, outcome->status, check->rise, check->fall);
 	state->status = entry->health.state;
@@ -263,6 +284,7 @@ entry_clear(struct entry *entry)
 	loop_timer_free(entry->timer);
 	free(entry->name);
 	free(entry->output);
+	free(entry->metrics);
 }
 
 struct sched *

@@ -11,6 +11,7 @@
 struct conf;
 struct conf_check;
 struct run_servants;
+struct run_metric;
 struct sched;
 
 /* What is known of one check. */
@@ -23,6 +24,8 @@ struct sched_state {
 	int64_t changed_at;		/* wall clock, ms; 0: never */
 	int64_t last_run_ms;		/* how long the newest run took; -1: none ended */
 	unsigned int row;		/* outcomes in a row against the state */
+	const struct run_metric *metrics; /* what the newest run measured, if anything */
+	size_t n_metrics;
 };
 
 struct sched_out {

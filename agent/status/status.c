@@ -12,8 +12,25 @@
 #include "agent/consul/report.h"
 #include "agent/failover/roles.h"
 #include "agent/failover/vip.h"
+#include "agent/health/run.h"
 #include "agent/health/sched.h"
 #include "agent/health/service.h"
+
+static void
+add_metrics(cJSON *check, const struct sched_state *state)
+{
+	cJSON *list =
+	    state->n_metrics > 0 ? cJSON_AddArrayToObject(check, "metrics") : NULL;
+
+	for (size_t i = 0; i < state->n_metrics; i++) {
+		const struct run_metric *metric = &state->metrics[i];
+		cJSON *item = cJSON_CreateObject();
+		cJSON_AddStringToObject(item, "name", metric->name);
+		cJSON_AddNumberToObject(item, "value", metric->value);
+		cJSON_AddStringToObject(item, "unit", metric->unit);
+		cJSON_AddItemToArray(list, item);
+	}
+}
 
 static cJSON *
 check_json(const struct conf_check *conf, const struct sched_state *state)
@@ -33,6 +50,7 @@ check_json(const struct conf_check *conf, const struct sched_state *state)
 		json_add_uint(check, "took_ms", (uint64_t)state->last_run_ms);
 	if (state->changed_at > 0)
 		json_add_uint(check, "changed_at", (uint64_t)state->changed_at);
+	add_metrics(check, state);
 	return check;
 }
 
