@@ -33,6 +33,8 @@ enum tls_step {
  * copied. NULL with `why`: a file of no use (NET_LOCAL). */
 struct tls *tls_open(struct tlss *tlss, const struct net_tls *conf, const char *host,
     const char *target, int fd, char *why, size_t why_size);
+/* What the handshake sends last may wait for the first tls_read, tls_write or tls_close,
+ * which comes soon. */
 enum tls_step tls_handshake(struct tls *tls);
 enum tls_step tls_read(struct tls *tls, void *data, size_t size, size_t *got);
 enum tls_step tls_write(struct tls *tls, const void *data, size_t len, size_t *put);
@@ -51,7 +53,8 @@ int64_t tls_certificate_end(const struct tls *tls);
 bool tls_resumed(const struct tls *tls);
 
 /* Frees it; the session is kept for the next connection unless it failed. Sends nothing
- * unless `polite` (a close_notify, for a connection that is not reset anyway). */
+ * more than what a call before has held back, unless `polite` (a close_notify, for a
+ * connection that is not reset anyway). */
 void tls_close(struct tls *tls, bool polite);
 
 #endif

@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What went wrong with TLS, in the operator's words: the same words for the same fault,
+ * whoever made the connection, tls or libcurl. OpenSSL tells it in three ways: a callback
+ * while it verifies (the only moment when a refused certificate can be seen), an alert of
+ * the other end, a code of its own. The first that is understood is kept.
+ * Invariant: `why` is printable ASCII, for names in certificates come from outside.
+ */
+#include "agent/base/tls_fault.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "agent/base/util.h"
+
+#define NAMES_SHOWN 8
+
+struct words {
+	int code;
+	const char *text;
+};
+
+struct observed {
+	struct tls_fault fault;
+	int users;
+	char name[];
+};
+
+/* Alerts of RFC 8446 6.2 and RFC 5246 7.2. */
+static const struct words alerts[] = {
+	{ SSL_AD_UNEXPECTED_MESSAGE, "we sent what it did not expect" },
+	{ SSL_AD_BAD_RECORD_MAC, "what we sent arrived damaged" },
+	{ SSL_AD_RECORD_OVERFLOW, "what we sent was too long" },
+	{ SSL_AD_HANDSHAKE_FAILURE, "no cipher or kind of key in common" },
+	{ SSL_AD_BAD_CERTIFICATE, "our certificate is bad" },
+	{ SSL_AD_UNSUPPORTED_CERTIFICATE,
+	    "our certificate is of a kind it does not take" },
+	{ SSL_AD_CERTIFICATE_REVOKED, "our certificate has been revoked" },
+	{ SSL_AD_CERTIFICATE_EXPIRED, "our certificate has expired" },
+	{ SSL_AD_CERTIFICATE_UNKNOWN, "our certificate is not accepted" },
+	{ SSL_AD_ILLEGAL_PARAMETER, "we sent a value that is not allowed" },
+	{ SSL_AD_UNKNOWN_CA, "our certificate is signed by an unknown authority" },
+	{ SSL_AD_ACCESS_DENIED, "access is denied" },
+	{ SSL_AD_DECODE_ERROR, "what we sent could not be read" },
+	{ SSL_AD_DECRYPT_ERROR, "what we sent could not be verified" },
+	{ SSL_AD_PROTOCOL_VERSION, "no version of TLS in common" },
+	{ SSL_AD_INSUFFICIENT_SECURITY, "our ciphers are too weak for it" },
+	{ SSL_AD_INTERNAL_ERROR, "an error of its own" },
+	{ SSL_AD_INAPPROPRIATE_FALLBACK, "an older TLS than both know" },
+	{ SSL_AD_USER_CANCELLED, "it gave up" },
+	{ SSL_AD_NO_RENEGOTIATION, "no new handshake is allowed" },
+	{ SSL_AD_MISSING_EXTENSION, "an extension is missing" },
+	{ SSL_AD_UNSUPPORTED_EXTENSION, "an extension that it does not know" },
+	{ SSL_AD_UNRECOGNIZED_NAME, "it does not know the name that was asked for" },
+	{ SSL_AD_UNKNOWN_PSK_IDENTITY, "an unknown key was offered" },
+	{ SSL_AD_NO_APPLICATION_PROTOCOL, "no application protocol in common" },
+};
+
+/* Codes of OpenSSL's own: what it found wrong with the other end. */
+static const struct words refusals[] = {
+	{ SSL_R_UNSUPPORTED_PROTOCOL, "no version of TLS in common" },
+	{ SSL_R_NO_PROTOCOLS_AVAILABLE, "no version of TLS in common" },
+	{ SSL_R_WRONG_SSL_VERSION, "no version of TLS in common" },
+	{ SSL_R_NO_CIPHERS_AVAILABLE, "no cipher or kind of key in common" },
+	{ SSL_R_WRONG_CIPHER_RETURNED, "no cipher or kind of key in common" },
+	{ SSL_R_UNKNOWN_CIPHER_RETURNED, "no cipher or kind of key in common" },
+	{ SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, "no cipher or kind of key in common" },
+	{ SSL_R_WRONG_SIGNATURE_TYPE, "no cipher or kind of key in common" },
+	{ SSL_R_WRONG_CURVE, "no cipher or kind of key in common" },
+	{ SSL_R_DH_KEY_TOO_SMALL, "the server's Diffie-Hellman key is too weak" },
+	{ SSL_R_EE_KEY_TOO_SMALL, "the key of the certificate is too weak" },
+	{ SSL_R_CA_KEY_TOO_SMALL, "the key of its authority is too weak" },
+	{ SSL_R_CA_MD_TOO_WEAK, "the signature of the certificate is too weak" },
+	{ SSL_R_BAD_SIGNATURE, "the server does not hold the key of its certificate" },
+	{ SSL_R_UNSAFE_LEGACY_RENEGOTIATION_DISABLED,
+	    "the server renegotiates only in the unsafe way (RFC 5746)" },
+	{ SSL_R_WRONG_VERSION_NUMBER, "the other end does not speak TLS" },
+	{ SSL_R_HTTP_REQUEST, "the other end does not speak TLS" },
+	{ SSL_R_HTTPS_PROXY_REQUEST, "the other end does not speak TLS" },
+};
+
+/* What verifying finds (X509_V_ERR_...), where no date or name belongs to it. */
+static const struct words verdicts[] = {
+	{ X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, "the certificate is self-signed" },
+	{ X509_V_ERR_CERT_REVOKED, "the certificate has been revoked" },
+	{ X509_V_ERR_CRL_HAS_EXPIRED,
+	    "the revocation list of its authority is out of date" },
+	{ X509_V_ERR_CRL_NOT_YET_VALID,
+	    "the revocation list of its authority is not valid yet" },
+	{ X509_V_ERR_CRL_SIGNATURE_FAILURE,
+	    "the revocation list of its authority is forged" },
+	{ X509_V_ERR_EE_KEY_TOO_SMALL, "the key of the certificate is too weak" },
+	{ X509_V_ERR_CA_KEY_TOO_SMALL, "the key of its authority is too weak" },
+	{ X509_V_ERR_CA_MD_TOO_WEAK, "the signature of the certificate is too weak" },
+	{ X509_V_ERR_CERT_SIGNATURE_FAILURE,
+	    "the signature of the certificate is wrong" },
+	{ X509_V_ERR_INVALID_PURPOSE, "the certificate is not made for servers" },
+	{ X509_V_ERR_INVALID_CA, "the certificate is signed by what is no authority" },
+	{ X509_V_ERR_PATH_LENGTH_EXCEEDED,
+	    "the certificate is signed by what is no authority" },
+	{ X509_V_ERR_CERT_CHAIN_TOO_LONG,
+	    "the chain of authorities of the certificate is too long" },
+	{ X509_V_ERR_CERT_REJECTED, "the certificate is rejected" },
+};
+
+static const char *
+words_of(const struct words *words, size_t count, int code)
+{
+	for (size_t i = 0; i < count; i++)
+		if (words[i].code == code)
+			return words[i].text;
+	return NULL;
+}
+
+static void
+set_fault(struct tls_fault *fault, enum net_error error, const char *why)
+{
+	if (fault->error != NET_OK)
+		return;
+	fault->error = error;
+	str_copy(fault->why, sizeof(fault->why), why);
+}
+
+/* Text of a certificate, fit for a line; a byte that is not becomes '?'. */
+static void
+copy_clean(char *out, size_t size, const unsigned char *text, int len)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < len && n + 1 < size; i++)
+		out[n++] =
+		    text[i] > ' ' && text[i] < 0x7f && text[i] != '\\' && text[i] != '"'
+		    ? (char)text[i]
+		    : text[i] == ' ' ? ' '
+				     : '?';
+	out[n] = '\0';
+}
+
+static int64_t
+seconds_of(const ASN1_TIME *time)
+{
+	struct tm tm;
+
+	return time != NULL && ASN1_TIME_to_tm(time, &tm) == 1 ? timegm(&tm) : -1;
+}
+
+static void
+format_time(const ASN1_TIME *time, const char *format, char *out, size_t size)
+{
+	struct tm tm;
+
+	if (ASN1_TIME_to_tm(time, &tm) != 1 || strftime(out, size, format, &tm) == 0)
+		str_copy(out, size, "an unknown day");
+}
+
+/* How people call it: the common name, else the organisation. */
+static void
+name_of(const X509_NAME *name, char *out, size_t size)
+{
+	static const int fields[] = { NID_commonName, NID_organizationalUnitName,
+		NID_organizationName };
+
+	str_copy(out, size, "without a name");
+	for (size_t i = 0; i < ARRAY_LENGTH(fields); i++) {
+		int at = X509_NAME_get_index_by_NID(name, fields[i], -1);
+		if (at < 0)
+			continue;
+		const ASN1_STRING *text =
+		    X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at));
+		copy_clean(
+		    out, size, ASN1_STRING_get0_data(text), ASN1_STRING_length(text));
+		return;
+	}
+}
+
+/* One alternative name in words; false: of a kind that names no host. */
+static bool
+format_alternative(const GENERAL_NAME *name, char *out, size_t size)
+{
+	const ASN1_STRING *text = name->d.ia5;
+
+	if (name->type != GEN_DNS && name->type != GEN_IPADD)
+		return false;
+	const unsigned char *data = ASN1_STRING_get0_data(text);
+	int len = ASN1_STRING_length(text);
+	if (name->type == GEN_DNS)
+		copy_clean(out, size, data, len);
+	else if (len != 4 && len != 16)
+		return false;
+	else
+		inet_ntop(len == 4 ? AF_INET : AF_INET6, data, out, (socklen_t)size);
+	return true;
+}
+
+/* The hosts that a certificate is for, the first ones: "a.example, b.example, ...". */
+static void
+names_of(const X509 *certificate, char *out, size_t size)
+{
+	GENERAL_NAMES *names =
+	    X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+	struct buf list = { .limit = size };
+	char name[80];
+	int shown = 0;
+
+	for (int i = 0; i < sk_GENERAL_NAME_num(names) && shown <= NAMES_SHOWN; i++) {
+		if (!format_alternative(
+			sk_GENERAL_NAME_value(names, i), name, sizeof(name)))
+			continue;
+		if (shown == NAMES_SHOWN || list.len + strlen(name) + 6 > size)
+			str_copy(name, sizeof(name), "...");
+		buf_printf(&list, "%s%s", shown > 0 ? ", " : "", name);
+		shown = strcmp(name, "...") == 0 ? NAMES_SHOWN + 1 : shown + 1;
+	}
+	GENERAL_NAMES_free(names);
+	if (shown > 0)
+		str_copy(out, size, list.data);
+	else
+		name_of(X509_get_subject_name(certificate), out, size);
+	buf_free(&list);
+}
+
+static void
+say_name(struct tls_fault *fault, const X509 *certificate)
+{
+	char text[sizeof(fault->why)], names[64], asked[56];
+	const char *name = fault->name == NULL ? "us" : fault->name;
+
+	copy_clean(
+	    asked, sizeof(asked), (const unsigned char *)name, (int)strlen(name));
+	names_of(certificate, names, sizeof(names));
+	snprintf(text, sizeof(text), "the certificate is not for %s but for %s", asked,
+	    names);
+	set_fault(fault, NET_TLS, text);
+}
+
+static void
+say_date(struct tls_fault *fault, const X509 *certificate, int depth, bool expired)
+{
+	char text[sizeof(fault->why)], subject[56], time[32], whose[96];
+
+	str_copy(whose, sizeof(whose), "the certificate");
+	if (depth > 0) {
+		name_of(X509_get_subject_name(certificate), subject, sizeof(subject));
+		snprintf(whose, sizeof(whose),
+		    "the certificate of its authority \"%s\"", subject);
+	}
+	if (expired) {
+		format_time(
+		    X509_get0_notAfter(certificate), "%Y-%m-%d", time, sizeof(time));
+		snprintf(text, sizeof(text), "%s has expired (on %s)", whose, time);
+	} else {
+		format_time(X509_get0_notBefore(certificate), "%Y-%m-%d %H:%M UTC",
+		    time, sizeof(time));
+		snprintf(
+		    text, sizeof(text), "%s is not valid yet (from %s)", whose, time);
+	}
+	set_fault(fault, NET_TLS, text);
+}
+
+static void
+say_authority(struct tls_fault *fault, const X509 *certificate)
+{
+	char text[sizeof(fault->why)], issuer[72];
+
+	name_of(X509_get_issuer_name(certificate), issuer, sizeof(issuer));
+	snprintf(text, sizeof(text),
+	    "the certificate is signed by an unknown authority (\"%s\")", issuer);
+	set_fault(fault, NET_TLS, text);
+}
+
+static void
+say_verdict(struct tls_fault *fault, X509_STORE_CTX *chain)
+{
+	int error = X509_STORE_CTX_get_error(chain);
+	int depth = X509_STORE_CTX_get_error_depth(chain);
+	const X509 *certificate = X509_STORE_CTX_get_current_cert(chain);
+	const char *text = words_of(verdicts, ARRAY_LENGTH(verdicts), error);
+
+	if (certificate == NULL)
+		certificate = X509_STORE_CTX_get0_cert(chain);
+	switch (error) {
+	case X509_V_ERR_CERT_HAS_EXPIRED:
+	case X509_V_ERR_CERT_NOT_YET_VALID:
+		say_date(
+		    fault, certificate, depth, error == X509_V_ERR_CERT_HAS_EXPIRED);
+		return;
+	case X509_V_ERR_HOSTNAME_MISMATCH:
+	case X509_V_ERR_IP_ADDRESS_MISMATCH: say_name(fault, certificate); return;
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+	case X509_V_ERR_CERT_UNTRUSTED: say_authority(fault, certificate); return;
+	default: break;
+	}
+	char other[sizeof(fault->why)];
+	snprintf(other, sizeof(other), "the certificate is of no use: %s",
+	    X509_verify_cert_error_string(error));
+	set_fault(fault, NET_TLS, text == NULL ? other : text);
+}
+
+static void
+release(
+    void *parent, void *object, CRYPTO_EX_DATA *data, int index, long number, void *arg)
+{
+	struct observed *observed = object;
+
+	if (observed != NULL)
+		tls_fault_release(&observed->fault);
+}
+
+/* OpenSSL's number for what we hang on a context: one for the process, as it wants. */
+static int
+slot(void)
+{
+	static int index = -1;
+
+	if (index < 0)
+		index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, release);
+	return index;
+}
+
+static struct tls_fault *
+fault_of(const SSL *ssl)
+{
+	struct observed *observed = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), slot());
+
+	return observed != NULL ? &observed->fault : SSL_get_app_data(ssl);
+}
+
+/* Lists of revoked certificates count where there are any, and no authority needs one. */
+static int
+on_verify(int good, X509_STORE_CTX *chain)
+{
+	const SSL *ssl =
+	    X509_STORE_CTX_get_ex_data(chain, SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct tls_fault *fault = fault_of(ssl);
+	const X509 *own = X509_STORE_CTX_get0_cert(chain);
+
+	if (fault != NULL && own != NULL)
+		fault->certificate_end = seconds_of(X509_get0_notAfter(own));
+	if (good)
+		return 1;
+	if (X509_STORE_CTX_get_error(chain) == X509_V_ERR_UNABLE_TO_GET_CRL) {
+		X509_STORE_CTX_set_error(chain, X509_V_OK);
+		return 1;
+	}
+	if (fault != NULL)
+		say_verdict(fault, chain);
+	return 0;
+}
+
+/* We have none, or OpenSSL would not ask: the alert that may follow has a reason. */
+static int
+on_certificate_asked(SSL *ssl, X509 **certificate, EVP_PKEY **key)
+{
+	struct tls_fault *fault = fault_of(ssl);
+
+	if (fault != NULL)
+		fault->asked = true;
+	return 0;
+}
+
+static bool
+has_revocations(X509_STORE *store)
+{
+	const STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(store);
+
+	for (int i = 0; i < sk_X509_OBJECT_num(objects); i++)
+		if (X509_OBJECT_get_type(sk_X509_OBJECT_value(objects, i)) ==
+		    X509_LU_CRL)
+			return true;
+	return false;
+}
+
+/* A certificate of the file is trusted although it is no authority (it is named there),
+ * as libcurl has it. */
+void
+tls_fault_rules(SSL_CTX *context)
+{
+	X509_VERIFY_PARAM *rules = SSL_CTX_get0_param(context);
+	X509_STORE *store = SSL_CTX_get_cert_store(context);
+
+	X509_VERIFY_PARAM_set_flags(rules, X509_V_FLAG_PARTIAL_CHAIN);
+	if (store != NULL && has_revocations(store))
+		X509_VERIFY_PARAM_set_flags(rules, X509_V_FLAG_CRL_CHECK);
+	SSL_CTX_set_verify(context, SSL_CTX_get_verify_mode(context), on_verify);
+	SSL_CTX_set_client_cert_cb(context, on_certificate_asked);
+	SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION);
+	if (SSL_CTX_get_min_proto_version(context) < TLS1_2_VERSION)
+		SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+}
+
+void
+tls_fault_watch(struct tls_fault *fault, SSL *ssl)
+{
+	SSL_set_app_data(ssl, fault);
+}
+
+bool
+tls_fault_is_literal(const char *name)
+{
+	struct in6_addr address;
+
+	return inet_pton(AF_INET, name, &address) == 1 ||
+	    inet_pton(AF_INET6, name, &address) == 1;
+}
+
+int
+tls_fault_expect(X509_VERIFY_PARAM *rules, const char *name)
+{
+	X509_VERIFY_PARAM_set_hostflags(rules, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	int good = tls_fault_is_literal(name)
+	    ? X509_VERIFY_PARAM_set1_ip_asc(rules, name)
+	    : X509_VERIFY_PARAM_set1_host(rules, name, 0);
+	return good == 1 ? 0 : -ENOMEM;
+}
+
+int64_t
+tls_fault_end(const SSL *ssl, bool whole)
+{
+	const X509 *own = SSL_get0_peer_certificate(ssl);
+	STACK_OF(X509) *chain = whole ? SSL_get0_verified_chain(ssl) : NULL;
+	int64_t first = own == NULL ? -1 : seconds_of(X509_get0_notAfter(own));
+
+	for (int i = 0; i < sk_X509_num(chain); i++) {
+		int64_t end = seconds_of(X509_get0_notAfter(sk_X509_value(chain, i)));
+		first = end < first ? end : first;
+	}
+	return first;
+}
+
+void
+tls_fault_lost(struct tls_fault *fault, int error)
+{
+	char text[sizeof(fault->why)];
+
+	snprintf(text, sizeof(text), "the connection %s %s",
+	    error == 0 || error == EPIPE ? "ended" : "was reset",
+	    fault->up ? "without TLS's own end" : "during the TLS handshake");
+	set_fault(fault, NET_CLOSED, text);
+}
+
+/* A server may well say "handshake failure" to whom shows it no certificate. */
+static void
+take_alert(struct tls_fault *fault, int alert)
+{
+	const char *words = words_of(alerts, ARRAY_LENGTH(alerts), alert);
+	char text[sizeof(fault->why)];
+
+	bool required = alert == SSL_AD_CERTIFICATE_REQUIRED ||
+	    (fault->asked &&
+		(alert == SSL_AD_HANDSHAKE_FAILURE || alert == SSL_AD_BAD_CERTIFICATE));
+	if (required) {
+		set_fault(fault, NET_TLS, "the server requires a certificate of us");
+		return;
+	}
+	if (words == NULL)
+		snprintf(
+		    text, sizeof(text), "the server refused: alert number %d", alert);
+	else
+		snprintf(text, sizeof(text), "the server refused: %s", words);
+	set_fault(fault, NET_TLS, text);
+}
+
+void
+tls_fault_take(struct tls_fault *fault, unsigned long code)
+{
+	int reason = ERR_GET_REASON(code);
+	const char *words = ERR_GET_LIB(code) == ERR_LIB_SSL
+	    ? words_of(refusals, ARRAY_LENGTH(refusals), reason)
+	    : NULL;
+	const char *told = ERR_reason_error_string(code);
+	char text[sizeof(fault->why)];
+
+	if (ERR_GET_LIB(code) == ERR_LIB_SSL && reason >= SSL_AD_REASON_OFFSET) {
+		take_alert(fault, reason - SSL_AD_REASON_OFFSET);
+		return;
+	}
+	if (ERR_GET_LIB(code) == ERR_LIB_SSL &&
+	    reason == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
+		tls_fault_lost(fault, 0);
+		return;
+	}
+	snprintf(text, sizeof(text), "the other end breaks the rules of TLS: %s",
+	    told == NULL ? "nothing more is known" : told);
+	set_fault(fault, NET_TLS, words == NULL ? text : words);
+}
+
+struct tls_fault *
+tls_fault_observe(SSL_CTX *context, const char *name)
+{
+	size_t len = strlen(name) + 1;
+	struct observed *observed = xcalloc(1, sizeof(*observed) + len);
+
+	memcpy(observed->name, name, len);
+	observed->fault.name = observed->name;
+	observed->fault.certificate_end = -1;
+	observed->users = 2;
+	if (SSL_CTX_set_ex_data(context, slot(), observed) != 1)
+		out_of_memory();
+	tls_fault_rules(context);
+	if (SSL_CTX_get_verify_mode(context) != SSL_VERIFY_NONE &&
+	    tls_fault_expect(SSL_CTX_get0_param(context), name) != 0)
+		out_of_memory();
+	return &observed->fault;
+}
+
+void
+tls_fault_release(struct tls_fault *fault)
+{
+	struct observed *observed = (struct observed *)fault;
+
+	if (fault != NULL && --observed->users == 0)
+		free(observed);
+}
