@@ -246,11 +246,12 @@ on_resolved(
     void *arg, const union resolve_address *addresses, size_t count, const char *why)
 {
 	struct http_call *call = arg;
+	enum net_error error = resolve_error(call->query);
 	char text[INET6_ADDRSTRLEN] = "";
 
 	call->query = NULL;
-	if (count == 0) {
-		end(call, NET_RESOLVE, why);
+	if (error != NET_OK) {
+		end(call, error, why);
 		return;
 	}
 	resolve_format(&addresses[0].sa, text, sizeof(text));

@@ -1,59 +1,65 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Names to addresses without blocking, and addresses as people write them. The one file
- * that knows c-ares: one channel, its sockets watched by the loop, its timeouts kept by a
- * timer. c-ares cannot withdraw one query, so a call that was cancelled stays in `asked`,
- * with nobody to tell, until c-ares is done with it. Answers are delivered by a timer,
- * one a turn and as the last thing in it: `done` may do anything, resolve_free included.
+ * Names to addresses without blocking, and addresses as people write them. What was asked
+ * before is in names, new questions go through lookup. One question is open for a name at a
+ * time, with the calls that wait for it: cancelling a call leaves the question and the
+ * others alone, and its answer is kept even if nobody waits any more. A question that was
+ * open when the hosts file or resolv.conf changed is taken out of `questions`: it serves
+ * who waits already, and what it brings is not kept. Calls whose answer is there are in
+ * `answered` until a timer tells them: `done` may do anything, resolve_free included.
  */
 #include "agent/base/resolve.h"
 
-#include <ares.h>
 #include <arpa/inet.h>
-#include <assert.h>
 #include <errno.h>
 #include <net/if.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/queue.h>
+#include <unistd.h>
 
+#include "agent/base/lookup.h"
 #include "agent/base/loop.h"
+#include "agent/base/names.h"
 #include "agent/base/util.h"
 
-/* c-ares' own five seconds are longer than a check may take. */
-#define TRY_MS 1000
-#define TRIES 3
-
-struct watched {
-	LIST_ENTRY(watched) link;
-	struct resolve *resolve;
-	struct loop_io *io;
-	int fd;
-};
+#define NAMES_MAX 4096
 
 struct resolve_call {
-	TAILQ_ENTRY(resolve_call) link;
+	TAILQ_ENTRY(resolve_call) link; /* of the question, or of `answered` */
 	struct resolve *resolve;
+	struct question *question; /* NULL: answered */
+	struct answer *answer; /* NULL: not yet */
 	void (*done)(void *arg, const union resolve_address *addresses, size_t count,
-	    const char *why); /* NULL: cancelled */
+	    const char *why);
 	void *arg;
-	bool answered, telling;
-	union resolve_address addresses[RESOLVE_MAX];
-	size_t count;
-	char why[96];
+	bool telling;
 };
 
 TAILQ_HEAD(call_list, resolve_call);
 
+struct question {
+	LIST_ENTRY(question) link;
+	const char *host; /* what the tree is sorted by */
+	struct resolve *resolve;
+	struct call_list calls;
+	bool old; /* not in the tree any more */
+	char text[];
+};
+
 struct resolve {
 	struct loop *loop;
-	ares_channel channel;
-	int fault; /* why there is no channel: an error of c-ares, or 0 */
-	struct loop_timer *timeout, *deliver;
-	LIST_HEAD(watched_list, watched) sockets;
-	struct call_list asked, answered;
+	struct lookups *lookups; /* made when the first name is asked for */
+	struct names *names;
+	struct answer *localhost;
+	void *questions; /* a tree of those that a call may join */
+	LIST_HEAD(, question) open; /* all of them */
+	struct loop_timer *deliver;
+	struct call_list answered;
+	bool telling, freed; /* freed while it tells: the shell stays until it has */
 };
 
 static int
@@ -187,97 +193,6 @@ resolve_format(const struct sockaddr *address, char *out, size_t size)
 		out[0] = '\0';
 }
 
-static void
-arm_timeout(struct resolve *resolve)
-{
-	struct timeval tv;
-
-	if (ares_timeout(resolve->channel, NULL, &tv) == NULL)
-		loop_timer_stop(resolve->timeout);
-	else
-		loop_timer_after(resolve->timeout,
-		    (int64_t)tv.tv_sec * 1000 + tv.tv_usec / 1000 + 1);
-}
-
-static void
-on_timeout(void *arg)
-{
-	struct resolve *resolve = arg;
-
-	ares_process_fd(resolve->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-	arm_timeout(resolve);
-}
-
-static void
-on_io(void *arg, unsigned int events)
-{
-	struct watched *watched = arg;
-	struct resolve *resolve = watched->resolve;
-	int fd = watched->fd; /* c-ares may close it, and `watched` goes */
-
-	ares_process_fd(resolve->channel,
-	    (events & LOOP_READ) != 0 ? fd : ARES_SOCKET_BAD,
-	    (events & LOOP_WRITE) != 0 ? fd : ARES_SOCKET_BAD);
-	arm_timeout(resolve);
-}
-
-static void
-unwatch(struct watched *watched)
-{
-	LIST_REMOVE(watched, link);
-	loop_io_free(watched->io);
-	free(watched);
-}
-
-static void
-on_socket_state(void *arg, ares_socket_t fd, int readable, int writable)
-{
-	struct resolve *resolve = arg;
-	struct watched *watched = LIST_FIRST(&resolve->sockets);
-
-	while (watched != NULL && watched->fd != fd)
-		watched = LIST_NEXT(watched, link);
-	if (!readable && !writable) {
-		if (watched != NULL)
-			unwatch(watched);
-		return;
-	}
-	if (watched == NULL) {
-		watched = xcalloc(1, sizeof(*watched));
-		watched->resolve = resolve;
-		watched->fd = fd;
-		watched->io = loop_io_new(resolve->loop, fd, on_io, watched);
-		LIST_INSERT_HEAD(&resolve->sockets, watched, link);
-	}
-	loop_io_watch(
-	    watched->io, (readable ? LOOP_READ : 0) | (writable ? LOOP_WRITE : 0));
-}
-
-static const char *
-fault_text(int status)
-{
-	switch (status) {
-	case ARES_ENOTFOUND: return "there is no such name";
-	case ARES_ENODATA: return "the name has no address";
-	case ARES_ETIMEOUT: return "no name server answered";
-	case ARES_ECONNREFUSED: return "no name server could be reached";
-	case ARES_ESERVFAIL: return "the name server failed";
-	case ARES_EREFUSED: return "the name server refused";
-	case ARES_EBADNAME: return "this is not a name";
-	default: return ares_strerror(status);
-	}
-}
-
-static void
-answer(struct resolve_call *call)
-{
-	struct resolve *resolve = call->resolve;
-
-	call->answered = true;
-	TAILQ_INSERT_TAIL(&resolve->answered, call, link);
-	loop_timer_after(resolve->deliver, 0);
-}
-
 /* RFC 8305, 4: the families in turn, each in its own order, the first one first. */
 static void
 interleave(union resolve_address *addresses, size_t count)
@@ -296,98 +211,211 @@ interleave(union resolve_address *addresses, size_t count)
 }
 
 static void
-take_addresses(struct resolve_call *call, const struct ares_addrinfo *result)
+answer(struct resolve_call *call, struct answer *answer)
 {
-	const struct ares_addrinfo_node *node = result->nodes;
+	struct resolve *resolve = call->resolve;
 
-	for (; node != NULL && call->count < RESOLVE_MAX; node = node->ai_next)
-		if ((size_t)node->ai_addrlen <= sizeof(call->addresses[0]))
-			memcpy(&call->addresses[call->count++], node->ai_addr,
-			    node->ai_addrlen);
-	if (call->count == 0)
-		str_copy(call->why, sizeof(call->why), fault_text(ARES_ENODATA));
-	interleave(call->addresses, call->count);
+	call->question = NULL;
+	call->answer = answer_hold(answer);
+	TAILQ_INSERT_TAIL(&resolve->answered, call, link);
+	loop_timer_after(resolve->deliver, 0);
 }
 
 static void
-on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *result)
+free_call(struct resolve_call *call)
 {
-	struct resolve_call *call = arg;
-
-	if (status == ARES_SUCCESS)
-		take_addresses(call, result);
-	else
-		str_copy(call->why, sizeof(call->why), fault_text(status));
-	if (result != NULL)
-		ares_freeaddrinfo(result);
-	TAILQ_REMOVE(&call->resolve->asked, call, link);
-	if (call->done == NULL)
-		free(call);
-	else
-		answer(call);
+	answer_release(call->answer);
+	free(call);
 }
 
+static void
+tell(struct resolve_call *call)
+{
+	const struct answer *told = call->answer;
+
+	call->telling = true;
+	if (told->error == NET_OK)
+		call->done(call->arg, told->addresses, told->count, NULL);
+	else
+		call->done(call->arg, NULL, 0, told->why);
+	free_call(call);
+}
+
+/* Those that are answered now; who is answered meanwhile is told in a later turn. */
 static void
 on_deliver(void *arg)
 {
 	struct resolve *resolve = arg;
-	struct resolve_call *call = TAILQ_FIRST(&resolve->answered);
+	struct resolve_call *call;
+	size_t due = 0;
 
-	if (call == NULL)
+	TAILQ_FOREACH(call, &resolve->answered, link)
+	due++;
+	resolve->telling = true;
+	for (; due > 0 && !TAILQ_EMPTY(&resolve->answered); due--) {
+		call = TAILQ_FIRST(&resolve->answered);
+		TAILQ_REMOVE(&resolve->answered, call, link);
+		tell(call);
+	}
+	resolve->telling = false;
+	if (resolve->freed)
+		free(resolve);
+}
+
+static int
+compare(const void *a, const void *b)
+{
+	const struct question *one = a, *other = b;
+
+	return strcasecmp(one->host, other->host);
+}
+
+static struct question *
+question_find(struct resolve *resolve, const char *host)
+{
+	struct question wanted = { .host = host };
+	void *node = tfind(&wanted, &resolve->questions, compare);
+
+	return node == NULL ? NULL : *(struct question **)node;
+}
+
+/* Nobody can join it any more. */
+static void
+question_close(struct question *question)
+{
+	if (!question->old)
+		tdelete(question, &question->resolve->questions, compare);
+	question->old = true;
+}
+
+static void
+question_free(struct question *question)
+{
+	question_close(question);
+	LIST_REMOVE(question, link);
+	free(question);
+}
+
+static void
+on_looked_up(void *arg, struct answer *found, int64_t keep_ms)
+{
+	struct question *question = arg;
+	struct resolve *resolve = question->resolve;
+	int64_t now = loop_now(resolve->loop);
+	int64_t until = keep_ms == INT64_MAX ? keep_ms : now + keep_ms;
+	struct resolve_call *call;
+
+	interleave(found->addresses, found->count);
+	if (keep_ms > 0 && !question->old)
+		names_keep(resolve->names, question->host, found, until);
+	while ((call = TAILQ_FIRST(&question->calls)) != NULL) {
+		TAILQ_REMOVE(&question->calls, call, link);
+		answer(call, found);
+	}
+	answer_release(found);
+	question_free(question);
+}
+
+/* The call waits for the question of this name, which is asked now or was before. */
+static void
+ask(struct resolve_call *call, const char *host)
+{
+	struct resolve *resolve = call->resolve;
+	struct question *question = question_find(resolve, host);
+	size_t size = strlen(host) + 1;
+	bool asked = question != NULL;
+
+	if (!asked) {
+		question = xcalloc(1, sizeof(*question) + size);
+		memcpy(question->text, host, size);
+		question->host = question->text;
+		question->resolve = resolve;
+		TAILQ_INIT(&question->calls);
+		LIST_INSERT_HEAD(&resolve->open, question, link);
+		if (tsearch(question, &resolve->questions, compare) == NULL)
+			out_of_memory();
+	}
+	call->question = question;
+	TAILQ_INSERT_TAIL(&question->calls, call, link);
+	if (!asked)
+		lookup_start(resolve->lookups, host, on_looked_up, question);
+}
+
+/* Nothing that was learnt before resolv.conf or the hosts file changed is used after. */
+static void
+refresh(struct resolve *resolve)
+{
+	struct question *question;
+
+	if (resolve->lookups == NULL)
+		resolve->lookups = lookups_new(resolve->loop);
+	if (!lookups_refresh(resolve->lookups))
 		return;
-	TAILQ_REMOVE(&resolve->answered, call, link);
-	if (!TAILQ_EMPTY(&resolve->answered))
-		loop_timer_after(resolve->deliver, 0);
-	call->telling = true;
-	call->done(call->arg, call->count > 0 ? call->addresses : NULL, call->count,
-	    call->count > 0 ? NULL : call->why);
-	free(call);
+	names_forget(resolve->names);
+	LIST_FOREACH(question, &resolve->open, link)
+	question_close(question);
+}
+
+/* RFC 6761, 6.3: nobody is asked. IPv4 first: what listens on one of the two only mostly
+ * listens there. */
+static struct answer *
+make_localhost(void)
+{
+	union resolve_address addresses[] = {
+		{ .in = { .sin_family = AF_INET,
+		      .sin_addr.s_addr = htonl(INADDR_LOOPBACK) } },
+		{ .in6 = { .sin6_family = AF_INET6,
+		      .sin6_addr = IN6ADDR_LOOPBACK_INIT } },
+	};
+	AUTO_CLOSE int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool has_ipv6 =
+	    fd >= 0 && bind(fd, &addresses[1].sa, sizeof(addresses[1].in6)) == 0;
+
+	return answer_new(addresses, has_ipv6 ? 2 : 1);
 }
 
 struct resolve *
 resolve_new(struct loop *loop)
 {
 	struct resolve *resolve = xcalloc(1, sizeof(*resolve));
-	struct ares_options options = {
-		.timeout = TRY_MS,
-		.tries = TRIES,
-		.sock_state_cb = on_socket_state,
-		.sock_state_cb_data = resolve,
-	};
 
 	resolve->loop = loop;
-	TAILQ_INIT(&resolve->asked);
 	TAILQ_INIT(&resolve->answered);
-	resolve->timeout = loop_timer_new(loop, on_timeout, resolve);
+	resolve->names = names_new(NAMES_MAX);
+	resolve->localhost = make_localhost();
 	resolve->deliver = loop_timer_new(loop, on_deliver, resolve);
-	resolve->fault = ares_library_init(ARES_LIB_INIT_ALL);
-	if (resolve->fault == ARES_SUCCESS)
-		resolve->fault = ares_init_options(&resolve->channel, &options,
-		    ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
 	return resolve;
+}
+
+static void
+free_calls(struct call_list *calls)
+{
+	struct resolve_call *call;
+
+	while ((call = TAILQ_FIRST(calls)) != NULL) {
+		TAILQ_REMOVE(calls, call, link);
+		free_call(call);
+	}
 }
 
 void
 resolve_free(struct resolve *resolve)
 {
-	struct resolve_call *call, *next;
-
 	if (resolve == NULL)
 		return;
-	for (call = TAILQ_FIRST(&resolve->asked); call != NULL;
-	     call = TAILQ_NEXT(call, link))
-		call->done = NULL;
-	if (resolve->fault == ARES_SUCCESS)
-		ares_destroy(resolve->channel); /* answers all that are asked */
-	ares_library_cleanup();
-	for (call = TAILQ_FIRST(&resolve->answered); call != NULL; call = next) {
-		next = TAILQ_NEXT(call, link);
-		free(call);
+	lookups_free(resolve->lookups);
+	while (!LIST_EMPTY(&resolve->open)) {
+		struct question *question = LIST_FIRST(&resolve->open);
+		free_calls(&question->calls);
+		question_free(question);
 	}
-	assert(LIST_EMPTY(&resolve->sockets)); /* c-ares has closed them */
-	loop_timer_free(resolve->timeout);
+	free_calls(&resolve->answered);
+	names_free(resolve->names);
+	answer_release(resolve->localhost);
 	loop_timer_free(resolve->deliver);
-	free(resolve);
+	resolve->freed = true;
+	if (!resolve->telling)
+		free(resolve);
 }
 
 struct resolve_call *
@@ -396,25 +424,30 @@ resolve_start(struct resolve *resolve, const char *host,
 	const char *why),
     void *arg)
 {
-	static const struct ares_addrinfo_hints hints = { .ai_family = AF_UNSPEC };
 	struct resolve_call *call = xcalloc(1, sizeof(*call));
-	const char *literal = resolve_is_localhost(host) ? "127.0.0.1" : host;
+	union resolve_address literal;
 	socklen_t len;
 
 	call->resolve = resolve;
 	call->done = done;
 	call->arg = arg;
-	if (resolve_literal(literal, 0, &call->addresses[0], &len)) {
-		call->count = 1;
-		answer(call);
-	} else if (resolve->fault != ARES_SUCCESS) {
-		str_copy(call->why, sizeof(call->why), fault_text(resolve->fault));
-		answer(call);
-	} else {
-		TAILQ_INSERT_TAIL(&resolve->asked, call, link);
-		ares_getaddrinfo(resolve->channel, host, NULL, &hints, on_answer, call);
-		arm_timeout(resolve);
+	if (resolve_is_localhost(host)) {
+		answer(call, resolve->localhost);
+		return call;
 	}
+	if (resolve_literal(host, 0, &literal, &len)) {
+		struct answer *itself = answer_new(&literal, 1);
+		answer(call, itself);
+		answer_release(itself);
+		return call;
+	}
+	refresh(resolve);
+	struct answer *known =
+	    names_find(resolve->names, host, loop_now(resolve->loop));
+	if (known != NULL)
+		answer(call, known);
+	else
+		ask(call, host);
 	return call;
 }
 
@@ -423,9 +456,14 @@ resolve_cancel(struct resolve_call *call)
 {
 	if (call == NULL || call->telling)
 		return;
-	call->done = NULL;
-	if (!call->answered)
-		return;
-	TAILQ_REMOVE(&call->resolve->answered, call, link);
-	free(call);
+	TAILQ_REMOVE(
+	    call->question != NULL ? &call->question->calls : &call->resolve->answered,
+	    call, link);
+	free_call(call);
+}
+
+enum net_error
+resolve_error(const struct resolve_call *call)
+{
+	return call->answer->error;
 }

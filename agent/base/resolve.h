@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "agent/base/net.h"
+
 struct loop;
 struct resolve;
 struct resolve_call;
@@ -36,19 +38,25 @@ socklen_t resolve_address_len(const union resolve_address *address);
 /* The address without its port, in words. */
 void resolve_format(const struct sockaddr *address, char *out, size_t size);
 
-/* Names by c-ares on the loop (hosts file and DNS as resolv.conf says); never blocks. */
+/* Names by the hosts file and DNS as resolv.conf says; never blocks. An answer is kept for
+ * its time to live, one from the hosts file until that changes; "there is none" for some
+ * seconds, other faults not at all. What has expired is never given. */
 struct resolve *resolve_new(struct loop *loop);
 void resolve_free(struct resolve *resolve);
 
 /* The addresses of the name (port 0, at most RESOLVE_MAX) in the order in which they should
  * be tried: as RFC 6724 sorts them, the families in turn (RFC 8305, 4); or none and `why`.
- * A literal is itself. `done` is called once, never from within resolve_start; the caller's
- * own deadline ends it by resolve_cancel. */
+ * They stay until `done` returns. A literal is itself, localhost 127.0.0.1 and, if this host
+ * has it, ::1. `done` is called once, never from within resolve_start; the caller's own
+ * deadline ends it by resolve_cancel. */
 #define RESOLVE_MAX 16
 struct resolve_call *resolve_start(struct resolve *resolve, const char *host,
     void (*done)(void *arg, const union resolve_address *addresses, size_t count,
 	const char *why),
     void *arg);
 void resolve_cancel(struct resolve_call *call);
+/* Within `done`: NET_OK, NET_RESOLVE, or NET_LOCAL where it was this process that could not
+ * ask (no descriptor is left). */
+enum net_error resolve_error(const struct resolve_call *call);
 
 #endif

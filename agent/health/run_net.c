@@ -12,6 +12,7 @@
 #include "agent/base/loop.h"
 #include "agent/base/resolve.h"
 #include "agent/base/util.h"
+#include "agent/conf/conf.h"
 #include "agent/health/run_state.h"
 
 #define HTTP_SLACK_MS 1000 /* the scheduler's deadline comes first */
@@ -63,13 +64,11 @@ check_unwatch(struct check_run *run)
 }
 
 static void
-on_found(
-    void *arg, const union resolve_address *addresses, size_t count, const char *why)
+tell_found(struct check_run *run, const union resolve_address *addresses, size_t count,
+    const char *why)
 {
-	struct check_run *run = arg;
 	struct check_address found[RESOLVE_MAX] = { 0 };
 
-	run->lookup = NULL;
 	for (size_t i = 0; i < count; i++) {
 		found[i].len = resolve_address_len(&addresses[i]);
 		memcpy(&found[i].sa, &addresses[i], found[i].len);
@@ -81,6 +80,33 @@ on_found(
 	run_enter(run);
 	run->found(run, count > 0 ? found : NULL, count, why);
 	run_leave(run);
+}
+
+/* The name was not even asked for, which says nothing of the service: the check need not
+ * know that there are two ways to have no address. */
+static void
+end_unasked(struct check_run *run, const char *why)
+{
+	run_enter(run);
+	if (run->check->class->cancel != NULL)
+		run->check->class->cancel(run);
+	check_done(run, CHECK_UNKNOWN, CHECK_REASON_LOCAL,
+	    "the name could not be asked for: %s", why);
+	run_leave(run);
+}
+
+static void
+on_found(
+    void *arg, const union resolve_address *addresses, size_t count, const char *why)
+{
+	struct check_run *run = arg;
+	enum net_error error = resolve_error(run->lookup);
+
+	run->lookup = NULL;
+	if (error == NET_LOCAL)
+		end_unasked(run, why);
+	else
+		tell_found(run, addresses, count, why);
 }
 
 void
@@ -95,7 +121,7 @@ check_resolve(struct check_run *run, const char *host, uint16_t port,
 	run->port = port;
 	run->found = found;
 	if (resolve_literal(host, port, &literal, &len))
-		on_found(run, &literal, 1, NULL);
+		tell_found(run, &literal, 1, NULL);
 	else
 		run->lookup =
 		    resolve_start(run->runs->servants.resolve, host, on_found, run);

@@ -387,8 +387,8 @@ test_nobody_is_asked(void)
 	static const char *const rows[][2] = {
 		{ "192.0.2.9", "192.0.2.9" },
 		{ "2001:db8::9", "2001:db8::9" },
-		{ "localhost", "127.0.0.1" },
-		{ "web.localhost", "127.0.0.1" },
+		{ "localhost", "127.0.0.1 ::1" },
+		{ "web.localhost", "127.0.0.1 ::1" },
 	};
 	struct asker asker;
 

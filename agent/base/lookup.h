@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_LOOKUP_H
+#define LICTOR_LOOKUP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct answer;
+struct loop;
+struct lookups;
+
+/* Questions for names: the hosts file, then the servers of resolv.conf. */
+struct lookups *lookups_new(struct loop *loop);
+/* Questions that are open are dropped; nobody is told. */
+void lookups_free(struct lookups *lookups);
+
+/* True: resolv.conf or the hosts file has changed since the last call, so that what was
+ * learnt before does not hold any more; new questions follow the new files, open ones end
+ * with the old. The files are looked at once a second at the most. */
+bool lookups_refresh(struct lookups *lookups);
+
+/* `done` is called once, perhaps from within; the answer, whose addresses are in the order
+ * of RFC 6724, becomes its own. `keep_ms` is how long it holds: INT64_MAX until the files
+ * change, 0 not beyond this moment. Ends by itself within some seconds. */
+void lookup_start(struct lookups *lookups, const char *host,
+    void (*done)(void *arg, struct answer *answer, int64_t keep_ms), void *arg);
+
+#endif
