@@ -33,15 +33,16 @@ struct http_call {
 	void (*done)(void *arg, const struct http_reply *reply);
 	void *arg;
 	/* the request */
-	char *method, *unix_socket, *fixed, *body;
+	char *method, *unix_socket, *fixed, *proxy, *body;
 	char **headers;
 	size_t body_len;
 	int64_t timeout_ms;
-	bool follow, fresh, has_tls;
+	bool follow, fresh, has_tls, error_body, certificate;
+	enum http_version version;
 	struct net_tls tls;
 	/* on its way */
 	char *url;
-	struct url to;
+	struct url to, proxy_to;
 	struct transfer *transfer;
 	struct resolve_call *query;
 	struct loop_timer *deadline;
@@ -53,7 +54,7 @@ struct http_call {
 	char why[160];
 	int status;
 	struct buf answer, head;
-	int64_t sent_at;
+	int64_t sent_at, certificate_end;
 };
 
 TAILQ_HEAD(call_list, http_call);
@@ -96,6 +97,7 @@ free_call(struct http_call *call)
 	free(call->method);
 	free(call->unix_socket);
 	free(call->fixed);
+	free(call->proxy);
 	free(call->body);
 	free(call);
 }
@@ -134,7 +136,8 @@ on_deliver(void *arg)
 		.body_len = call->answer.len,
 		.body_cut = call->answer.full,
 		.sent_at = call->sent_at,
-		.call = call,
+		.certificate_end = call->certificate_end,
+		.fields = &call->head,
 	};
 	str_copy(reply.why, sizeof(reply.why), call->why);
 	call->telling = true;
@@ -170,36 +173,50 @@ may_follow(const struct http_call *call, int status)
 }
 
 /* Until the limit: the answer has said enough then. */
-static bool
+static enum transfer_wish
 on_body(void *arg, const char *data, size_t len)
 {
 	struct http_call *call = arg;
 
 	if (!may_follow(call, transfer_status(call->transfer)))
 		buf_add(&call->answer, data, len);
-	return !call->answer.full;
+	return call->answer.full ? TRANSFER_ENOUGH : TRANSFER_MORE;
+}
+
+/* The head is whole. A connection that is to be kept needs the body to be read. */
+static enum transfer_wish
+judge_head(const struct http_call *call)
+{
+	int status = transfer_status(call->transfer);
+	bool wanted = call->answer.limit > 0 && (status >= 400 || !call->error_body);
+
+	if (!call->fresh || wanted || status < 200 || may_follow(call, status))
+		return TRANSFER_MORE;
+	return TRANSFER_ENOUGH;
 }
 
 /* Keeps "Name: value" of the last answer of a transfer, each with a NUL. */
-static bool
+static enum transfer_wish
 on_head(void *arg, const char *line, size_t len)
 {
 	struct http_call *call = arg;
 
 	call->head_seen += len;
 	if (call->head_seen > HEAD_MAX)
-		return false;
+		return TRANSFER_REFUSED;
 	if (len >= 5 && memcmp(line, "HTTP/", 5) == 0) {
 		buf_free(&call->head);
-		return true;
+		return TRANSFER_MORE;
 	}
 	while (len > 0 && strchr(" \t\r\n", line[len - 1]) != NULL)
 		len--;
-	if (len > 0 && len < call->head.limit - call->head.len) {
+	if (len == 0)
+		return judge_head(call);
+	if (len < call->head.limit - call->head.len) {
 		buf_add(&call->head, line, len);
 		buf_add(&call->head, "", 1);
 	}
-	return true;
+	return TRANSFER_MORE;
 }
 
 /* False, and the call as it was, if the URL is not one of ours. */
@@ -226,6 +243,10 @@ start(struct http_call *call, const char *address)
 		.to = &call->to,
 		.unix_socket = call->unix_socket,
 		.address = address,
+		.proxy = call->proxy,
+		.proxy_to = &call->proxy_to,
+		.version = call->version,
+		.certificate = call->certificate,
 		.headers = call->headers,
 		.body = call->body,
 		.body_len = call->body_len,
@@ -258,6 +279,13 @@ on_resolved(
 	start(call, text);
 }
 
+/* Whom to connect to. */
+static const char *
+next_host(const struct http_call *call)
+{
+	return call->proxy != NULL ? call->proxy_to.host : call->to.host;
+}
+
 /* The address that the caller fixed for this host and port, or NULL. */
 static const char *
 fixed_address(const struct http_call *call)
@@ -275,11 +303,12 @@ static void
 begin(struct http_call *call)
 {
 	struct http *http = call->http;
+	const char *host = next_host(call);
 	union resolve_address address;
 	socklen_t len;
 
-	if (call->unix_socket != NULL || resolve_is_localhost(call->to.host) ||
-	    resolve_literal(call->to.host, 0, &address, &len)) {
+	if (call->unix_socket != NULL || resolve_is_localhost(host) ||
+	    resolve_literal(host, 0, &address, &len)) {
 		start(call, NULL);
 		return;
 	}
@@ -289,7 +318,7 @@ begin(struct http_call *call)
 	}
 	if (http->resolve == NULL)
 		http->resolve = resolve_new(http->loop);
-	call->query = resolve_start(http->resolve, call->to.host, on_resolved, call);
+	call->query = resolve_start(http->resolve, host, on_resolved, call);
 }
 
 /* RFC 9110 15.4: what the method becomes. */
@@ -336,6 +365,7 @@ on_transfer_done(void *arg, const struct transfer_end *outcome)
 	struct http_call *call = arg;
 
 	call->status = outcome->status;
+	call->certificate_end = outcome->certificate_end;
 	if (outcome->error != NET_OK || !redirect(call, outcome->location))
 		end(call, outcome->error, outcome->why);
 }
@@ -410,6 +440,8 @@ copy_request(struct http_call *call, const struct http_request *request)
 		call->unix_socket = xstrdup(request->unix_socket);
 	if (request->resolve != NULL)
 		call->fixed = xstrdup(request->resolve);
+	if (request->proxy != NULL)
+		call->proxy = xstrdup(request->proxy);
 	copy_headers(call, request->headers);
 	if (request->body != NULL) {
 		call->body = xcalloc(request->body_len, 1);
@@ -418,6 +450,10 @@ copy_request(struct http_call *call, const struct http_request *request)
 	}
 	call->timeout_ms = request->timeout_ms;
 	call->follow = request->follow;
+	call->error_body = request->error_body;
+	call->version = request->version;
+	call->certificate = request->certificate;
+	call->certificate_end = -1;
 	call->fresh = request->fresh;
 	call->has_tls = request->tls != NULL;
 	if (call->has_tls)
@@ -431,6 +467,7 @@ http_send(struct http *http, const struct http_request *request,
     void (*done)(void *arg, const struct http_reply *reply), void *arg)
 {
 	struct http_call *call = xcalloc(1, sizeof(*call));
+	char why[160];
 
 	call->http = http;
 	call->done = done;
@@ -439,17 +476,21 @@ http_send(struct http *http, const struct http_request *request,
 	call->deadline = loop_timer_new(http->loop, on_deadline, call);
 	loop_timer_after(call->deadline, call->timeout_ms);
 	TAILQ_INSERT_TAIL(&http->running, call, link);
-	if (take_url(call, request->url))
-		begin(call);
-	else
+	if (!take_url(call, request->url))
 		end(call, NET_LOCAL, "this is not an http or https URL");
+	else if (call->proxy != NULL &&
+	    (url_split(call->proxy, &call->proxy_to, why, sizeof(why)) != 0 ||
+		call->proxy_to.tls))
+		end(call, NET_LOCAL, "the proxy is not an http URL");
+	else
+		begin(call);
 	return call;
 }
 
 const char *
 http_header(const struct http_reply *reply, const char *name)
 {
-	const struct buf *head = &reply->call->head;
+	const struct buf *head = reply->fields;
 	size_t len = strlen(name);
 
 	for (const char *line = head->data;

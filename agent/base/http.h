@@ -8,9 +8,16 @@
 
 #include "agent/base/net.h"
 
+struct buf;
 struct loop;
 struct http;
 struct http_call;
+
+enum http_version {
+	HTTP_1_1,
+	HTTP_2,			/* over TLS, by ALPN; another one is NET_GARBAGE */
+	HTTP_2_PLAIN,		/* without TLS, both sides know it */
+};
 
 struct http_request {
 	const char *method;		/* NULL: GET */
@@ -20,13 +27,18 @@ struct http_request {
 	const void *body;		/* copied; Content-Length is always sent, no Expect */
 	size_t body_len;
 	int64_t timeout_ms;		/* of the whole call; > 0 */
-	size_t body_limit;		/* more of the answer's body than this is not kept */
+	size_t body_limit;		/* more of the answer's body than this is not kept;
+					   0: it is not waited for */
+	bool error_body;		/* nor is that of a status below 400 */
 	const char *resolve;		/* "host:port:address": where to connect instead of
 					   asking for the name */
 	bool follow;			/* redirects, at most 5; headers go to the first
 					   host and port only */
 	bool fresh;			/* a connection of its own, closed afterwards */
 	const struct net_tls *tls;	/* NULL: the defaults */
+	enum http_version version;
+	const char *proxy;		/* an http:// URL, or NULL; copied */
+	bool certificate;		/* certificate_end of the reply is wanted */
 };
 
 struct http_reply {
@@ -37,7 +49,8 @@ struct http_reply {
 	size_t body_len;
 	bool body_cut;			/* there was more than body_limit */
 	int64_t sent_at;		/* clock_boot_ms before the first byte was sent */
-	struct http_call *call;		/* for http_header */
+	int64_t certificate_end;	/* seconds since 1970, if asked for; -1: none shown */
+	const struct buf *fields;	/* for http_header */
 };
 
 /*
@@ -52,7 +65,7 @@ struct http_call *http_send(struct http *http, const struct http_request *reques
     void (*done)(void *arg, const struct http_reply *reply), void *arg);
 void http_cancel(struct http_call *call);	/* `done` is not called any more */
 
-/* A header of the answer, its name compared without case, or NULL. */
+/* A header of the answer, or else a trailer, its name compared without case; or NULL. */
 const char *http_header(const struct http_reply *reply, const char *name);
 
 #endif

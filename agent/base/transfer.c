@@ -14,6 +14,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "agent/base/loop.h"
 #include "agent/base/resolve.h"
@@ -30,9 +31,11 @@ struct transfer {
 	CURL *easy;
 	CURLU *url;
 	struct url to;
-	struct curl_slist *route, *headers;
+	struct curl_slist *route, *names, *headers;
 	bool answered; /* a line of the head has come */
-	bool enough; /* the user wants no more of the body */
+	bool enough; /* the user wants no more of it */
+	bool certificate;
+	enum http_version version;
 	char fault[CURL_ERROR_SIZE];
 };
 
@@ -92,6 +95,7 @@ transfer_free(struct transfer *transfer)
 	curl_multi_remove_handle(transfer->transfers->multi, transfer->easy);
 	give_handle(transfer->transfers, transfer->easy);
 	curl_slist_free_all(transfer->route);
+	curl_slist_free_all(transfer->names);
 	curl_slist_free_all(transfer->headers);
 	curl_url_cleanup(transfer->url);
 	free(transfer);
@@ -103,6 +107,7 @@ error_of(CURLcode code)
 {
 	switch ((int)code) {
 	case CURLE_OK: return NET_OK;
+	case CURLE_COULDNT_RESOLVE_PROXY:
 	case CURLE_COULDNT_RESOLVE_HOST: return NET_RESOLVE;
 	case CURLE_COULDNT_CONNECT:
 	case CURLE_INTERFACE_FAILED: return NET_REFUSED;
@@ -116,7 +121,9 @@ error_of(CURLcode code)
 	case CURLE_SEND_ERROR:
 	case CURLE_RECV_ERROR:
 	case CURLE_GOT_NOTHING:
+	case CURLE_HTTP2_STREAM:
 	case CURLE_PARTIAL_FILE: return NET_CLOSED;
+	case CURLE_HTTP2:
 	case CURLE_WEIRD_SERVER_REPLY:
 	case CURLE_UNSUPPORTED_PROTOCOL: /* HTTP/0.9; schemes are judged before */
 	case CURLE_OUT_OF_MEMORY: /* one header line of 100 kB says this */
@@ -133,23 +140,41 @@ is_alert(const struct transfer *transfer)
 	return transfer->to.tls && strstr(transfer->fault, " alert ") != NULL;
 }
 
+/* What curl calls an error of receiving may be one of these; a proxy's refusal as well. */
+static enum net_error
+error_of_end(const struct transfer *transfer, CURLcode code, long proxy_status)
+{
+	enum net_error error = error_of(code);
+
+	if (error == NET_CLOSED && proxy_status >= 300)
+		return NET_REFUSED;
+	if (error == NET_CLOSED && is_alert(transfer))
+		return NET_TLS;
+	if (error == NET_CLOSED && strstr(transfer->fault, "chunked") != NULL)
+		return NET_GARBAGE;
+	return error;
+}
+
 /* The same words for the same fault: they become the output of a check. */
 static void
 end_with_fault(struct transfer *transfer, CURLcode code)
 {
-	enum net_error error = error_of(code);
 	char fault[CURL_ERROR_SIZE + 64];
-	long number = 0;
+	long number = 0, proxy_status = 0;
 
-	if (error == NET_CLOSED && is_alert(transfer))
-		error = NET_TLS;
+	curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
+	enum net_error error = error_of_end(transfer, code, proxy_status);
 	str_copy(fault, sizeof(fault),
 	    transfer->fault[0] != '\0' ? transfer->fault : curl_easy_strerror(code));
 	curl_easy_getinfo(transfer->easy, CURLINFO_OS_ERRNO, &number);
 	switch (error) {
 	case NET_REFUSED:
-		snprintf(fault, sizeof(fault), "no connection: %s",
-		    number != 0 ? strerror((int)number) : "unreachable");
+		if (proxy_status >= 300)
+			snprintf(fault, sizeof(fault),
+			    "the proxy does not connect: status %ld", proxy_status);
+		else
+			snprintf(fault, sizeof(fault), "no connection: %s",
+			    number != 0 ? strerror((int)number) : "unreachable");
 		break;
 	case NET_CLOSED:
 		str_copy(fault, sizeof(fault),
@@ -157,14 +182,20 @@ end_with_fault(struct transfer *transfer, CURLcode code)
 			? "the connection ended in the middle of the answer"
 			: "the connection ended without an answer");
 		break;
-	case NET_GARBAGE: str_copy(fault, sizeof(fault), "this is not HTTP"); break;
+	case NET_GARBAGE:
+		str_copy(fault, sizeof(fault),
+		    transfer->version == HTTP_1_1 ? "this is not HTTP"
+						  : "this is not HTTP/2");
+		break;
 	case NET_OK:
 	case NET_RESOLVE:
 	case NET_TIMEOUT:
 	case NET_TLS:
 	case NET_LOCAL: break;
 	}
-	struct transfer_end end = { .error = error, .why = fault };
+	struct transfer_end end = {
+		.error = error, .why = fault, .certificate_end = -1
+	};
 	transfer->transfers->out.done(transfer->arg, &end);
 }
 
@@ -175,26 +206,33 @@ on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 	    address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
-/* Less than was given makes curl end the transfer: the answer has said enough. */
+/* Less than was given makes curl end the transfer. */
+static size_t
+heed(struct transfer *transfer, enum transfer_wish wish, size_t len)
+{
+	transfer->enough = wish == TRANSFER_ENOUGH;
+	return wish == TRANSFER_MORE ? len : 0;
+}
+
 static size_t
 on_body(char *data, size_t size, size_t count, void *arg)
 {
 	struct transfer *transfer = arg;
+	size_t len = size * count;
 
-	transfer->enough =
-	    !transfer->transfers->out.body(transfer->arg, data, size * count);
-	return transfer->enough ? 0 : size * count;
+	return heed(
+	    transfer, transfer->transfers->out.body(transfer->arg, data, len), len);
 }
 
 static size_t
 on_header(char *data, size_t size, size_t count, void *arg)
 {
 	struct transfer *transfer = arg;
+	size_t len = size * count;
 
 	transfer->answered = true;
-	return transfer->transfers->out.head(transfer->arg, data, size * count)
-	    ? size * count
-	    : 0;
+	return heed(
+	    transfer, transfer->transfers->out.head(transfer->arg, data, len), len);
 }
 
 /* The caller's headers first; without a value, curl's own of that name is left out. */
@@ -218,30 +256,58 @@ set_request(struct transfer *transfer, const struct transfer_request *request)
 	}
 }
 
-/* Where to connect: always an address, so that curl asks for no name. */
+/* "HOST:PORT:ADDRESS", for curl's own table of names. */
+static void
+set_address(struct transfer *transfer, const struct url *host, const char *address)
+{
+	char entry[384];
+
+	if (resolve_is_localhost(host->host))
+		address = "127.0.0.1,[::1]";
+	if (address == NULL)
+		return;
+	snprintf(entry, sizeof(entry), "%s:%u:%s", host->host, host->port, address);
+	transfer->names = append(NULL, entry);
+	curl_easy_setopt(transfer->easy, CURLOPT_RESOLVE, transfer->names);
+}
+
+/* To connect to it instead of to the URL's host. */
+static void
+set_destination(struct transfer *transfer, const char *host)
+{
+	char entry[384];
+
+	snprintf(entry, sizeof(entry),
+	    strchr(host, ':') != NULL ? "::[%s]:" : "::%s:", host);
+	transfer->route = append(NULL, entry);
+	curl_easy_setopt(transfer->easy, CURLOPT_CONNECT_TO, transfer->route);
+}
+
+/* Where to connect: always an address, so that curl asks for no name. Another name of the
+ * server than its host's stands in the URL; the proxy is asked for the host then. */
 static void
 set_route(struct transfer *transfer, const struct transfer_request *request)
 {
 	const struct url *to = &transfer->to;
-	const char *address = request->address;
-	bool renamed = request->tls != NULL && request->tls->server_name != NULL;
-	char route[384];
+	bool renamed =
+	    to->tls && request->tls != NULL && request->tls->server_name != NULL;
 
-	if (to->tls && renamed && address == NULL)
-		address = resolve_is_localhost(to->host) ? "127.0.0.1" : to->host;
-	bool ipv6 = address != NULL && strchr(address, ':') != NULL;
 	if (request->unix_socket != NULL) {
 		curl_easy_setopt(
 		    transfer->easy, CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);
-	} else if (address != NULL) {
-		snprintf(route, sizeof(route), ipv6 ? "::[%s]:" : "::%s:", address);
-		transfer->route = append(NULL, route);
-		curl_easy_setopt(transfer->easy, CURLOPT_CONNECT_TO, transfer->route);
-	} else if (resolve_is_localhost(to->host)) {
-		snprintf(
-		    route, sizeof(route), "%s:%u:127.0.0.1,[::1]", to->host, to->port);
-		transfer->route = append(NULL, route);
-		curl_easy_setopt(transfer->easy, CURLOPT_RESOLVE, transfer->route);
+	} else if (request->proxy != NULL) {
+		curl_easy_setopt(transfer->easy, CURLOPT_PROXY, request->proxy);
+		curl_easy_setopt(transfer->easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+		set_address(transfer, request->proxy_to, request->address);
+		if (renamed)
+			set_destination(transfer, to->host);
+	} else if (request->address != NULL) {
+		set_destination(transfer, request->address);
+	} else if (renamed) {
+		set_destination(
+		    transfer, resolve_is_localhost(to->host) ? "127.0.0.1" : to->host);
+	} else {
+		set_address(transfer, to, NULL);
 	}
 }
 
@@ -283,6 +349,15 @@ set_tls(struct transfer *transfer, const struct net_tls *tls)
 		set_server_name(transfer, tls->server_name);
 }
 
+static long
+version_for(const struct transfer *transfer)
+{
+	if (transfer->version == HTTP_1_1)
+		return CURL_HTTP_VERSION_1_1;
+	return transfer->to.tls ? CURL_HTTP_VERSION_2TLS
+				: CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
+}
+
 static void
 set_handle(struct transfer *transfer, bool fresh)
 {
@@ -292,7 +367,8 @@ set_handle(struct transfer *transfer, bool fresh)
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(
 	    easy, CURLOPT_PROXY, ""); /* none from the environment either */
-	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, version_for(transfer));
+	curl_easy_setopt(easy, CURLOPT_CERTINFO, transfer->certificate ? 1L : 0L);
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, "lictor/" PACKAGE_VERSION);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->fault);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
@@ -314,6 +390,8 @@ transfer_start(struct transfers *transfers, const struct transfer_request *reque
 	transfer->transfers = transfers;
 	transfer->arg = arg;
 	transfer->to = *request->to;
+	transfer->version = request->version;
+	transfer->certificate = request->certificate && transfer->to.tls;
 	transfer->easy = take_handle(transfers);
 	transfer->url = curl_url();
 	if (transfer->url == NULL)
@@ -357,10 +435,43 @@ transfer_phase(const struct transfer *transfer)
 	return sending > 0 ? "without an answer" : "while it connected";
 }
 
+/* "Expire date:Nov 21 14:53:00 2027 GMT", of the server's own certificate. */
+static int64_t
+certificate_end(const struct transfer *transfer)
+{
+	static const char name[] = "Expire date:";
+	struct curl_certinfo *chain = NULL;
+	struct tm time = { 0 };
+
+	if (!transfer->certificate ||
+	    curl_easy_getinfo(transfer->easy, CURLINFO_CERTINFO, &chain) != CURLE_OK ||
+	    chain == NULL || chain->num_of_certs < 1)
+		return -1;
+	for (struct curl_slist *item = chain->certinfo[0]; item; item = item->next)
+		if (strncmp(item->data, name, strlen(name)) == 0 &&
+		    strptime(item->data + strlen(name), "%b %d %T %Y", &time) != NULL)
+			return timegm(&time);
+	return -1;
+}
+
+/* With TLS a server may choose an older version than the one that was asked for. */
+static bool
+is_downgraded(const struct transfer *transfer)
+{
+	long version = 0;
+
+	curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_VERSION, &version);
+	return transfer->version != HTTP_1_1 && version != CURL_HTTP_VERSION_2_0;
+}
+
 static void
 on_transfer_done(struct transfer *transfer, CURLcode code)
 {
-	struct transfer_end end = { NET_OK, "", transfer_status(transfer), NULL };
+	struct transfer_end end = {
+		.why = "",
+		.status = transfer_status(transfer),
+		.certificate_end = certificate_end(transfer),
+	};
 	char *location = NULL;
 
 	if (code == CURLE_WRITE_ERROR && transfer->enough)
@@ -368,6 +479,10 @@ on_transfer_done(struct transfer *transfer, CURLcode code)
 	if (code != CURLE_OK) {
 		end_with_fault(transfer, code);
 		return;
+	}
+	if (is_downgraded(transfer)) {
+		end.error = NET_GARBAGE;
+		end.why = "the server speaks HTTP/1.1, not HTTP/2";
 	}
 	curl_easy_getinfo(transfer->easy, CURLINFO_REDIRECT_URL, &location);
 	end.location = location;

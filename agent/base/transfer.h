@@ -16,11 +16,21 @@ struct transfer_request {
 	const char *method, *url, *unix_socket;
 	const struct url *to;	/* the same URL, taken apart */
 	const char *address;	/* where to connect; NULL: where the URL says, an address */
+	const char *proxy;	/* an http:// URL, or NULL; `address` is the proxy's then */
+	const struct url *proxy_to;	/* the same, taken apart */
+	enum http_version version;
 	char *const *headers;	/* or NULL; the caller's own first */
 	const void *body;	/* borrowed until the transfer is freed; NULL: none */
 	size_t body_len;
 	bool fresh;
 	const struct net_tls *tls;	/* NULL: the defaults */
+	bool certificate;	/* look when it ends */
+};
+
+enum transfer_wish {
+	TRANSFER_MORE,
+	TRANSFER_ENOUGH,	/* the transfer is done */
+	TRANSFER_REFUSED,	/* this is no answer */
 };
 
 struct transfer_end {
@@ -28,12 +38,14 @@ struct transfer_end {
 	const char *why;	/* the same words for the same fault */
 	int status;
 	const char *location;	/* where a redirect leads, as a whole URL, or NULL */
+	int64_t certificate_end;	/* seconds since 1970; -1: not looked at, or none */
 };
 
 struct transfer_out {
-	/* A line of the head, and a part of the body; false: that is enough of it. */
-	bool (*head)(void *arg, const char *line, size_t len);
-	bool (*body)(void *arg, const char *data, size_t len);
+	/* A line of the head, of an interim one too, or of the trailers; and a part of
+	 * the body. */
+	enum transfer_wish (*head)(void *arg, const char *line, size_t len);
+	enum transfer_wish (*body)(void *arg, const char *data, size_t len);
 	/* Once, unless the transfer is freed before, which may be done in it. */
 	void (*done)(void *arg, const struct transfer_end *end);
 };

@@ -662,7 +662,7 @@ test_an_ending_is_final(void)
 
 struct killer {
 	struct client client;
-	struct http_call *others[4];
+	struct http_call *self, *others[4];
 	int told;
 	bool all;
 };
@@ -688,7 +688,7 @@ on_kill(void *arg, const struct http_reply *reply)
 	struct killer *killer = arg;
 
 	killer->told++;
-	http_cancel(reply->call);
+	http_cancel(killer->self);
 	if (killer->all) {
 		http_free(killer->client.http);
 		killer->client.http = NULL;
@@ -710,7 +710,7 @@ test_ended_in_a_callback(void)
 		struct loop_timer *timer =
 		    loop_timer_new(client->loop, on_time, client->loop);
 		struct http_request bad = { .url = "bad:", .timeout_ms = 1000 };
-		http_send(client->http, &bad, on_kill, &killer);
+		killer.self = http_send(client->http, &bad, on_kill, &killer);
 		for (size_t i = 0; i < ARRAY_LENGTH(paths); i++) {
 			AUTO_FREE char *url = xasprintf(
 			    "http://127.0.0.1:%u%s", client->server.port, paths[i]);
