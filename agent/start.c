@@ -24,6 +24,7 @@
 #include "agent/base/paths.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
+#include "agent/conf/trial.h"
 #include "agent/runner/child.h"
 #include "agent/runner/runner.h"
 #include "agent/warden/warden.h"
@@ -101,8 +102,12 @@ static struct conf *
 read_conf(const struct start *start, char error[CONF_ERROR_MAX])
 {
 	struct conf_bundle *bundle = conf_read(start->folder, error);
+	struct conf *conf = bundle == NULL ? NULL : conf_parse(bundle, error);
 
-	return bundle == NULL ? NULL : conf_parse(bundle, error);
+	if (conf == NULL || trial_run(conf, error) == 0)
+		return conf;
+	conf_free(conf);
+	return NULL;
 }
 
 static const char *
@@ -171,7 +176,10 @@ start_child(const struct start *start, const char *title)
 	log_init(start->process);
 	prctl(PR_SET_NAME, title);
 	struct conf_bundle *bundle = conf_receive(CHILD_FD_CONF, error);
-	struct conf *conf = bundle == NULL ? NULL : conf_parse(bundle, error);
+	struct conf_loading loading = { .strict = true };
+	struct conf *conf = bundle == NULL
+	    ? NULL
+	    : conf_load(bundle, is_agent ? &loading : NULL, error);
 	close(CHILD_FD_CONF);
 	if (conf == NULL) {
 		log_error("conf", "%s", error);

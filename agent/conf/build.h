@@ -19,11 +19,14 @@ struct build {
 	struct conf *conf;
 	const struct conf_bundle *bundle;
 	char *error;
+	const struct conf_loading *loading; /* NULL: no plugin is loaded */
 	bool host;	/* ask the host for files, commands, users and addresses */
 	struct raw_defaults defaults;
 };
 
-/* build_node.c: node, consul, defaults and failover of lictor.conf. First of all. */
+/* build_plugin.c: the types of check that are loaded. First of all. */
+int build_plugins(struct build *build, const struct node *root);
+/* build_node.c: node, consul, defaults and failover of lictor.conf. Then this. */
 int build_node(struct build *build, const struct node *root);
 /* build_service.c: a service with its checks. */
 int build_service(struct build *build, const struct node *section);
@@ -47,6 +50,7 @@ struct conf_command *build_command(struct build *build, enum conf_command_kind k
     const char *directory);
 
 void build_free_list(char **list);
+void build_free_plugin(struct conf_plugin *plugin);
 void build_free_command(struct conf_command *command);
 void build_free_check(struct conf_check *check);
 void build_free_service(struct conf_service *service);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/base/blackbox.h"
 #include "agent/base/util.h"
 #include "agent/conf/build.h"
 #include "agent/conf/classes.h"
@@ -100,6 +101,21 @@ set_command(struct build *build, struct conf_check *check)
 }
 
 static int
+prepare(struct build *build, const struct conf_check *check, const char **option,
+    char why[CONF_ERROR_MAX])
+{
+	struct blackbox *box = build->loading != NULL ? build->loading->blackbox : NULL;
+	struct blackbox_note note = { BLACKBOX_CHECK, check->index };
+
+	if (check->class->prepare == NULL)
+		return 0;
+	struct blackbox_note before = blackbox_enter(box, note);
+	int result = check->class->prepare(check->options, option, why, CONF_ERROR_MAX);
+	blackbox_leave(box, before);
+	return result;
+}
+
+static int
 set_options(struct build *build, const struct node *section, struct conf_check *check)
 {
 	const struct check_class *class = check->class;
@@ -110,8 +126,7 @@ set_options(struct build *build, const struct node *section, struct conf_check *
 	if (options_fill(check->options, class->options, section, build->host,
 		build->error) != 0)
 		return -1;
-	if (class->prepare == NULL ||
-	    class->prepare(check->options, &option, why, sizeof(why)) == 0)
+	if (prepare(build, check, &option, why) == 0)
 		return 0;
 	if (option != NULL)
 		return options_fault(section, option, build->error, "%s", why);
@@ -128,7 +143,7 @@ add_check(struct build *build, const struct node *section, struct conf_service *
 	conf->checks = build_grow(conf->checks, conf->n_checks);
 	check->index = (uint32_t)conf->n_checks;
 	conf->checks[conf->n_checks++] = check;
-	check->class = classes_find(section->name);
+	check->class = classes_find(conf->classes, section->name);
 	check->name = xstrdup(section->title);
 	check->service = service;
 	check->file = section->file;

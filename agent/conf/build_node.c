@@ -291,15 +291,20 @@ build_name(struct build *build, const struct node *root)
 {
 	struct raw_node raw = { 0 };
 
-	if (options_fill(&raw, schema_node, root, build->host, build->error) != 0)
+	if (options_fill(&raw, schema_node, root, build->host, build->error) != 0) {
+		options_free(&raw, schema_node);
 		return -1;
+	}
 	build->conf->node = raw.node;
-	if (raw.node == NULL || build_name_ok(raw.node))
+	raw.node = NULL;
+	options_free(&raw, schema_node);
+	const char *name = build->conf->node;
+	if (name == NULL || build_name_ok(name))
 		return 0;
 	return options_fault(root, "node", build->error,
 	    "\"%.100s\" is no name of a node, expected 1 to %d of letters, digits, "
 	    "dot, hyphen and underscore",
-	    raw.node, CONF_NAME_MAX);
+	    name, CONF_NAME_MAX);
 }
 
 int

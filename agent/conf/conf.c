@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The configuration from bytes to an immutable tree: every file is parsed (tree.c), then
- * the node's options, the services with their checks and at last the roles are made of
- * the trees (build_*.c). The tree of structs owns all it points to and keeps the bytes
+ * The configuration from bytes to an immutable tree: the plugins are found, every file is
+ * parsed (tree.c), then the node's options, the services with their checks and at last the
+ * roles are made of the trees (build_*.c). The tree of structs owns all it points to and keeps the bytes
  * for the other processes. Invariant: the order of files and of sections in them decides
  * every index, so the same bytes give the same indexes everywhere.
  */
@@ -33,14 +33,34 @@ free_trees(struct trees *trees)
 	free(trees->roots);
 }
 
+/* What may stand in the files depends on the plugins, which one of the files names. */
 static int
-parse_files(const struct conf_bundle *bundle, struct trees *trees, char *error)
+find_plugins(struct build *build)
 {
+	const struct bundle_file *file = &build->bundle->files[BUNDLE_NODE];
+	struct node *root = tree_parse(
+	    file->name, file->text, file->len, &schema_node_alone, build->error);
+
+	if (root == NULL)
+		return -1;
+	int result = build_plugins(build, root);
+	node_free(root);
+	return result;
+}
+
+static int
+parse_files(struct build *build, struct trees *trees)
+{
+	const struct conf_bundle *bundle = build->bundle;
+
 	trees->roots = xcalloc(bundle->n_files, sizeof(void *));
 	for (size_t i = BUNDLE_NODE; i < bundle->n_files; i++) {
 		const struct bundle_file *file = &bundle->files[i];
-		struct node *root = tree_parse(file->name, file->text, file->len,
-		    i == BUNDLE_NODE ? &schema_node_file : &schema_service_file, error);
+		struct schema schema =
+		    i == BUNDLE_NODE ? schema_node_file : schema_service_file;
+		schema.classes = build->conf->classes;
+		struct node *root = tree_parse(
+		    file->name, file->text, file->len, &schema, build->error);
 		if (root == NULL)
 			return -1;
 		trees->roots[trees->count++] = root;
@@ -56,7 +76,8 @@ build_services(struct build *build, const struct node *root)
 		int result = 0;
 		if (child->section && strcmp(child->name, "service") == 0)
 			result = build_service(build, child);
-		else if (child->section && classes_find(child->name) != NULL)
+		else if (child->section &&
+		    classes_find(build->conf->classes, child->name) != NULL)
 			result = build_check(build, child, NULL);
 		if (result != 0)
 			return -1;
@@ -89,18 +110,23 @@ build_all(struct build *build, const struct trees *trees)
 }
 
 struct conf *
-conf_parse(struct conf_bundle *bundle, char error[CONF_ERROR_MAX])
+conf_load(struct conf_bundle *bundle, const struct conf_loading *loading,
+    char error[CONF_ERROR_MAX])
 {
 	struct conf *conf = xcalloc(1, sizeof(*conf));
 	struct build build = { .conf = conf,
 		.bundle = bundle,
 		.error = error,
+		.loading = loading,
 		.host = !bundle->received };
 	struct trees trees = { 0 };
 
 	conf->bundle = bundle;
 	conf->generation = bundle_digest(bundle);
-	int result = parse_files(bundle, &trees, error);
+	conf->classes = classes_new();
+	int result = find_plugins(&build);
+	if (result == 0)
+		result = parse_files(&build, &trees);
 	if (result == 0)
 		result = build_all(&build, &trees);
 	free_trees(&trees);
@@ -108,6 +134,12 @@ conf_parse(struct conf_bundle *bundle, char error[CONF_ERROR_MAX])
 		return conf;
 	conf_free(conf);
 	return NULL;
+}
+
+struct conf *
+conf_parse(struct conf_bundle *bundle, char error[CONF_ERROR_MAX])
+{
+	return conf_load(bundle, NULL, error);
 }
 
 static void
@@ -140,6 +172,10 @@ conf_free(struct conf *conf)
 		build_free_check(conf->checks[i]);
 	for (size_t i = 0; i < conf->n_commands; i++)
 		build_free_command(conf->commands[i]);
+	for (size_t i = 0; i < conf->n_plugins; i++)
+		build_free_plugin(conf->plugins[i]);
+	classes_free(conf->classes);
+	free(conf->plugins);
 	free(conf->roles);
 	free(conf->vips);
 	free(conf->services);

@@ -8,6 +8,9 @@
 
 #include "checks/check.h"
 
+struct blackbox;
+struct classes;
+
 /*
  * The configuration as one immutable tree. The runner reads the files once
  * (conf_read), checks them (conf_parse) and hands the bytes on as a sealed memfd; each
@@ -17,6 +20,7 @@
 
 #define CONF_NAME_MAX 63	/* node, service, check and role names */
 #define CONF_ERROR_MAX 512
+#define CONF_PLUGINS_MAX 64
 
 enum conf_on_stop { CONF_LEAVE, CONF_MAINTENANCE, CONF_DEREGISTER };
 enum conf_address_order { CONF_AFTER_PROMOTE, CONF_BEFORE_PROMOTE };
@@ -43,6 +47,16 @@ struct conf_command {
 	size_t output_size;
 	const struct conf_role *role;	/* of a hook */
 	const char *hook;		/* "promote", "demote", "notify" */
+};
+
+/* A type of check that is loaded, where types are loaded at all (conf_load). */
+struct conf_plugin {
+	uint32_t index;
+	char *name;
+	const struct check_class *class; /* its own; without code where it is not loaded */
+	char *left_out;			 /* why it is not, where it should be; NULL */
+	const char *file;
+	int line;
 };
 
 struct conf_check {
@@ -115,6 +129,8 @@ struct conf {
 	char *node;		/* NULL: the local Consul agent's node name */
 	struct conf_consul consul;
 	int64_t lease_ms;	/* L; 2250 unless set */
+	struct conf_plugin **plugins;
+	size_t n_plugins;
 	struct conf_service **services;
 	size_t n_services;
 	struct conf_check **checks;
@@ -127,6 +143,7 @@ struct conf {
 	size_t n_commands;
 	/* private: what the tree is made of */
 	struct conf_bundle *bundle;
+	struct classes *classes;
 };
 
 /* The bytes of lictor.conf and of services.d (files ending in .conf, sorted by name) under `dir`, with
@@ -135,11 +152,21 @@ struct conf {
 struct conf_bundle *conf_read(const char *dir, char error[CONF_ERROR_MAX]);
 void conf_bundle_free(struct conf_bundle *bundle);
 
-/* Takes the bundle over, also on failure. Strict; NULL with the first fault in `error`. Looks at
+/* Takes the bundle over, also on failure. Strict; NULL with the first fault in `error`. Loads no
+ * plugin: of a check of a plugin's type only the options that all checks have are there. Looks at
  * the host only for what must be there (commands, files, users) or must not (permanent
  * addresses), and not at all for a bundle that conf_receive made: who read the files has
  * looked, and a program that vanished since must not keep a process from starting. */
 struct conf *conf_parse(struct conf_bundle *bundle, char error[CONF_ERROR_MAX]);
+/* The same with plugins, for the agent and for tests of the configuration. */
+struct conf_loading {
+	bool strict;		/* a plugin that cannot be loaded is a fault; or it is left out */
+	uint64_t left_out;	/* bits, by index: those not even to be tried, … */
+	const char *left_out_why; /* … and why */
+	struct blackbox *blackbox; /* notes whose code runs; NULL: none does */
+};
+struct conf *conf_load(struct conf_bundle *bundle, const struct conf_loading *loading,
+    char error[CONF_ERROR_MAX]);
 void conf_free(struct conf *conf);
 
 /* A sealed memfd (F_SEAL_WRITE, …) with the bundle's bytes; -errno on failure. */

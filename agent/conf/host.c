@@ -165,6 +165,14 @@ host_check_file(const char *path, bool secret, char *why, size_t why_size)
 }
 
 int
+host_check_plugin(const char *path, char *why, size_t why_size)
+{
+	if (host_check_file(path, false, why, why_size) != 0)
+		return -1;
+	return check_path_safe(path, 0, why, why_size);
+}
+
+int
 host_check_directory(const char *path, char *why, size_t why_size)
 {
 	struct stat st;

@@ -16,6 +16,8 @@
 int host_check_command(const char *path, char *why, size_t why_size);
 /* A file that can be read, by an absolute path; `secret`: not by everybody. */
 int host_check_file(const char *path, bool secret, char *why, size_t why_size);
+/* A shared object: as safe as a command. */
+int host_check_plugin(const char *path, char *why, size_t why_size);
 int host_check_directory(const char *path, char *why, size_t why_size);
 int host_check_user(const char *name, char *why, size_t why_size);
 /* Not an address that this host has for good (without a lifetime, as the warden's have). */

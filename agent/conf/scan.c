@@ -440,9 +440,11 @@ scan_entries(struct scan *scan, struct node *section, int depth)
 		if (scan->token != TOKEN_WORD)
 			return unexpected(scan, "an option or a section");
 		struct node *entry = node_new(scan, scan->token_line);
+		entry->begin = scan->start;
 		entry->name =
 		    xstrndup(scan->text + scan->start, scan->end - scan->start);
 		int result = scan_entry(scan, entry, depth);
+		entry->end = scan->at;
 		if (result == 0)
 			result = check_repeated(scan, section, entry);
 		node_add(section, entry);

@@ -19,6 +19,7 @@ struct node {
 	size_t n_values;
 	struct node **children;	/* of a section, in the order of the file */
 	size_t n_children;
+	size_t begin, end;	/* where it stands in the text */
 };
 
 /*

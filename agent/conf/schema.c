@@ -7,6 +7,8 @@
  */
 #include "agent/conf/schema.h"
 
+#include <string.h>
+
 #include "agent/base/wire.h"
 #include "agent/conf/classes.h"
 
@@ -15,6 +17,9 @@
 
 const struct check_option schema_node[] = {
 	{ "node", CHECK_OPTION_TEXT, offsetof(struct raw_node, node) },
+	{ "plugins", CHECK_OPTION_LIST, offsetof(struct raw_node, plugins) },
+	{ "plugin-directory", CHECK_OPTION_DIRECTORY,
+	    offsetof(struct raw_node, plugin_directory), .value = PKGLIBDIR },
 	{ NULL },
 };
 
@@ -164,6 +169,12 @@ const struct schema schema_service_file = {
 	.checks = true,
 };
 
+const struct schema schema_node_alone = {
+	"lictor.conf",
+	.options = schema_node,
+	.partial = true,
+};
+
 static size_t
 table_length(const struct check_option *table)
 {
@@ -192,12 +203,32 @@ schema_section(const struct schema *schema, size_t i, struct schema *out)
 	for (; schema->sections != NULL && schema->sections[n].name != NULL; n++)
 		if (n == i) {
 			*out = schema->sections[n];
+			out->classes = schema->classes;
 			return true;
 		}
-	if (!schema->checks || i - n >= classes_count())
+	if (!schema->checks || i - n >= classes_count(schema->classes))
 		return false;
-	const struct check_class *class = classes_at(i - n);
+	const struct check_class *class = classes_at(schema->classes, i - n);
 	*out = (struct schema){ class->name, .titled = true, .options = schema_check,
-		.more = class->options };
+		.more = class->options,
+		.partial = classes_stands_in(schema->classes, class) };
 	return true;
+}
+
+static bool
+has_option(const struct check_option *table, const char *name)
+{
+	while (table->name != NULL && strcmp(table->name, name) != 0)
+		table++;
+	return table->name != NULL;
+}
+
+bool
+schema_reserves(const char *name)
+{
+	for (const struct schema *s = node_sections; s->name != NULL; s++)
+		if (strcmp(s->name, name) == 0 ||
+		    (s->checks && has_option(s->options, name)))
+			return true;
+	return has_option(schema_node, name);
 }

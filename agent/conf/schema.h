@@ -8,6 +8,8 @@
 
 #include "checks/check.h"
 
+struct classes;
+
 /* What a section may hold. */
 struct schema {
 	const char *name;
@@ -15,19 +17,26 @@ struct schema {
 	const struct check_option *options, *more;	/* a NULL name at the end; may be NULL */
 	const struct schema *sections;			/* a NULL name at the end; may be NULL */
 	bool checks;	/* every type of check is a section here, too */
+	bool partial;	/* what is not in the tables is left out, unjudged */
+	const struct classes *classes;	/* the types of check; NULL: those built in */
 };
 
 extern const struct schema schema_node_file;	 /* lictor.conf */
 extern const struct schema schema_service_file; /* services.d/…conf */
+extern const struct schema schema_node_alone;	 /* lictor.conf, what is in no section */
 
 /* The i-th option or section, or NULL and false after the last. */
 const struct check_option *schema_option(const struct schema *schema, size_t i);
 bool schema_section(const struct schema *schema, size_t i, struct schema *out);
 
+/* A word that a section of checks must not be called: it is an option or a section of
+ * lictor's own where checks stand. */
+bool schema_reserves(const char *name);
+
 /* The values of a section as its table of options fills them in, before they are judged;
  * members as options_fill leaves them (options.h). */
 struct raw_node {
-	char *node;
+	char *node, **plugins, *plugin_directory;
 };
 struct raw_consul {
 	char *address, *token_file, *ca_file, *cert_file, *key_file, *server_name;

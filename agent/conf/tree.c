@@ -55,6 +55,30 @@ find_section(const struct schema *schema, const char *name, struct schema *out)
 	return false;
 }
 
+/* What a partial section holds beside its tables goes out of the tree and of the text. */
+static void
+leave_out(struct node *node, const struct schema *schema, char *text)
+{
+	struct schema section;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < node->n_children; i++) {
+		struct node *child = node->children[i];
+		bool is_section = find_section(schema, child->name, &section);
+		if (schema->partial && !is_section &&
+		    find_option(schema, child->name) == NULL) {
+			for (size_t at = child->begin; at < child->end; at++)
+				text[at] = text[at] == '\n' ? '\n' : ' ';
+			node_free(child);
+			continue;
+		}
+		if (is_section)
+			leave_out(child, &section, text);
+		node->children[kept++] = child;
+	}
+	node->n_children = kept;
+}
+
 static int
 refuse_unknown(const struct node *node, const struct schema *schema, char *error)
 {
@@ -290,6 +314,7 @@ tree_parse(const char *file, const char *text, size_t len, const struct schema *
 	struct node *root = scan_text(file, copy, len, error);
 	if (root == NULL)
 		return NULL;
+	leave_out(root, schema, copy);
 	if (check_children(root, schema, error) == 0 &&
 	    read_values(root, copy, schema, error) == 0)
 		return root;

@@ -126,7 +126,7 @@ a_check_has_its_options_and_its_command(void)
 	CU_ASSERT_PTR_NOT_NULL_FATAL(conf);
 	CU_ASSERT_EQUAL_FATAL(conf->n_checks, 3);
 	const struct conf_check *port = conf->checks[0], *query = conf->checks[1];
-	CU_ASSERT_PTR_EQUAL(port->class, classes_find("tcp"));
+	CU_ASSERT_PTR_EQUAL(port->class, classes_find(NULL, "tcp"));
 	CU_ASSERT_PTR_EQUAL(port->service, conf->services[0]);
 	CU_ASSERT_PTR_NULL(port->command);
 	CU_ASSERT_EQUAL(port->interval_ms, 1000);
@@ -514,8 +514,9 @@ refuse(const char *dir)
 		variable[name] = '\0';
 		setenv(variable, variable + name + 1, 1);
 	}
+	const struct conf_loading loading = { .strict = true };
 	struct conf_bundle *bundle = conf_read(dir, error);
-	struct conf *conf = bundle != NULL ? conf_parse(bundle, error) : NULL;
+	struct conf *conf = bundle != NULL ? conf_load(bundle, &loading, error) : NULL;
 	if (variable != NULL)
 		unsetenv(variable);
 	if (conf != NULL) {

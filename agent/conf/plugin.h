@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_PLUGIN_H
+#define LICTOR_PLUGIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct check_class;
+
+#define PLUGIN_NAME_MAX 31
+
+/* [a-z0-9-], 1 to 31 of them. */
+bool plugin_name_ok(const char *name);
+
+/*
+ * Loads FOLDER/NAME.so, which stays for the life of the process: a thread may be in it. The
+ * file must be as safe from others as a command is (host.h). 0, or -1 with "what is wrong,
+ * what is expected" in `why`.
+ */
+int plugin_load(const char *folder, const char *name, const struct check_class **out,
+    char *why, size_t why_size);
+
+/* Whether a class is one that lictord can work with; as above. */
+int plugin_judge(
+    const struct check_class *class, const char *name, char *why, size_t why_size);
+
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: ISC */
+/* => "no-help" has no help, expected one */
+#include "checks/check.h"
+
+static const struct check_option options[] = { { NULL } };
+
+static void
+start(struct check_run *run)
+{
+	check_done(run, CHECK_PASSING, CHECK_REASON_OK, "done");
+}
+
+CHECK_EXPORT const struct check_class check_plugin = {
+	.abi = CHECK_ABI,
+	.name = "no-help",
+	.options = options,
+	.start = start,
+};
