@@ -72,6 +72,10 @@ enum check_option_type {
 	CHECK_OPTION_USER,	/* char *: who the command runs as */
 	CHECK_OPTION_ENVIRONMENT, /* char **: "NAME=value" for the command */
 	CHECK_OPTION_DIRECTORY,	/* char *: where the command runs */
+	/* limits of the command, 0: none */
+	CHECK_OPTION_MEMORY,	/* uint64_t, bytes: "64M" */
+	CHECK_OPTION_PROCESSES,	/* uint64_t */
+	CHECK_OPTION_FILES,	/* uint64_t */
 };
 
 struct check_option {

@@ -20,6 +20,7 @@ enum convention { CONVENTION_CONSUL, CONVENTION_NAGIOS, CONVENTION_KEEPALIVED };
 
 struct script_check {
 	char **command, *user, **environment, *directory, *convention_name;
+	uint64_t memory, processes, files;
 	/* made by prepare */
 	enum convention convention;
 };
@@ -38,6 +39,11 @@ static const struct check_option options[] = {
 	    offsetof(struct script_check, directory) },
 	{ "convention", CHECK_OPTION_TEXT,
 	    offsetof(struct script_check, convention_name), .value = "consul" },
+	{ "memory", CHECK_OPTION_MEMORY, offsetof(struct script_check, memory) },
+	{ "processes", CHECK_OPTION_PROCESSES, offsetof(struct script_check, processes),
+	    .max = 1000000 },
+	{ "files", CHECK_OPTION_FILES, offsetof(struct script_check, files),
+	    .max = 1000000 },
 	{ NULL },
 };
 

@@ -72,6 +72,32 @@ parse_uint(const char *text, uint64_t min, uint64_t max, uint64_t *out)
 }
 
 int
+parse_size(const char *text, uint64_t min, uint64_t max, uint64_t *out)
+{
+	static const char units[] = "KMG";
+	size_t digits = strspn(text, "0123456789");
+	const char *end, *unit = NULL;
+	uint64_t value;
+	int error = read_digits(text, &end, &value);
+
+	if (text[digits] != '\0')
+		unit = strchr(units, text[digits]);
+	if (text[digits] != '\0' && (unit == NULL || text[digits + 1] != '\0'))
+		return -EINVAL;
+	if (error == -ERANGE)
+		return all_digits(text, digits) ? -ERANGE : -EINVAL;
+	if (error != 0)
+		return error;
+	for (long i = 0; unit != NULL && i <= unit - units; i++)
+		if (__builtin_mul_overflow(value, 1024, &value))
+			return -ERANGE;
+	if (value < min || value > max)
+		return -ERANGE;
+	*out = value;
+	return 0;
+}
+
+int
 parse_duration(const char *text, int64_t min_ms, int64_t max_ms, int64_t *out)
 {
 	size_t digits = strspn(text, "0123456789");

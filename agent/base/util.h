@@ -10,6 +10,9 @@
  * number) or -ERANGE; *out is untouched on failure. */
 int parse_uint(const char *text, uint64_t min, uint64_t max, uint64_t *out);
 
+/* Bytes: a number, which K, M or G (of 1024) may follow. */
+int parse_size(const char *text, uint64_t min, uint64_t max, uint64_t *out);
+
 /* "500ms", "2s", "1m", "1h"; "0s" is zero, a bare number is an error. Milliseconds. */
 int parse_duration(const char *text, int64_t min_ms, int64_t max_ms, int64_t *out);
 

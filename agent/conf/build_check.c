@@ -83,6 +83,14 @@ find_member(const struct conf_check *check, enum check_option_type type)
 	return NULL;
 }
 
+static uint64_t
+find_limit(const struct conf_check *check, enum check_option_type type)
+{
+	const uint64_t *limit = find_member(check, type);
+
+	return limit != NULL ? *limit : 0;
+}
+
 static void
 set_command(struct build *build, struct conf_check *check)
 {
@@ -97,6 +105,9 @@ set_command(struct build *build, struct conf_check *check)
 	    user != NULL ? *user : NULL, environment != NULL ? *environment : NULL,
 	    directory != NULL ? *directory : NULL);
 	command->output_size = check->output_size;
+	command->memory = find_limit(check, CHECK_OPTION_MEMORY);
+	command->processes = find_limit(check, CHECK_OPTION_PROCESSES);
+	command->files = find_limit(check, CHECK_OPTION_FILES);
 	check->command = command;
 }
 

@@ -41,10 +41,11 @@ struct conf_command {
 	uint32_t index;
 	enum conf_command_kind kind;
 	char **argv;		/* argv[0] is an absolute path */
-	char *user;		/* NULL: whoever lictord runs as */
+	char *user;		/* NULL: lictor-check, or whoever lictord runs as */
 	char **environment;	/* "NAME=value", NULL at the end; never NULL */
 	char *directory;	/* NULL: "/" */
 	size_t output_size;
+	uint64_t memory, processes, files;	/* limits, 0: none */
 	const struct conf_role *role;	/* of a hook */
 	const char *hook;		/* "promote", "demote", "notify" */
 };

@@ -53,6 +53,26 @@ read_uint(const struct check_option *option, const char *text, uint64_t *out,
 }
 
 static int
+read_size(const struct check_option *option, const char *text, uint64_t *out,
+    const struct node *section, char *error)
+{
+	bool any = option->min == 0 && option->max == 0;
+	uint64_t max = any ? INT64_MAX : option->max;
+
+	switch (parse_size(text, option->min, max, out)) {
+	case 0: return 0;
+	case -ERANGE:
+		return options_fault(section, option->name, error,
+		    "%.40s is out of range, expected %llu to %llu bytes", text,
+		    (unsigned long long)option->min, (unsigned long long)max);
+	default:
+		return options_fault(section, option->name, error,
+		    "\"%.80s\" is no size, expected a number, K, M or G may follow",
+		    text);
+	}
+}
+
+static int
 read_duration(const struct check_option *option, const char *text, int64_t *out,
     const struct node *section, char *error)
 {
@@ -99,7 +119,11 @@ read_scalar(void *member, const struct check_option *option, const char *text,
     const struct node *section, char *error)
 {
 	switch (option->type) {
-	case CHECK_OPTION_UINT: return read_uint(option, text, member, section, error);
+	case CHECK_OPTION_UINT:
+	case CHECK_OPTION_PROCESSES:
+	case CHECK_OPTION_FILES: return read_uint(option, text, member, section, error);
+	case CHECK_OPTION_MEMORY:
+		return read_size(option, text, member, section, error);
 	case CHECK_OPTION_BOOL: return read_bool(option, text, member, section, error);
 	case CHECK_OPTION_DURATION:
 		return read_duration(option, text, member, section, error);
@@ -209,6 +233,9 @@ check_host(const struct check_option *option, const struct node *node, char *err
 	case CHECK_OPTION_UINT:
 	case CHECK_OPTION_BOOL:
 	case CHECK_OPTION_DURATION:
+	case CHECK_OPTION_MEMORY:
+	case CHECK_OPTION_PROCESSES:
+	case CHECK_OPTION_FILES:
 	case CHECK_OPTION_ENVIRONMENT: break;
 	}
 	if (result != 0)
@@ -276,7 +303,10 @@ options_free(void *base, const struct check_option *table)
 			break;
 		case CHECK_OPTION_UINT:
 		case CHECK_OPTION_BOOL:
-		case CHECK_OPTION_DURATION: break;
+		case CHECK_OPTION_DURATION:
+		case CHECK_OPTION_MEMORY:
+		case CHECK_OPTION_PROCESSES:
+		case CHECK_OPTION_FILES: break;
 		}
 	}
 }

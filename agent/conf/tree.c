@@ -30,7 +30,10 @@ takes_list(const struct check_option *option)
 	case CHECK_OPTION_DURATION:
 	case CHECK_OPTION_FILE:
 	case CHECK_OPTION_USER:
-	case CHECK_OPTION_DIRECTORY: return false;
+	case CHECK_OPTION_DIRECTORY:
+	case CHECK_OPTION_MEMORY:
+	case CHECK_OPTION_PROCESSES:
+	case CHECK_OPTION_FILES: return false;
 	}
 	return false;
 }

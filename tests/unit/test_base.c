@@ -124,6 +124,46 @@ test_durations(void)
 }
 
 static void
+test_sizes(void)
+{
+	static const struct {
+		const char *text;
+		int error;
+		uint64_t bytes;
+	} rows[] = {
+		{ "0", 0, 0 },
+		{ "4096", 0, 4096 },
+		{ "1K", 0, 1024 },
+		{ "64M", 0, 67108864 },
+		{ "2G", 0, 2147483648 },
+		{ "", -EINVAL, 0 },
+		{ "M", -EINVAL, 0 },
+		{ "64m", -EINVAL, 0 },
+		{ "64MB", -EINVAL, 0 },
+		{ "64 M", -EINVAL, 0 },
+		{ " 64M", -EINVAL, 0 },
+		{ "-1M", -EINVAL, 0 },
+		{ "1.5G", -EINVAL, 0 },
+		{ "064M", -EINVAL, 0 },
+		{ "1T", -EINVAL, 0 },
+		{ "5G", -ERANGE, 0 },
+		{ "18014398509481984K", -ERANGE, 0 },
+		{ "99999999999999999999999M", -ERANGE, 0 },
+		{ "099999999999999999999999M", -EINVAL, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
+		uint64_t out = 77;
+		CU_ASSERT_EQUAL(
+		    parse_size(rows[i].text, 0, 4294967296, &out), rows[i].error);
+		CU_ASSERT_EQUAL(out, rows[i].error == 0 ? rows[i].bytes : 77);
+	}
+	uint64_t out = 77;
+	CU_ASSERT_EQUAL(parse_size("1023", 1024, 2048, &out), -ERANGE);
+	CU_ASSERT_EQUAL(parse_size("1K", 1024, 2048, &out), 0);
+}
+
+static void
 test_copies_end(void)
 {
 	for (size_t size = 0; size <= 6; size++) {
@@ -387,6 +427,7 @@ static const struct tap_case cases[] = {
 	{ "limits of numbers", test_number_limits },
 	{ "durations come back", test_durations_come_back },
 	{ "durations", test_durations },
+	{ "only sizes are sizes", test_sizes },
 	{ "copies end", test_copies_end },
 	{ "every byte is escaped", test_every_byte_is_escaped },
 	{ "UTF-8 stays", test_utf8_stays },
