@@ -11,21 +11,27 @@ struct loop;
 struct commands;
 
 struct commands_out {
-	/* Each run is answered once, never from within commands_run. */
-	void (*exited)(void *arg, const struct wire_exited *exited);
+	/* Each run is answered once, never from within commands_run: a WIRE_EXITED, which
+	 * may be sent as it is. */
+	void (*exited)(void *arg, struct wire_message *message);
 	void *arg;
 };
 
 /*
- * Configured commands as processes: argument list without a shell, own process group, the
- * command's user, environment and directory, standard input from /dev/null, output
- * collected without blocking (the tail is kept). At the deadline TERM, two seconds later
- * KILL, of the whole group; the answer is given when the process itself has ended. Reaped
- * by pidfd: no zombie, no descriptor is left. At most 64 run at once, never two of one
- * command nor two hooks of one role; the rest wait their turn (the deadline counts from
- * the order).
+ * Configured commands as processes: argument list without a shell, own session and process
+ * group, the command's user, environment, directory and limits, standard input from
+ * /dev/null, output collected without blocking (the tail is kept). At the deadline TERM to
+ * its group, two seconds later KILL of all that it started, in whatever group or session;
+ * the answer is given when the process itself has ended. What a check leaves behind at its
+ * end is killed as well; what a hook leaves is not. Reaped by pidfd, orphans too: no zombie,
+ * no descriptor is left. At most 64 run at once, never two of one command nor two hooks of
+ * one role; the rest wait their turn (the deadline counts from the order).
+ *
+ * `place` is this lictord's among all of the machine, and its successor's (struct place):
+ * what checks of a predecessor left is killed at the start.
  */
-struct commands *commands_new(struct loop *loop, const struct commands_out *out);
+struct commands *commands_new(
+    struct loop *loop, uint64_t place, const struct commands_out *out);
 void commands_free(struct commands *commands);	/* kills and reaps what runs */
 
 /* `arguments` are added to the command's own, `environment` ("NAME=value") to its own;

@@ -86,6 +86,17 @@ open_control(void)
 	return fd;
 }
 
+/* No two files of a machine, in whatever container, have the same. */
+static uint64_t
+identify(int fd)
+{
+	struct stat st = { 0 };
+
+	fstat(fd, &st);
+	const uint64_t numbers[] = { st.st_dev, st.st_ino };
+	return fnv1a64(numbers, sizeof(numbers));
+}
+
 int
 place_take(struct place *place)
 {
@@ -96,6 +107,7 @@ place_take(struct place *place)
 	place->lock_fd = take_lock();
 	if (place->lock_fd < 0)
 		return place->lock_fd;
+	place->id = identify(place->lock_fd);
 	place->control_fd = open_control();
 	return place->control_fd < 0 ? place->control_fd : 0;
 }

@@ -2,10 +2,13 @@
 #ifndef LICTOR_PLACE_H
 #define LICTOR_PLACE_H
 
+#include <stdint.h>
+
 /* What one running lictord has to itself in the file system. */
 struct place {
 	int lock_fd;	/* -1: not taken */
 	int control_fd;	/* the listening control socket, or -1 */
+	uint64_t id;	/* of the lock's file: this lictord's and its successor's */
 };
 
 /* Makes the runtime and the state folder (0755) where they are missing, locks the former

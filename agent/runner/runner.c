@@ -28,6 +28,7 @@
 #include "agent/base/wire.h"
 #include "agent/conf/conf.h"
 #include "agent/failover/role.h"
+#include "agent/runner/account.h"
 #include "agent/runner/child.h"
 #include "agent/runner/command.h"
 #include "agent/runner/notify.h"
@@ -143,13 +144,12 @@ run_command(struct runner *runner, const struct wire_run *run)
 }
 
 static void
-on_exited(void *arg, const struct wire_exited *exited)
+on_exited(void *arg, struct wire_message *message)
 {
 	struct runner *runner = arg;
-	struct wire_message message = { .type = WIRE_EXITED, .exited = *exited };
 
 	if (runner->agent.wire != NULL)
-		wire_send(runner->agent.wire, &message, -1);
+		wire_send(runner->agent.wire, message, -1);
 }
 
 static void
@@ -419,7 +419,7 @@ runner_init(struct runner *runner)
 
 	process_init(runner, &runner->agent, WIRE_AGENT);
 	process_init(runner, &runner->warden, WIRE_WARDEN);
-	runner->commands = commands_new(loop, &out);
+	runner->commands = commands_new(loop, runner->place.id, &out);
 	runner->ping = loop_timer_new(loop, on_ping, runner);
 	runner->stop_limit = loop_timer_new(loop, on_stop_limit, runner);
 	runner->sigterm = loop_signal_new(loop, SIGTERM, on_stop, runner);
@@ -441,6 +441,20 @@ runner_done(struct runner *runner)
 	loop_free(runner->loop);
 }
 
+/* Said once, at the start. */
+static void
+warn_of_root(const struct conf *conf)
+{
+	for (size_t i = 0; i < conf->n_commands; i++)
+		if (conf->commands[i]->user == NULL && accounts_default_missing()) {
+			log_warning("runner",
+			    "commands without an option user run as root, for there is "
+			    "no account " ACCOUNT_DEFAULT
+			    ": \"systemd-sysusers\" or \"useradd --system\" makes it");
+			return;
+		}
+}
+
 static int
 run(struct runner *runner)
 {
@@ -454,6 +468,7 @@ run(struct runner *runner)
 		    strerror(runner->exe_fd < 0 ? errno : -runner->conf_fd));
 		return 1;
 	}
+	warn_of_root(runner->conf);
 	runner_init(runner);
 	if (has_warden(runner))
 		process_start(&runner->warden);
@@ -471,7 +486,7 @@ runner_main(const struct conf *conf, const struct runner_options *options)
 		.options = options,
 		.exe_fd = -1,
 		.conf_fd = -1,
-		.place = { -1, -1 } };
+		.place = { .lock_fd = -1, .control_fd = -1 } };
 
 	umask(022);
 	int status = run(&runner);

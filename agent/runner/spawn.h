@@ -2,37 +2,38 @@
 #ifndef LICTOR_SPAWN_H
 #define LICTOR_SPAWN_H
 
-#include <stddef.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
-/* Who a command runs as, from the system's user database. */
-struct spawn_account {
-	char *name, *home;
-	uid_t uid;
-	gid_t gid;
-	gid_t *groups;
-	size_t n_groups;
-};
+struct account;
 
-/* `name` NULL: this process's own user, of whom the database may know nothing. 0 or -errno
- * (-ENOENT: there is no such user). Asks the database, so it may wait for it. */
-int spawn_account_find(const char *name, struct spawn_account *account);
-void spawn_account_free(struct spawn_account *account);
+/* What all starts share: a stack for the child, /dev/null, and which signals this process
+ * ignores, which must not change after the first start. */
+struct spawner;
+struct spawner *spawner_new(void);
+void spawner_free(struct spawner *spawner);
 
 struct spawn {
 	char *const *argv;
 	char *const *environment;
 	const char *directory;
-	int output_fd;				/* standard output and error */
-	const struct spawn_account *account;	/* to become, or NULL */
+	int output_fd;			/* standard output and error */
+	int cgroup_fd;			/* the control group that it begins in, or -1 */
+	const struct account *account;	/* to become, or NULL */
+	uint64_t memory, processes, files;	/* limits, 0: none */
+	/* It is killed when this process dies, leaves no core dump, and is killed before
+	 * others when the host's memory is short. */
+	bool expendable;
 };
 
 /*
  * Starts a program in a session and process group of its own, with standard input from
  * /dev/null, no other descriptor, no signal blocked or ignored. Returns when it runs:
  * *pidfd is the caller's, and so is the reaping. Otherwise -errno, `step` naming what failed
- * ("find /x", "become user y", …).
+ * ("execute it", "become its user", …).
  */
-int spawn_start(const struct spawn *spawn, pid_t *pid, int *pidfd, const char **step);
+int spawner_start(struct spawner *spawner, const struct spawn *spawn, pid_t *pid,
+    int *pidfd, const char **step);
 
 #endif

@@ -56,12 +56,12 @@ count_fds(void)
 }
 
 static void
-on_exited(void *arg, const struct wire_exited *exited)
+on_exited(void *arg, struct wire_message *message)
 {
 	struct bed *bed = arg;
 
 	CU_ASSERT_FATAL(bed->count < RESULTS_MAX);
-	bed->results[bed->count].exited = *exited;
+	bed->results[bed->count].exited = message->exited;
 	bed->results[bed->count++].at = clock_boot_ms();
 	if (bed->count == bed->wanted)
 		loop_stop(bed->loop);
@@ -87,7 +87,7 @@ bed_new(void)
 	bed->results = xcalloc(RESULTS_MAX, sizeof(*bed->results));
 	bed->loop = loop_new();
 	bed->limit = loop_timer_new(bed->loop, on_limit, bed);
-	bed->commands = commands_new(bed->loop, &out);
+	bed->commands = commands_new(bed->loop, (uint64_t)getpid(), &out);
 	return bed;
 }
 
@@ -312,23 +312,30 @@ test_output_tail(void)
 	bed_free(bed);
 }
 
-/* What was left in the background keeps the pipe open and lives on. */
+/* What was left in the background keeps the pipe open. A check's is killed, a hook's lives
+ * on, and neither delays the answer. */
 static void
 test_background(void)
 {
 	struct bed *bed = bed_new();
-	int64_t began = clock_boot_ms();
-	const struct wire_exited *exited =
-	    run_shell(bed, "sleep 30 & echo $!; exit 3", 10000);
+	char *argv[4];
+	struct conf_command command = shell(argv, "sleep 30 & echo $!; exit 3");
 
-	CU_ASSERT_EQUAL(exited->how, WIRE_EXIT_CODE);
-	CU_ASSERT_EQUAL(exited->value, 3);
-	CU_ASSERT(clock_boot_ms() - began < 1000);
-	pid_t child = (pid_t)strtol(exited->output, NULL, 10);
-	CU_ASSERT_FATAL(child > 1);
-	CU_ASSERT(process_lives(child));
-	kill(child, SIGKILL);
-	CU_ASSERT(await_death(bed, child, 1000));
+	for (int hook = 0; hook < 2; hook++) {
+		int64_t began = clock_boot_ms();
+		command.kind = hook ? CONF_COMMAND_HOOK : CONF_COMMAND_CHECK;
+		const struct wire_exited *exited = run_command(bed, &command, 10000);
+		CU_ASSERT_EQUAL(exited->how, WIRE_EXIT_CODE);
+		CU_ASSERT_EQUAL(exited->value, 3);
+		CU_ASSERT(clock_boot_ms() - began < 1000);
+		pid_t child = (pid_t)strtol(exited->output, NULL, 10);
+		CU_ASSERT_FATAL(child > 1);
+		if (hook) {
+			CU_ASSERT_FALSE(await_death(bed, child, 100));
+			kill(child, SIGKILL);
+		}
+		CU_ASSERT(await_death(bed, child, 1000));
+	}
 	bed_free(bed);
 }
 

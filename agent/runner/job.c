@@ -1,0 +1,657 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * One run from its turn to the end of the last process that it started. Two things end, in
+ * any order: the run is answered when its process has died and its output was read (something
+ * that keeps the pipe open delays that by a moment only), and it is settled when nothing of
+ * it is left that has to go. The first process is not reaped before that: as long as it is a
+ * zombie, its number, which is also its group's and session's, cannot be anybody else's.
+ *
+ * What a run started is what is in its control group or else what the sweep finds. Both are
+ * asked after each run of a check, which costs a system call or two.
+ */
+#include "agent/runner/job.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/base/loop.h"
+#include "agent/base/util.h"
+#include "agent/conf/conf.h"
+#include "agent/runner/account.h"
+#include "agent/runner/cgroup.h"
+#include "agent/runner/spawn.h"
+#include "agent/runner/sweep.h"
+#include "agent/runner/words.h"
+
+#define KILL_AFTER_MS 2000
+#define DRAIN_MS 100
+#define LOOK_MS 10 /* until the first look whether what was killed is gone */
+#define LOOK_MAX_MS 1000
+#define FREE_MS 1000 /* one stuck in the kernel is waited for, but not for ever */
+#define SPARE_MAX 64
+#define READ_SIZE ((size_t)65536) /* all that a pipe holds */
+#define PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+/* The last bytes of a stream: the byte number n stands at n modulo the size. */
+struct tail {
+	char data[WIRE_OUTPUT_MAX];
+	uint64_t total;
+};
+
+struct job {
+	struct sweep_run mark;
+	struct jobs *jobs;
+	struct job *next; /* of those that were started, or of the spare ones */
+	uint64_t run;
+	const struct conf_command *command;
+	char **argv, **environment; /* of the order, added when it starts; or NULL */
+	bool started, dead, answered, settled, orphan;
+	bool ending, killed, gone, timed_out;
+	int pidfd, output_fd; /* -1: none */
+	struct cgroup *cgroup; /* NULL: the sweep looks after it */
+	enum wire_exit how; /* once dead */
+	uint32_t value;
+	struct loop_io *death, *output;
+	struct loop_timer *limit; /* the deadline, the KILL, then looks */
+	int64_t look_ms;
+	struct loop_timer *drain; /* what is left of the output, once dead */
+	struct tail tail;
+};
+
+struct jobs {
+	struct loop *loop;
+	struct jobs_out out;
+	struct spawner *spawner;
+	struct accounts *accounts;
+	struct cgroups *cgroups; /* NULL: there are none for us */
+	struct sweep *sweep;
+	struct job *started, *spare;
+	size_t n_spare;
+	struct words argv, environment; /* of the one that is being started */
+	char mark[SWEEP_MARK_MAX]; /* its own variable */
+	struct wire_message message; /* the answer that is being given */
+	char data[READ_SIZE];
+};
+
+static const char not_its_turn[] = "not started: ended before its turn came";
+
+static void
+tail_add(struct tail *tail, const char *data, size_t len)
+{
+	size_t size = sizeof(tail->data);
+
+	if (len > size) {
+		tail->total += len - size;
+		data += len - size;
+		len = size;
+	}
+	size_t at = tail->total % size;
+	size_t first = len < size - at ? len : size - at;
+	memcpy(tail->data + at, data, first);
+	memcpy(tail->data, data + first, len - first);
+	tail->total += len;
+}
+
+/* At most `max` bytes, the last ones, in their order. */
+static uint32_t
+tail_copy(const struct tail *tail, char *out, size_t max)
+{
+	size_t size = sizeof(tail->data);
+	size_t len = tail->total < max ? (size_t)tail->total : max;
+	size_t at = (size_t)((tail->total - len) % size);
+	size_t first = len < size - at ? len : size - at;
+
+	memcpy(out, tail->data + at, first);
+	memcpy(out + first, tail->data, len - first);
+	return (uint32_t)len;
+}
+
+static bool
+is_check(const struct job *job)
+{
+	return job->command->kind == CONF_COMMAND_CHECK;
+}
+
+/* Says once what became of the run; `why` in place of what the command printed, or NULL. */
+static void
+job_answer(struct job *job, enum wire_exit how, uint32_t value, const char *why)
+{
+	struct jobs *jobs = job->jobs;
+	struct wire_exited *exited = &jobs->message.exited;
+	size_t size = job->command->output_size;
+
+	assert(!job->answered);
+	job->answered = true;
+	if (job->orphan)
+		return;
+	if (size == 0 || size > sizeof(exited->output))
+		size = sizeof(exited->output);
+	if (why != NULL)
+		tail_add(&job->tail, why, strlen(why));
+	jobs->message.type = WIRE_EXITED;
+	exited->run = job->run;
+	exited->how = how;
+	exited->value = value;
+	exited->output_len = tail_copy(&job->tail, exited->output, size);
+	jobs->out.answered(jobs->out.arg, &jobs->message);
+}
+
+/* The last thing that a callback does: the job is freed if it was answered. */
+static void
+job_let_go(struct job *job)
+{
+	struct jobs *jobs = job->jobs;
+
+	if (job->answered && job->settled)
+		jobs->out.settled(jobs->out.arg, job);
+}
+
+/* It was not started and will not be. */
+static void
+job_refuse(struct job *job, const char *why)
+{
+	loop_timer_stop(job->limit);
+	job_answer(job, WIRE_EXIT_UNKNOWN, 0, why);
+	job->settled = true;
+}
+
+/* --- what it leaves behind --- */
+
+/* Nothing of it is left that has to go. */
+static void
+job_settle(struct job *job)
+{
+	loop_timer_stop(job->limit);
+	waitpid(job->mark.pid, NULL, WNOHANG);
+	sweep_end(job->jobs->sweep, &job->mark);
+	if (job->cgroup != NULL)
+		cgroup_give(job->cgroup);
+	job->cgroup = NULL;
+	job->settled = true;
+}
+
+static bool
+job_left(const struct job *job)
+{
+	if (job->cgroup != NULL)
+		return !cgroup_empty(job->cgroup);
+	return sweep_left(job->jobs->sweep, &job->mark);
+}
+
+static void
+look_later(struct job *job)
+{
+	loop_timer_after(job->limit, job->look_ms);
+	job->look_ms = 2 * job->look_ms < LOOK_MAX_MS ? 2 * job->look_ms : LOOK_MAX_MS;
+}
+
+/* KILL of all that it started, first of its group, which takes one call. */
+static void
+job_kill(struct job *job)
+{
+	job->killed = true;
+	if (job->cgroup != NULL) {
+		cgroup_kill(job->cgroup);
+		job->look_ms = LOOK_MS;
+		look_later(job);
+	} else {
+		kill(-job->mark.pid, SIGKILL);
+		loop_timer_stop(job->limit);
+		sweep_kill(job->jobs->sweep, &job->mark);
+	}
+}
+
+static void
+on_gone(void *arg, struct sweep_run *run)
+{
+	struct job *job =
+	    (struct job *)(void *)((char *)run - offsetof(struct job, mark));
+
+	job->gone = true;
+	if (!job->dead)
+		return;
+	job_settle(job);
+	job_let_go(job);
+}
+
+/* Its first process has died: does more have to go? One that was told to end has its time
+ * to do so. */
+static void
+job_look_behind(struct job *job)
+{
+	bool may_stay = !is_check(job) && !job->ending;
+
+	if (may_stay || job->gone || !job_left(job))
+		job_settle(job);
+	else if (!job->ending && !job->killed)
+		job_kill(job);
+}
+
+/* --- its end --- */
+
+/* The answer is due: the process has ended and its output is read as far as it will be. */
+static void
+job_finish(struct job *job)
+{
+	loop_io_free(job->output);
+	job->output = NULL;
+	cleanup_close(&job->output_fd);
+	job->output_fd = -1;
+	loop_timer_stop(job->drain);
+	if (job->timed_out)
+		job_answer(job, WIRE_EXIT_TIMEOUT, 0, NULL);
+	else
+		job_answer(job, job->how, job->value, NULL);
+	job_let_go(job);
+}
+
+/* Reads what there is, at most what a pipe holds, for others have their turn too. True: the
+ * output has ended. */
+static bool
+job_read(struct job *job)
+{
+	char *data = job->jobs->data;
+	ssize_t got = read(job->output_fd, data, READ_SIZE);
+
+	if (got > 0)
+		tail_add(&job->tail, data, (size_t)got);
+	return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+static void
+on_output(void *arg, unsigned int events)
+{
+	struct job *job = arg;
+
+	if (!job_read(job))
+		return;
+	loop_io_free(job->output);
+	job->output = NULL;
+	if (job->dead)
+		job_finish(job);
+}
+
+static void
+on_drain(void *arg)
+{
+	job_finish(arg);
+}
+
+static void
+on_death(void *arg, unsigned int events)
+{
+	struct job *job = arg;
+	struct jobs *jobs = job->jobs;
+	siginfo_t info = { 0 };
+
+	if (waitid(P_PID, (id_t)job->mark.pid, &info, WEXITED | WNOHANG | WNOWAIT) !=
+		0 ||
+	    info.si_pid == 0)
+		return;
+	loop_io_free(job->death);
+	job->death = NULL;
+	cleanup_close(&job->pidfd);
+	job->pidfd = -1;
+	job->dead = true;
+	job->how = info.si_code == CLD_EXITED ? WIRE_EXIT_CODE : WIRE_EXIT_SIGNAL;
+	job->value = (uint32_t)info.si_status;
+	if (!job->ending)
+		loop_timer_stop(job->limit);
+	jobs->out.ended(jobs->out.arg, job);
+	job_look_behind(job);
+	if (job->output == NULL || job_read(job))
+		job_finish(job);
+	else
+		loop_timer_after(job->drain, DRAIN_MS);
+}
+
+/* One that is stopped could not act on TERM. */
+void
+job_end(struct job *job)
+{
+	if (job->dead || job->ending)
+		return;
+	job->ending = true;
+	if (!job->started) {
+		loop_timer_at(job->limit, 0);
+		return;
+	}
+	kill(-job->mark.pid, SIGTERM);
+	kill(-job->mark.pid, SIGCONT);
+	loop_timer_after(job->limit, KILL_AFTER_MS);
+}
+
+void
+job_orphan(struct job *job, bool end)
+{
+	job->orphan = true;
+	if (end)
+		job_end(job);
+}
+
+static void
+on_limit(void *arg)
+{
+	struct job *job = arg;
+
+	if (!job->started) {
+		job_refuse(job,
+		    job->ending ? not_its_turn
+				: "not started in time: others were before it");
+		job_let_go(job);
+	} else if (!job->ending && !job->dead) {
+		job->timed_out = true;
+		job_end(job);
+	} else if (!job->killed) {
+		job_kill(job);
+	} else if (job->dead && !job_left(job)) {
+		job_settle(job);
+		job_let_go(job);
+	} else {
+		look_later(job);
+	}
+}
+
+/* --- its beginning --- */
+
+/* A watched pipe's reading end stays here, its writing end is returned; -1 with errno. */
+static int
+open_output(struct job *job)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) != 0)
+		return -1;
+	fcntl(fds[0], F_SETFL, O_NONBLOCK);
+	job->output_fd = fds[0];
+	return fds[1];
+}
+
+/* Argument list and environment, in the memory that all jobs share for it. */
+static void
+make_words(struct job *job, const struct account *account)
+{
+	struct jobs *jobs = job->jobs;
+	const char *const base[] = { "PATH=" PATH, "LANG=C.UTF-8", NULL };
+
+	jobs->argv.len = jobs->environment.len = 0;
+	words_add(&jobs->argv, (const char *const *)job->command->argv);
+	words_add(&jobs->argv, (const char *const *)job->argv);
+	words_set(&jobs->environment, base);
+	words_set(&jobs->environment, (const char *const *)account->environment);
+	words_set(&jobs->environment, (const char *const *)job->command->environment);
+	words_set(&jobs->environment, (const char *const *)job->environment);
+	sweep_mark(jobs->sweep, &job->mark, jobs->mark);
+	words_set(&jobs->environment, (const char *const[]){ jobs->mark, NULL });
+}
+
+/* Starts the program as `account`; 0 or -errno with `step`. */
+static int
+job_spawn(struct job *job, const struct account *account, const char **step)
+{
+	const struct conf_command *command = job->command;
+	struct jobs *jobs = job->jobs;
+	bool counted = job->cgroup != NULL && cgroups_count_processes(jobs->cgroups);
+
+	make_words(job, account);
+	*step = "open a pipe";
+	AUTO_CLOSE int output = open_output(job);
+	if (output < 0)
+		return -errno;
+	struct spawn spawn = {
+		.argv = (char *const *)jobs->argv.text,
+		.environment = (char *const *)jobs->environment.text,
+		.directory = command->directory != NULL ? command->directory : "/",
+		.output_fd = output,
+		.cgroup_fd = job->cgroup != NULL ? cgroup_fd(job->cgroup) : -1,
+		.account = account->change ? account : NULL,
+		.memory = command->memory,
+		.processes = counted ? 0 : command->processes,
+		.files = command->files,
+		.expendable = is_check(job),
+	};
+	return spawner_start(jobs->spawner, &spawn, &job->mark.pid, &job->pidfd, step);
+}
+
+/* 0, or -errno with `step`: what could not be done. */
+static int
+job_try(struct job *job, const char **step)
+{
+	struct jobs *jobs = job->jobs;
+	int error = 0;
+	const struct account *account =
+	    accounts_find(jobs->accounts, job->command->user, &error);
+
+	*step = error == -EPERM ? "become its user, for lictord does not run as root"
+				: "find its user";
+	if (account == NULL)
+		return error;
+	*step = "make a control group";
+	if (jobs->cgroups != NULL)
+		job->cgroup =
+		    cgroup_take(jobs->cgroups, !is_check(job), job->command->processes);
+	if (jobs->cgroups != NULL && job->cgroup == NULL)
+		return -errno;
+	return job_spawn(job, account, step);
+}
+
+static void
+job_watch(struct job *job)
+{
+	struct jobs *jobs = job->jobs;
+
+	job->started = true;
+	job->next = jobs->started;
+	jobs->started = job;
+	sweep_begin(jobs->sweep, &job->mark);
+	job->death = loop_io_new(jobs->loop, job->pidfd, on_death, job);
+	loop_io_watch(job->death, LOOP_READ);
+	job->output = loop_io_new(jobs->loop, job->output_fd, on_output, job);
+	loop_io_watch(job->output, LOOP_READ);
+}
+
+bool
+job_start(struct job *job)
+{
+	char why[160];
+	const char *step;
+
+	if (job->ending) {
+		job_refuse(job, not_its_turn);
+		return false;
+	}
+	int error = job_try(job, &step);
+	if (error == 0) {
+		job_watch(job);
+		return true;
+	}
+	snprintf(why, sizeof(why), "cannot %s: %s", step, strerror(-error));
+	job_refuse(job, why);
+	return false;
+}
+
+uint64_t
+job_run(const struct job *job)
+{
+	return job->run;
+}
+
+bool
+job_is_orphan(const struct job *job)
+{
+	return job->orphan;
+}
+
+const struct conf_command *
+job_command(const struct job *job)
+{
+	return job->command;
+}
+
+/* --- its memory --- */
+
+static struct job *
+take_spare(struct jobs *jobs)
+{
+	struct job *job = jobs->spare;
+
+	if (job == NULL) {
+		job = xcalloc(1, sizeof(*job));
+		job->jobs = jobs;
+		job->limit = loop_timer_new(jobs->loop, on_limit, job);
+		job->drain = loop_timer_new(jobs->loop, on_drain, job);
+		return job;
+	}
+	jobs->spare = job->next;
+	jobs->n_spare--;
+	return job;
+}
+
+/* All but the output's bytes, of which none counts. */
+static void
+job_reset(struct job *job)
+{
+	struct job old = {
+		.jobs = job->jobs, .limit = job->limit, .drain = job->drain
+	};
+
+	memcpy(job, &old, offsetof(struct job, tail));
+	job->tail.total = 0;
+	job->pidfd = job->output_fd = -1;
+}
+
+struct job *
+job_new(struct jobs *jobs, uint64_t run, const struct conf_command *command,
+    const char *const *arguments, const char *const *environment, int64_t timeout_ms)
+{
+	struct job *job = take_spare(jobs);
+
+	job_reset(job);
+	job->run = run;
+	job->command = command;
+	job->mark.number = sweep_number(jobs->sweep);
+	job->mark.hook = !is_check(job);
+	job->argv = arguments != NULL ? words_copy(arguments) : NULL;
+	job->environment = environment != NULL ? words_copy(environment) : NULL;
+	loop_timer_after(job->limit, timeout_ms);
+	return job;
+}
+
+static void
+job_unlink(struct job *job)
+{
+	for (struct job **at = &job->jobs->started; *at != NULL; at = &(*at)->next)
+		if (*at == job) {
+			*at = job->next;
+			return;
+		}
+}
+
+static void
+job_destroy(struct job *job)
+{
+	loop_timer_free(job->limit);
+	loop_timer_free(job->drain);
+	free(job);
+}
+
+void
+job_free(struct job *job)
+{
+	struct jobs *jobs = job->jobs;
+
+	if (job->started && !job->settled)
+		job_settle(job);
+	if (job->cgroup != NULL) /* it could not be started */
+		cgroup_give(job->cgroup);
+	job_unlink(job);
+	loop_io_free(job->death);
+	loop_io_free(job->output);
+	loop_timer_stop(job->limit);
+	loop_timer_stop(job->drain);
+	cleanup_close(&job->pidfd);
+	cleanup_close(&job->output_fd);
+	words_free(job->argv);
+	words_free(job->environment);
+	if (jobs->n_spare >= SPARE_MAX) {
+		job_destroy(job);
+		return;
+	}
+	job->next = jobs->spare;
+	jobs->spare = job;
+	jobs->n_spare++;
+}
+
+static bool
+job_is_gone(const struct job *job)
+{
+	struct pollfd ended = { .fd = job->pidfd, .events = POLLIN };
+
+	return job->settled ||
+	    ((job->dead || poll(&ended, 1, 0) == 1) &&
+		(job->cgroup != NULL ? cgroup_empty(job->cgroup) : job->gone));
+}
+
+static bool
+all_gone(const struct jobs *jobs)
+{
+	for (const struct job *job = jobs->started; job != NULL; job = job->next)
+		if (!job_is_gone(job))
+			return false;
+	return true;
+}
+
+void
+jobs_kill(struct jobs *jobs)
+{
+	int64_t end = clock_raw_ms() + FREE_MS;
+
+	for (struct job *job = jobs->started; job != NULL; job = job->next)
+		if (!job->settled)
+			job_kill(job);
+	sweep_wait(jobs->sweep, FREE_MS);
+	while (!all_gone(jobs) && clock_raw_ms() < end)
+		poll(NULL, 0, 1);
+}
+
+struct jobs *
+jobs_new(struct loop *loop, uint64_t place, const struct jobs_out *out)
+{
+	struct jobs *jobs = xcalloc(1, sizeof(*jobs));
+	struct sweep_out sweep_out = { .gone = on_gone, .arg = jobs };
+
+	jobs->loop = loop;
+	jobs->out = *out;
+	jobs->spawner = spawner_new();
+	jobs->accounts = accounts_new();
+	jobs->cgroups = cgroups_new();
+	jobs->sweep = sweep_new(loop, place, jobs->cgroups == NULL, &sweep_out);
+	return jobs;
+}
+
+void
+jobs_free(struct jobs *jobs)
+{
+	if (jobs == NULL)
+		return;
+	while (jobs->spare != NULL) {
+		struct job *job = jobs->spare;
+		jobs->spare = job->next;
+		job_destroy(job);
+	}
+	sweep_free(jobs->sweep);
+	cgroups_free(jobs->cgroups);
+	accounts_free(jobs->accounts);
+	spawner_free(jobs->spawner);
+	words_cleanup(&jobs->argv);
+	words_cleanup(&jobs->environment);
+	free(jobs);
+}
