@@ -22,6 +22,12 @@ struct build {
 	const struct conf_loading *loading; /* NULL: no plugin is loaded */
 	bool host;	/* ask the host for files, commands, users and addresses */
 	struct raw_defaults defaults;
+	/* sections of checks that depend on others, in the order of the checks */
+	struct build_depend {
+		struct conf_check *check;
+		const struct node *section;
+	} *depends;
+	size_t n_depends, depends_size;
 };
 
 /* build_plugin.c: the types of check that are loaded. First of all. */
@@ -33,6 +39,10 @@ int build_service(struct build *build, const struct node *section);
 /* build_check.c: a check of a service, or of the node. */
 int build_check(
     struct build *build, const struct node *section, struct conf_service *service);
+/* build_depends.c: what checks depend on, when all checks are known and none stands twice. */
+void build_add_depend(
+    struct build *build, struct conf_check *check, const struct node *section);
+int build_depends(struct build *build);
 /* build_role.c: a role with its vips and hooks, when all services are known. */
 int build_role(struct build *build, const struct node *section);
 

@@ -4,6 +4,7 @@
  * command that the runner will run for it. The type's own `prepare` has the last word
  * on its options. See build.h for the contract.
  */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,6 +51,43 @@ set_schedule(struct build *build, const struct node *section, struct conf_check 
 	    "it is longer than the interval, expected at most as long");
 }
 
+/* Nothing runs on time for a type that only waits for reports. */
+static int
+refuse_schedule(struct build *build, const struct node *section)
+{
+	static const char *const options[] = { "interval", "fast-interval", "timeout",
+		"latency-warning", "latency-critical" };
+
+	for (size_t i = 0; i < ARRAY_LENGTH(options); i++)
+		if (node_find(section, options[i]) != NULL)
+			return options_fault(section, options[i], build->error,
+			    "a check of type %s only waits for reports, expected "
+			    "nothing but its ttl to say when",
+			    section->name);
+	return 0;
+}
+
+static int
+set_thresholds(struct build *build, const struct node *section,
+    struct conf_check *check, const struct raw_check *raw)
+{
+	if (raw->error_rate_critical > 0 &&
+	    raw->error_rate_warning >= raw->error_rate_critical)
+		return options_fault(section, "error-rate-warning", build->error,
+		    "it is not below error-rate-critical, expected less");
+	if (raw->latency_critical_ms > 0 &&
+	    raw->latency_warning_ms >= raw->latency_critical_ms)
+		return options_fault(section, "latency-warning", build->error,
+		    "it is not below latency-critical, expected less");
+	check->flap_threshold = (unsigned int)raw->flap_threshold;
+	check->window = (unsigned int)raw->window;
+	check->error_rate_warning = (unsigned int)raw->error_rate_warning;
+	check->error_rate_critical = (unsigned int)raw->error_rate_critical;
+	check->latency_warning_ms = raw->latency_warning_ms;
+	check->latency_critical_ms = raw->latency_critical_ms;
+	return 0;
+}
+
 static int
 set_common(struct build *build, const struct node *section, struct conf_check *check,
     struct raw_check *raw)
@@ -59,9 +97,17 @@ set_common(struct build *build, const struct node *section, struct conf_check *c
 		CHECK_CRITICAL };
 
 	raw->schedule = build->defaults;
+	if (check->class->passive) {
+		if (refuse_schedule(build, section) != 0)
+			return -1;
+		raw->schedule.rise = raw->schedule.fall = 1;
+	}
 	if (options_fill(raw, schema_check, section, build->host, build->error) != 0 ||
-	    set_schedule(build, section, check, &raw->schedule) != 0)
+	    set_schedule(build, section, check, &raw->schedule) != 0 ||
+	    set_thresholds(build, section, check, raw) != 0)
 		return -1;
+	if (raw->depends_on != NULL)
+		build_add_depend(build, check, section);
 	int initial =
 	    options_choose(section, "initial", raw->initial, states, build->error);
 	if (initial < 0)
@@ -145,6 +191,19 @@ set_options(struct build *build, const struct node *section, struct conf_check *
 	    build->error, section, "%s \"%s\": %s", section->name, section->title, why);
 }
 
+/* A passive type has an option "ttl", and its time is all the times of the check. */
+static void
+set_ttl(struct conf_check *check)
+{
+	const struct check_option *o = check->class->options;
+	int64_t ttl;
+
+	for (; strcmp(o->name, "ttl") != 0; o++)
+		assert(o[1].name != NULL);
+	memcpy(&ttl, (char *)check->options + o->offset, sizeof(ttl));
+	check->interval_ms = check->fast_interval_ms = check->timeout_ms = ttl;
+}
+
 static struct conf_check *
 add_check(struct build *build, const struct node *section, struct conf_service *service)
 {
@@ -185,5 +244,7 @@ build_check(
 		result = set_options(build, section, check);
 	if (result == 0)
 		set_command(build, check);
+	if (result == 0 && check->class->passive)
+		set_ttl(check);
 	return result;
 }

@@ -22,6 +22,7 @@ static const struct check_class *const builtin[] = {
 	&check_process_class,
 	&check_script_class,
 	&check_tcp_class,
+	&check_ttl_class,
 };
 
 struct classes {

@@ -8,6 +8,7 @@
  */
 #include "agent/conf/conf.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,7 +107,9 @@ build_all(struct build *build, const struct trees *trees)
 	for (size_t i = 0; i < trees->count; i++)
 		if (build_roles(build, trees->roots[i]) != 0)
 			return -1;
-	return build_refuse_duplicates(build);
+	if (build_refuse_duplicates(build) != 0)
+		return -1;
+	return build_depends(build);
 }
 
 struct conf *
@@ -129,6 +132,7 @@ conf_load(struct conf_bundle *bundle, const struct conf_loading *loading,
 		result = parse_files(&build, &trees);
 	if (result == 0)
 		result = build_all(&build, &trees);
+	free(build.depends);
 	free_trees(&trees);
 	if (result == 0)
 		return conf;
@@ -185,6 +189,32 @@ conf_free(struct conf *conf)
 	free(conf->node);
 	conf_bundle_free(conf->bundle);
 	free(conf);
+}
+
+void
+conf_check_label(const struct conf_check *check, char label[CONF_LABEL_MAX])
+{
+	const struct conf_service *service = check->service;
+
+	snprintf(label, CONF_LABEL_MAX, "%s%s%s", service != NULL ? service->name : "",
+	    service != NULL ? "/" : "", check->name);
+}
+
+const struct conf_check *
+conf_find_check(const struct conf *conf, const char *label)
+{
+	const char *slash = strchr(label, '/'), *name = slash ? slash + 1 : label;
+	size_t len = slash != NULL ? (size_t)(slash - label) : 0;
+
+	for (size_t i = 0; i < conf->n_checks; i++) {
+		const struct conf_check *check = conf->checks[i];
+		const char *service = check->service ? check->service->name : "";
+		if (strcmp(check->name, name) == 0 && strlen(service) == len &&
+		    memcmp(service, label, len) == 0 &&
+		    (check->service != NULL) == (slash != NULL))
+			return check;
+	}
+	return NULL;
 }
 
 const struct conf_role *

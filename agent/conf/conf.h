@@ -60,6 +60,7 @@ struct conf_plugin {
 	int line;
 };
 
+/* Of a passive class all three times are its "ttl". */
 struct conf_check {
 	uint32_t index;
 	const struct check_class *class;
@@ -70,6 +71,11 @@ struct conf_check {
 	int64_t interval_ms, fast_interval_ms, timeout_ms;
 	unsigned int rise, fall;
 	enum check_status initial;
+	const struct conf_check *depends_on;	/* NULL: none; never a circle */
+	unsigned int flap_threshold;		/* percent; 0: off */
+	unsigned int window;			/* results */
+	unsigned int error_rate_warning, error_rate_critical;	/* percent; 0: none */
+	int64_t latency_warning_ms, latency_critical_ms;	/* 0: none */
 	size_t output_size;
 	char *notes;
 	const char *file;
@@ -176,5 +182,11 @@ int conf_send(const struct conf *conf);
 struct conf_bundle *conf_receive(int fd, char error[CONF_ERROR_MAX]);
 
 const struct conf_role *conf_find_role(const struct conf *conf, const char *name);
+
+/* How people call a check: "service/check", or the name of a check of the node. */
+#define CONF_LABEL_MAX (2 * CONF_NAME_MAX + 2)
+void conf_check_label(const struct conf_check *check, char label[CONF_LABEL_MAX]);
+/* By its label; NULL: there is none. */
+const struct conf_check *conf_find_check(const struct conf *conf, const char *label);
 
 #endif

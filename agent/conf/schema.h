@@ -52,8 +52,10 @@ struct raw_failover {
 };
 struct raw_check {
 	struct raw_defaults schedule;
-	char *initial, *notes;
-	uint64_t output_size;
+	char *initial, *notes, *depends_on;
+	uint64_t output_size, window, flap_threshold;
+	uint64_t error_rate_warning, error_rate_critical;
+	int64_t latency_warning_ms, latency_critical_ms;
 };
 struct raw_service {
 	char *id, *address, *on_stop;

@@ -3,6 +3,7 @@
 #define LICTOR_HEALTH_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "checks/check.h"
 
@@ -15,16 +16,16 @@
  * way: it breaks no row.
  */
 struct health {
-	enum check_status state;	/* PASSING, WARNING or CRITICAL */
+	enum check_status state : 8;	/* PASSING, WARNING or CRITICAL */
 	bool known;			/* an outcome, or a state taken over, has set it */
-	unsigned int row;		/* outcomes in a row that disagree with the state */
+	uint16_t row;			/* outcomes in a row that disagree with the state */
 };
 
 void health_init(struct health *health, enum check_status initial);
 /* A state that Consul still shows: known, with no row begun. */
 void health_adopt(struct health *health, enum check_status state);
 
-/* True: the state changed, or became known. */
+/* True: the state changed, or became known. `rise` and `fall` are at most 1000. */
 bool health_record(struct health *health, enum check_status outcome, unsigned int rise,
     unsigned int fall);
 

@@ -5,11 +5,13 @@
  * steady check starts at the ticks of its own phase, which no run can move: checks drift
  * neither together nor into each other. A command that was told to end still counts as
  * running until the runner says that it has ended.
- * What an outcome means is health's to say; what follows from a new state is for those
- * behind `out`. The scheduler says a change in the log, once.
+ * What an outcome means is judge's to say; what follows from a new state is for those
+ * behind `out`. What holds a check back is in sched_depends.c.
  */
 #include "agent/health/sched.h"
 
+#include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,200 +20,139 @@
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
-#include "agent/health/health.h"
-#include "agent/health/output.h"
 #include "agent/health/run.h"
+#include "agent/health/sched_state.h"
 
 #define FIRST_RUNS_MS 500 /* all checks have begun by then */
 /* The runner keeps the deadline of a command too, and knows more: what the command wrote,
  * or that it never had its turn and nobody is to blame. */
 #define RUNNER_FIRST_MS 50
-#define LOGGED_MAX 200 /* bytes of output in a log line */
 
-struct entry {
-	struct sched *sched;
-	const struct conf_check *check;
-	char *name;
-	int64_t phase; /* its ticks, in milliseconds after the start of the scheduler */
-	struct loop_timer *timer;
-	struct check_run *run; /* NULL: none */
-	uint64_t number; /* of the newest run with a command */
-	uint64_t lingering; /* a run's command that has not ended yet, or 0 */
-	bool due; /* a run has begun that waits for the lingering one */
-	int64_t started, deadline;
-	struct health health;
-	bool unjudged; /* the newest outcome was unknown */
-	char *output;
-	struct run_metric *metrics;
-	struct sched_state state;
-};
-
-struct sched {
-	struct loop *loop;
-	struct runs *runs;
-	struct sched_out out;
-	struct entry *entries;
-	size_t n_entries;
-	uint64_t sequence; /* of runs with a command: 1 to INT32_MAX, over again */
-	int64_t start;
-};
-
-/* "old -> new, because why", one line. */
-static void
-log_state(const struct entry *entry, bool first, enum check_status old)
+void
+sched_say(const struct sched_entry *entry, enum judge_news news)
 {
-	const struct sched_state *state = &entry->state;
-	bool well = state->status == CHECK_PASSING;
-	int len = (int)strcspn(state->output, "\n");
+	const struct sched_out *out = &entry->sched->out;
+	struct sched_state state;
 
-	log_line(first && well ? LOG_LEVEL_INFO : LOG_LEVEL_NOTICE, "check",
-	    "%s: %s -> %s, because %s: %.*s", entry->name,
-	    first ? "not known" : check_status_name(old),
-	    check_status_name(state->status), check_reason_name(state->reason),
-	    len < LOGGED_MAX ? len : LOGGED_MAX, state->output);
+	if (news == JUDGE_NOTHING)
+		return;
+	judge_state(&entry->judge, entry->check, &state);
+	(news == JUDGE_CHANGED ? out->changed : out->output)(
+	    out->arg, entry->check, &state);
 }
 
-/* Said when runs begin to fail by us and when they are judged again, not in between. */
-static void
-log_unjudged(struct entry *entry, bool unjudged)
+int64_t
+sched_tick_after(const struct sched_entry *entry, int64_t time)
 {
-	if (entry->unjudged == unjudged)
-		return;
-	entry->unjudged = unjudged;
-	if (unjudged)
-		log_warning("check", "%s: stays %s, because it cannot be judged: %.*s",
-		    entry->name, check_status_name(entry->state.status),
-		    (int)strcspn(entry->state.output, "\n"), entry->state.output);
-	else
-		log_notice("check", "%s: can be judged again", entry->name);
+	int64_t interval = entry->check->interval_ms;
+	int64_t first = entry->sched->start + entry->phase;
+
+	if (time < first)
+		return first;
+	return first + ((time - first) / interval + 1) * interval;
+}
+
+void
+sched_cancel(struct sched_entry *entry)
+{
+	loop_timer_stop(entry->timer);
+	entry->due = false;
+	if (entry->run != NULL)
+		run_cancel(entry->run);
+	entry->run = NULL;
 }
 
 /* Steady: the first tick of its phase after this start. In doubt: soon. */
 static int64_t
-next_start(const struct entry *entry)
+next_turn(const struct sched_entry *entry)
 {
 	const struct conf_check *check = entry->check;
-	int64_t first = entry->sched->start + entry->phase;
 
-	if (health_in_doubt(&entry->health))
+	if (check->class->passive)
+		return entry->started + check->timeout_ms;
+	if (health_in_doubt(&entry->judge.health))
 		return entry->started + check->fast_interval_ms;
-	if (entry->started < first)
-		return first;
-	int64_t ticks = (entry->started - first) / check->interval_ms;
-	return first + (ticks + 1) * check->interval_ms;
+	return sched_tick_after(entry, entry->started);
 }
 
-static bool
-set_output(struct entry *entry, const char *text)
-{
-	const struct conf_check *check = entry->check;
-	char *output = output_clean(
-	    text, strlen(text), check->output_size, check->command != NULL);
-
-	if (strcmp(output, entry->output) == 0) {
-		free(output);
-		return false;
-	}
-	free(entry->output);
-	entry->output = output;
-	entry->state.output = output;
-	return true;
-}
-
+/* Of a run that is over, or a report. If a check that this one depends on has turned
+ * critical meanwhile, nobody knows what it is worth: the timer comes at once. */
 static void
-keep_metrics(struct entry *entry, const struct run_outcome *outcome)
+conclude(struct sched_entry *entry, const struct run_outcome *outcome)
 {
-	struct sched_state *state = &entry->state;
+	struct judge *judge = &entry->judge;
+	bool was_critical = judge_is_critical(judge),
+	     looked_at = sched_was_looked_at(entry);
+	int64_t now = loop_now(entry->sched->loop);
+	bool passive = entry->check->class->passive;
 
-	if (outcome->n_metrics != state->n_metrics) {
-		free(entry->metrics);
-		entry->metrics = NULL;
-	}
-	if (outcome->n_metrics > 0) {
-		entry->metrics = xrealloc(
-		    entry->metrics, outcome->n_metrics, sizeof(*entry->metrics));
-		memcpy(entry->metrics, outcome->metrics,
-		    outcome->n_metrics * sizeof(*entry->metrics));
-	}
-	state->metrics = entry->metrics;
-	state->n_metrics = outcome->n_metrics;
-}
-
-/* The one place where outcomes arrive. */
-static void
-conclude(struct entry *entry, const struct run_outcome *outcome)
-{
-	const struct conf_check *check = entry->check;
-	const struct sched_out *out = &entry->sched->out;
-	struct sched_state *state = &entry->state;
-	bool unknown = outcome->status == CHECK_UNKNOWN, first = !state->known;
-	enum check_status old = state->status;
-
-	bool said = set_output(entry, outcome->text);
-	keep_metrics(entry, outcome);
-	bool news =
-	    health_record(&entry->health, outcome->status, check->rise, check->fall);
-	state->status = entry->health.state;
-	state->known = entry->health.known;
-	state->row = entry->health.row;
-	state->runs++;
-	state->last_run_ms = loop_now(entry->sched->loop) - entry->started;
-	state->reason = outcome->reason;
-	loop_timer_at(entry->timer, next_start(entry));
-	log_debug("check", "%s: run ended, %s, %s", entry->name,
-	    check_status_name(outcome->status), check_reason_name(outcome->reason));
-	log_unjudged(entry, unknown);
-	if (news) {
-		state->changed_at = clock_wall_ms();
-		log_state(entry, first, old);
-		out->changed(out->arg, check, state);
-	} else if (said) {
-		out->output(out->arg, check, state);
-	}
+	if (sched_blocker(entry) != NULL)
+		return;
+	enum judge_news news = judge_record(
+	    judge, entry->check, outcome, passive ? -1 : now - entry->started);
+	if (passive)
+		entry->started = now;
+	loop_timer_at(entry->timer, next_turn(entry));
+	sched_say(entry, news);
+	if (judge_is_critical(judge) != was_critical || !looked_at)
+		sched_tell_dependents(entry->sched);
 }
 
 static void
 on_done(void *owner, const struct run_outcome *outcome)
 {
-	struct entry *entry = owner;
+	struct sched_entry *entry = owner;
 
 	entry->run = NULL;
 	conclude(entry, outcome);
 }
 
+static uint64_t
+run_number(const struct sched_entry *entry)
+{
+	return (uint64_t)entry->number << 32 | entry->check->index;
+}
+
 static void
 on_command(void *owner)
 {
-	struct entry *entry = owner;
+	struct sched_entry *entry = owner;
 	struct sched *sched = entry->sched;
 	const struct sched_out *out = &sched->out;
 
 	sched->sequence = sched->sequence % INT32_MAX + 1;
-	entry->number = sched->sequence << 32 | entry->check->index;
-	out->command(out->arg, entry->number, entry->check, entry->check->timeout_ms);
+	entry->number = sched->sequence;
+	out->command(
+	    out->arg, run_number(entry), entry->check, entry->check->timeout_ms);
 }
 
 static void
 on_kill(void *owner)
 {
-	struct entry *entry = owner;
+	struct sched_entry *entry = owner;
 	const struct sched_out *out = &entry->sched->out;
 
-	entry->lingering = entry->number;
-	out->kill(out->arg, entry->number);
+	entry->lingering = true;
+	out->kill(out->arg, run_number(entry));
+}
+
+static int64_t
+deadline_of(const struct sched_entry *entry)
+{
+	const struct conf_check *check = entry->check;
+
+	return entry->started + check->timeout_ms +
+	    (check->command != NULL ? RUNNER_FIRST_MS : 0);
 }
 
 static void
-begin(struct entry *entry)
+begin(struct sched_entry *entry)
 {
 	struct sched *sched = entry->sched;
 
 	entry->started = loop_now(sched->loop);
-	entry->deadline = entry->started + entry->check->timeout_ms;
-	if (entry->check->command != NULL)
-		entry->deadline += RUNNER_FIRST_MS;
-	loop_timer_at(entry->timer, entry->deadline);
-	entry->due = entry->lingering != 0;
+	loop_timer_at(entry->timer, deadline_of(entry));
+	entry->due = entry->lingering;
 	if (entry->due)
 		return;
 	entry->run =
@@ -221,70 +162,81 @@ begin(struct entry *entry)
 
 /* That the loop came here far too late says nothing of the service. */
 static void
-give_up(struct entry *entry)
+give_up(struct sched_entry *entry)
 {
 	int64_t timeout = entry->check->timeout_ms;
-	bool late = loop_now(entry->sched->loop) - entry->deadline > timeout;
-	struct run_outcome outcome = { CHECK_CRITICAL, CHECK_REASON_TIMEOUT, NULL };
+	bool late = loop_now(entry->sched->loop) - deadline_of(entry) > timeout;
+	struct run_outcome outcome = { .status = CHECK_CRITICAL,
+		.reason = CHECK_REASON_TIMEOUT };
 	char limit[32], text[96];
 
 	format_duration(timeout, limit, sizeof(limit));
 	snprintf(text, sizeof(text),
-	    entry->due ? "the command of the run before has not ended within %s"
-		       : "not done within %s",
+	    entry->check->class->passive ? "nobody has reported within %s"
+		: entry->due ? "the command of the run before has not ended within %s"
+			     : "not done within %s",
 	    limit);
 	outcome.text = text;
 	if (late)
-		outcome = (struct run_outcome){ CHECK_UNKNOWN, CHECK_REASON_LOCAL,
-			"lictor itself was held up for longer than the timeout" };
-	if (entry->run != NULL)
-		run_cancel(entry->run);
-	entry->run = NULL;
-	entry->due = false;
+		outcome = (struct run_outcome){ .status = CHECK_UNKNOWN,
+			.reason = CHECK_REASON_LOCAL,
+			.text =
+			    "lictor itself was held up for longer than the timeout" };
+	sched_cancel(entry);
 	conclude(entry, &outcome);
+}
+
+/* It is time to look at this one: it may be held back, begin, or be out of time. */
+static void
+turn(struct sched_entry *entry)
+{
+	const struct sched_entry *blocker = sched_blocker(entry);
+	bool open = entry->run != NULL || entry->due || entry->check->class->passive;
+
+	if (blocker != NULL) {
+		sched_hold_back(entry, blocker);
+		return;
+	}
+	if (entry->waits)
+		sched_let_go(entry);
+	if (!open)
+		begin(entry);
+	else if (loop_now(entry->sched->loop) < deadline_of(entry))
+		loop_timer_at(entry->timer, deadline_of(entry));
+	else
+		give_up(entry);
 }
 
 static void
 on_timer(void *arg)
 {
-	struct entry *entry = arg;
-
-	if (entry->run != NULL || entry->due)
-		give_up(entry);
-	else
-		begin(entry);
+	turn(arg);
 }
 
-static void
-entry_init(struct entry *entry, struct sched *sched, const struct conf_check *check)
-{
-	const struct conf_service *service = check->service;
+/* ---- life ---- */
 
+static void
+entry_init(
+    struct sched_entry *entry, struct sched *sched, const struct conf_check *check)
+{
+	char label[CONF_LABEL_MAX];
+
+	conf_check_label(check, label);
 	entry->sched = sched;
 	entry->check = check;
-	entry->name = service != NULL ? xasprintf("%s/%s", service->name, check->name)
-				      : xstrdup(check->name);
-	entry->phase = (int64_t)(fnv1a64(entry->name, strlen(entry->name)) %
-	    (uint64_t)check->interval_ms);
+	entry->phase =
+	    (uint32_t)(fnv1a64(label, strlen(label)) % (uint64_t)check->interval_ms);
 	entry->timer = loop_timer_new(sched->loop, on_timer, entry);
-	entry->output = xstrdup("");
-	health_init(&entry->health, check->initial);
-	entry->state = (struct sched_state){
-		.status = check->initial,
-		.output = entry->output,
-		.last_run_ms = -1,
-	};
+	judge_init(&entry->judge, check);
+	sched->depends = sched->depends || check->depends_on != NULL;
 }
 
 static void
-entry_clear(struct entry *entry)
+entry_clear(struct sched_entry *entry)
 {
-	if (entry->run != NULL)
-		run_cancel(entry->run);
+	sched_cancel(entry);
 	loop_timer_free(entry->timer);
-	free(entry->name);
-	free(entry->output);
-	free(entry->metrics);
+	judge_clear(&entry->judge);
 }
 
 struct sched *
@@ -321,40 +273,103 @@ void
 sched_adopt(
     struct sched *sched, uint32_t check, enum check_status status, const char *output)
 {
-	struct entry *entry = &sched->entries[check];
+	struct sched_entry *entry = &sched->entries[check];
 
-	health_adopt(&entry->health, status);
-	set_output(entry, output);
-	entry->state.status = status;
-	entry->state.known = true;
+	assert(!sched->started);
+	judge_adopt(
+	    &entry->judge, entry->check, status, entry->left_out ? NULL : output);
+}
+
+static void
+start_entry(struct sched_entry *entry)
+{
+	struct sched *sched = entry->sched;
+	int64_t interval = entry->check->interval_ms;
+	int64_t spread = interval < FIRST_RUNS_MS ? interval : FIRST_RUNS_MS;
+
+	entry->started = sched->start;
+	if (entry->left_out)
+		sched_say(entry, JUDGE_OUTPUT);
+	else
+		loop_timer_at(entry->timer, sched->start + entry->phase % spread);
 }
 
 void
 sched_start(struct sched *sched)
 {
+	sched->started = true;
 	sched->start = loop_now(sched->loop);
-	for (size_t i = 0; i < sched->n_entries; i++) {
-		struct entry *entry = &sched->entries[i];
-		int64_t interval = entry->check->interval_ms;
-		int64_t spread = interval < FIRST_RUNS_MS ? interval : FIRST_RUNS_MS;
-		loop_timer_at(entry->timer, sched->start + entry->phase % spread);
-	}
+	for (size_t i = 0; i < sched->n_entries; i++)
+		start_entry(&sched->entries[i]);
 }
+
+void
+sched_leave_out(struct sched *sched, const struct check_class *class, const char *why)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < sched->n_entries; i++) {
+		struct sched_entry *entry = &sched->entries[i];
+		if (entry->check->class != class)
+			continue;
+		count++;
+		sched_cancel(entry);
+		entry->left_out = true;
+		enum judge_news news = judge_excuse(&entry->judge, entry->check, why);
+		if (sched->started)
+			sched_say(entry, news);
+	}
+	if (count == 0)
+		return;
+	log_warning("check", "the checks of type %s (%zu) stay as they are: %s",
+	    class->name, count, why);
+	if (sched->started)
+		sched_tell_dependents(sched);
+}
+
+int
+sched_report(
+    struct sched *sched, uint32_t check, enum check_status status, const char *output)
+{
+	static const enum check_reason reasons[] = {
+		[CHECK_PASSING] = CHECK_REASON_OK,
+		[CHECK_WARNING] = CHECK_REASON_STATE,
+		[CHECK_CRITICAL] = CHECK_REASON_STATE,
+		[CHECK_UNKNOWN] = CHECK_REASON_LOCAL,
+	};
+	struct sched_entry *entry = &sched->entries[check];
+	struct run_outcome outcome = {
+		.status = status, .reason = reasons[status], .text = output
+	};
+
+	if (!entry->check->class->passive || entry->left_out)
+		return -EINVAL;
+	if (!sched->started)
+		return -EAGAIN;
+	conclude(entry, &outcome);
+	return 0;
+}
+
+/* ---- the runner ---- */
 
 void
 sched_command_ended(struct sched *sched, uint64_t run, const struct check_exit *exit)
 {
 	uint32_t index = (uint32_t)run;
 
-	if (run == 0 || index >= sched->n_entries)
+	if (index >= sched->n_entries)
 		return;
-	struct entry *entry = &sched->entries[index];
-	if (entry->run != NULL && entry->number == run) {
+	struct sched_entry *entry = &sched->entries[index];
+	if (entry->number == 0 || run_number(entry) != run)
+		return;
+	if (entry->run != NULL) {
 		run_command_ended(entry->run, exit);
-	} else if (entry->lingering == run) {
-		entry->lingering = 0;
-		if (entry->due)
-			begin(entry);
+	} else if (entry->lingering) {
+		entry->lingering = false;
+		if (!entry->due)
+			return;
+		entry->due = false;
+		turn(entry);
 	}
 }
 
@@ -362,8 +377,9 @@ void
 sched_runner_lost(struct sched *sched)
 {
 	static const char why[] = "the runner is gone";
-	static const struct run_outcome unknown = { CHECK_UNKNOWN, CHECK_REASON_LOCAL,
-		why };
+	static const struct run_outcome unknown = {
+		.status = CHECK_UNKNOWN, .reason = CHECK_REASON_LOCAL, .text = why
+	};
 	static const struct check_exit exit = {
 		.how = CHECK_NOT_RUN,
 		.output = why,
@@ -371,9 +387,9 @@ sched_runner_lost(struct sched *sched)
 	};
 
 	for (size_t i = 0; i < sched->n_entries; i++) {
-		struct entry *entry = &sched->entries[i];
+		struct sched_entry *entry = &sched->entries[i];
 		bool due = entry->due;
-		entry->lingering = 0;
+		entry->lingering = false;
 		entry->due = false;
 		if (entry->run != NULL)
 			run_command_ended(entry->run, &exit);
@@ -382,8 +398,10 @@ sched_runner_lost(struct sched *sched)
 	}
 }
 
-const struct sched_state *
-sched_state(const struct sched *sched, uint32_t check)
+void
+sched_state(const struct sched *sched, uint32_t check, struct sched_state *out)
 {
-	return &sched->entries[check].state;
+	const struct sched_entry *entry = &sched->entries[check];
+
+	judge_state(&entry->judge, entry->check, out);
 }

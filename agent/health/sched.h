@@ -26,6 +26,10 @@ struct sched_state {
 	unsigned int row;		/* outcomes in a row against the state */
 	const struct run_metric *metrics; /* what the newest run measured, if anything */
 	size_t n_metrics;
+	bool flapping;
+	int flap_percent;		/* of flap.h; -1: it is off */
+	int error_percent;		/* of the window; -1: no limits, or no results */
+	int64_t latency_ms;		/* of the window; -1: no limit, or nothing was up */
 };
 
 struct sched_out {
@@ -46,7 +50,11 @@ struct sched_out {
 /*
  * Runs the checks of a configuration: phases spread over the interval, one deadline per
  * run, never two runs of one check at once, the fast interval while outcomes disagree with
- * the state. Starts nothing before sched_start.
+ * the state that rise and fall leave. Starts nothing before sched_start.
+ *
+ * A check is held back while one that it depends on, by any number of steps, is critical, or
+ * has not been looked at yet: it does not run, a run under way is ended, its state stays.
+ * Let go, it runs at its next tick, and within its fast interval.
  */
 struct sched *sched_new(const struct run_servants *servants, const struct conf *conf,
     const struct sched_out *out);
@@ -67,6 +75,22 @@ void sched_command_ended(struct sched *sched, uint64_t run,
 /* The runner is gone: what it ran is unknown. */
 void sched_runner_lost(struct sched *sched);
 
-const struct sched_state *sched_state(const struct sched *sched, uint32_t check);
+/*
+ * Somebody's word on a check of a passive type: its outcome (UNKNOWN counts neither way).
+ * Who has not reported for longer than the ttl has failed, and again after each further one.
+ * What is said of a check that is held back is not judged. 0, -EINVAL: the type is not
+ * passive, or it is left out; -EAGAIN: before sched_start, states are still taken over.
+ */
+int sched_report(struct sched *sched, uint32_t check, enum check_status status,
+    const char *output);
+
+/* From now on no check of that class is run: it cannot be trusted. Their states stay and
+ * `why` is their output. Before sched_start or after it, never from within a check. */
+void sched_leave_out(struct sched *sched, const struct check_class *class,
+    const char *why);
+
+/* `out->output` stays as it is until the check's next news. */
+void sched_state(
+    const struct sched *sched, uint32_t check, struct sched_state *out);
 
 #endif

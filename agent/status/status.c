@@ -33,24 +33,33 @@ add_metrics(cJSON *check, const struct sched_state *state)
 }
 
 static cJSON *
-check_json(const struct conf_check *conf, const struct sched_state *state)
+check_json(const struct status_sources *from, const struct conf_check *conf)
 {
+	struct sched_state state;
 	cJSON *check = cJSON_CreateObject();
 
+	sched_state(from->sched, conf->index, &state);
 	cJSON_AddStringToObject(check, "name", conf->name);
 	cJSON_AddStringToObject(check, "type", conf->class->name);
-	cJSON_AddStringToObject(check, "status", check_status_name(state->status));
-	cJSON_AddBoolToObject(check, "known", state->known);
-	cJSON_AddStringToObject(check, "reason", check_reason_name(state->reason));
-	cJSON_AddStringToObject(check, "output", state->output);
-	json_add_uint(check, "runs", state->runs);
-	json_add_uint(check, "row", state->row);
+	cJSON_AddStringToObject(check, "status", check_status_name(state.status));
+	cJSON_AddBoolToObject(check, "known", state.known);
+	cJSON_AddStringToObject(check, "reason", check_reason_name(state.reason));
+	cJSON_AddStringToObject(check, "output", state.output);
+	json_add_uint(check, "runs", state.runs);
+	json_add_uint(check, "row", state.row);
 	json_add_uint(check, "interval_ms", (uint64_t)conf->interval_ms);
-	if (state->last_run_ms >= 0)
-		json_add_uint(check, "took_ms", (uint64_t)state->last_run_ms);
-	if (state->changed_at > 0)
-		json_add_uint(check, "changed_at", (uint64_t)state->changed_at);
-	add_metrics(check, state);
+	if (state.last_run_ms >= 0)
+		json_add_uint(check, "took_ms", (uint64_t)state.last_run_ms);
+	if (state.changed_at > 0)
+		json_add_uint(check, "changed_at", (uint64_t)state.changed_at);
+	cJSON_AddBoolToObject(check, "flapping", state.flapping);
+	if (state.flap_percent >= 0)
+		json_add_uint(check, "flap_percent", (uint64_t)state.flap_percent);
+	if (state.error_percent >= 0)
+		json_add_uint(check, "error_percent", (uint64_t)state.error_percent);
+	if (state.latency_ms >= 0)
+		json_add_uint(check, "latency_ms", (uint64_t)state.latency_ms);
+	add_metrics(check, &state);
 	return check;
 }
 
@@ -71,9 +80,7 @@ service_json(const struct status_sources *from, const struct conf_service *conf)
 		cJSON_AddStringToObject(service, "role", conf->role->name);
 	cJSON *checks = cJSON_AddArrayToObject(service, "checks");
 	for (size_t i = 0; i < conf->n_checks; i++)
-		cJSON_AddItemToArray(checks,
-		    check_json(conf->checks[i],
-			sched_state(from->sched, conf->checks[i]->index)));
+		cJSON_AddItemToArray(checks, check_json(from, conf->checks[i]));
 	return service;
 }
 
@@ -199,8 +206,6 @@ status_json(const struct status_sources *from)
 	cJSON *checks = cJSON_AddArrayToObject(status, "checks");
 	for (size_t i = 0; i < conf->n_checks; i++)
 		if (conf->checks[i]->service == NULL)
-			cJSON_AddItemToArray(checks,
-			    check_json(conf->checks[i],
-				sched_state(from->sched, (uint32_t)i)));
+			cJSON_AddItemToArray(checks, check_json(from, conf->checks[i]));
 	return status;
 }

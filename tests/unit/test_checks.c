@@ -406,8 +406,11 @@ on_look(void *arg)
 	struct bench *b = arg;
 	bool ended = true;
 
-	for (size_t i = 0; i < b->conf.n_checks; i++)
-		ended = ended && sched_state(b->sched, (uint32_t)i)->runs > 0;
+	for (size_t i = 0; i < b->conf.n_checks; i++) {
+		struct sched_state state;
+		sched_state(b->sched, (uint32_t)i, &state);
+		ended = ended && state.runs > 0;
+	}
 	if (ended || loop_now(b->loop) >= b->limit)
 		loop_stop(b->loop);
 	else
@@ -431,12 +434,13 @@ bench_run(struct bench *b)
 	loop_run(b->loop);
 	loop_timer_free(b->look);
 	for (size_t i = 0; i < b->conf.n_checks; i++) {
-		const struct sched_state *state = sched_state(b->sched, (uint32_t)i);
-		CU_ASSERT_EQUAL(state->runs, 1);
+		struct sched_state state;
+		sched_state(b->sched, (uint32_t)i, &state);
+		CU_ASSERT_EQUAL(state.runs, 1);
 		b->results[i] = (struct result){
-			state->known ? state->status : CHECK_UNKNOWN,
-			state->reason,
-			xstrdup(state->output),
+			state.known ? state.status : CHECK_UNKNOWN,
+			state.reason,
+			xstrdup(state.output),
 		};
 	}
 	sched_free(b->sched);

@@ -53,6 +53,7 @@ struct fake_run {
 struct world {
 	struct loop *loop;
 	struct sched *sched;
+	struct sched_state state; /* as state_of found it */
 	struct conf conf;
 	struct conf_check checks[CHECKS_MAX], *all[CHECKS_MAX];
 	struct fake fakes[CHECKS_MAX];
@@ -312,10 +313,17 @@ ran_5(struct world *w)
 	return w->fakes[0].n_starts >= 5;
 }
 
+static const struct sched_state *
+state_of(struct world *w)
+{
+	sched_state(w->sched, 0, &w->state);
+	return &w->state;
+}
+
 static bool
 enough_ended(struct world *w)
 {
-	return sched_state(w->sched, 0)->runs >= w->wanted;
+	return state_of(w)->runs >= w->wanted;
 }
 
 static bool
@@ -429,7 +437,7 @@ deadline(void)
 	CU_ASSERT(run_until(w, ran_5));
 	for (int i = 1; i < 5; i++)
 		CU_ASSERT(w->fakes[0].starts[i] - w->fakes[0].starts[i - 1] >= 60);
-	const struct sched_state *state = sched_state(w->sched, 0);
+	const struct sched_state *state = state_of(w);
 	CU_ASSERT(state->known && state->status == CHECK_CRITICAL);
 	CU_ASSERT_EQUAL(state->reason, CHECK_REASON_TIMEOUT);
 	CU_ASSERT_STRING_EQUAL(state->output, "not done within 60ms");
@@ -447,8 +455,8 @@ fast_in_doubt(void)
 
 	world_make(w);
 	sched_adopt(w->sched, 0, CHECK_PASSING, "fine");
-	CU_ASSERT(sched_state(w->sched, 0)->known);
-	CU_ASSERT_EQUAL(sched_state(w->sched, 0)->status, CHECK_PASSING);
+	CU_ASSERT(state_of(w)->known);
+	CU_ASSERT_EQUAL(state_of(w)->status, CHECK_PASSING);
 	w->fakes[0].status = CHECK_CRITICAL;
 	w->fakes[0].reason = CHECK_REASON_REFUSED;
 	world_start(w);
@@ -457,8 +465,8 @@ fast_in_doubt(void)
 	CU_ASSERT(w->fakes[0].starts[2] - w->fakes[0].starts[0] >= 40);
 	CU_ASSERT(w->fakes[0].starts[2] - w->fakes[0].starts[0] < 2000);
 	CU_ASSERT_EQUAL(w->status, CHECK_CRITICAL);
-	CU_ASSERT_EQUAL(sched_state(w->sched, 0)->row, 0);
-	CU_ASSERT(sched_state(w->sched, 0)->changed_at > 0);
+	CU_ASSERT_EQUAL(state_of(w)->row, 0);
+	CU_ASSERT(state_of(w)->changed_at > 0);
 	world_free(w);
 }
 
@@ -474,7 +482,7 @@ adopted(void)
 	CU_ASSERT(until_ended(w, 3));
 	CU_ASSERT_EQUAL(w->changes, 0);
 	CU_ASSERT_EQUAL(w->outputs, 0);
-	CU_ASSERT_EQUAL(sched_state(w->sched, 0)->changed_at, 0);
+	CU_ASSERT_EQUAL(state_of(w)->changed_at, 0);
 	world_free(w);
 }
 
@@ -490,7 +498,7 @@ unknown_is_not_failed(void)
 	w->fakes[0].text = "no fork";
 	world_start(w);
 	CU_ASSERT(until_ended(w, 6));
-	const struct sched_state *state = sched_state(w->sched, 0);
+	const struct sched_state *state = state_of(w);
 	CU_ASSERT_EQUAL(w->changes, 0);
 	CU_ASSERT_EQUAL(w->outputs, 1);
 	CU_ASSERT_EQUAL(state->status, CHECK_PASSING);
@@ -509,7 +517,7 @@ output_alone(void)
 	world_start(w);
 	CU_ASSERT(until_ended(w, 6));
 	CU_ASSERT_EQUAL(w->changes, 1);
-	CU_ASSERT_EQUAL(w->outputs, sched_state(w->sched, 0)->runs - 1);
+	CU_ASSERT_EQUAL(w->outputs, state_of(w)->runs - 1);
 	world_free(w);
 }
 
@@ -532,7 +540,7 @@ late_loop(void)
 	world_start(w);
 	CU_ASSERT(run_until(w, came_late));
 	CU_ASSERT(until_ended(w, 1));
-	const struct sched_state *state = sched_state(w->sched, 0);
+	const struct sched_state *state = state_of(w);
 	CU_ASSERT_FALSE(state->known);
 	CU_ASSERT_EQUAL(w->changes, 0);
 	CU_ASSERT_EQUAL(w->outputs, 1);
@@ -553,7 +561,7 @@ no_call_after_done(void)
 	fake->act = ACT_PIPE;
 	world_start(w);
 	CU_ASSERT(until_ended(w, 6));
-	CU_ASSERT_EQUAL(fake->called, sched_state(w->sched, 0)->runs);
+	CU_ASSERT_EQUAL(fake->called, state_of(w)->runs);
 	close(fake->pipe[0]);
 	close(fake->pipe[1]);
 	world_free(w);
@@ -573,7 +581,7 @@ no_call_after_cancel(void)
 	fake->act = ACT_DONE;
 	CU_ASSERT(until_ended(w, 6));
 	CU_ASSERT_EQUAL(write(fake->pipe[1], "x", 1), 1);
-	CU_ASSERT(until_ended(w, sched_state(w->sched, 0)->runs + 5));
+	CU_ASSERT(until_ended(w, state_of(w)->runs + 5));
 	CU_ASSERT_EQUAL(fake->called, 0);
 	CU_ASSERT(fake->cancelled >= 3);
 	close(fake->pipe[0]);
@@ -589,7 +597,7 @@ done_within_start(void)
 	w->fakes[0].act = ACT_RESOLVE;
 	world_start(w);
 	CU_ASSERT(until_ended(w, 3));
-	CU_ASSERT_EQUAL(w->fakes[0].called, sched_state(w->sched, 0)->runs);
+	CU_ASSERT_EQUAL(w->fakes[0].called, state_of(w)->runs);
 	CU_ASSERT_EQUAL(w->status, CHECK_PASSING);
 	world_free(w);
 }
@@ -635,12 +643,12 @@ command_answers(void)
 	sched_command_ended(w->sched, w->numbers[0] + 1, &exit);
 	sched_command_ended(w->sched, w->numbers[0] + (UINT64_C(1) << 32), &exit);
 	sched_command_ended(w->sched, UINT64_MAX, &exit);
-	CU_ASSERT_EQUAL(sched_state(w->sched, 0)->runs, 0);
+	CU_ASSERT_EQUAL(state_of(w)->runs, 0);
 	sched_command_ended(w->sched, w->numbers[0], &exit);
-	CU_ASSERT_EQUAL(sched_state(w->sched, 0)->runs, 1);
+	CU_ASSERT_EQUAL(state_of(w)->runs, 1);
 	CU_ASSERT_EQUAL(w->status, CHECK_PASSING);
 	sched_command_ended(w->sched, w->numbers[0], &exit);
-	CU_ASSERT_EQUAL(sched_state(w->sched, 0)->runs, 1);
+	CU_ASSERT_EQUAL(state_of(w)->runs, 1);
 	CU_ASSERT(run_until(w, ordered_twice));
 	CU_ASSERT_NOT_EQUAL(w->numbers[0], w->numbers[1]);
 	CU_ASSERT_EQUAL(w->kills, 0);
@@ -659,7 +667,7 @@ command_lingers(void)
 	CU_ASSERT_EQUAL(w->commands, 1);
 	CU_ASSERT_EQUAL(w->kills, 1);
 	CU_ASSERT_EQUAL(w->fakes[0].n_starts, 1);
-	const struct sched_state *state = sched_state(w->sched, 0);
+	const struct sched_state *state = state_of(w);
 	CU_ASSERT_EQUAL(state->reason, CHECK_REASON_TIMEOUT);
 	CU_ASSERT_PTR_NOT_NULL(strstr(state->output, "has not ended within 40ms"));
 	sched_command_ended(w->sched, w->numbers[0], &exit);
@@ -683,8 +691,8 @@ runner_first(void)
 	world_start(w);
 	CU_ASSERT(until_ended(w, 3));
 	CU_ASSERT_EQUAL(w->kills, 0);
-	CU_ASSERT_FALSE(sched_state(w->sched, 0)->known);
-	CU_ASSERT_EQUAL(w->fakes[0].called, sched_state(w->sched, 0)->runs);
+	CU_ASSERT_FALSE(state_of(w)->known);
+	CU_ASSERT_EQUAL(w->fakes[0].called, state_of(w)->runs);
 	world_free(w);
 }
 
@@ -694,9 +702,9 @@ runner_lost(void)
 	struct world *w = command_world(20, 2000);
 
 	sched_runner_lost(w->sched);
-	CU_ASSERT_EQUAL(sched_state(w->sched, 0)->runs, 1);
-	CU_ASSERT_FALSE(sched_state(w->sched, 0)->known);
-	CU_ASSERT_STRING_EQUAL(sched_state(w->sched, 0)->output, "not run");
+	CU_ASSERT_EQUAL(state_of(w)->runs, 1);
+	CU_ASSERT_FALSE(state_of(w)->known);
+	CU_ASSERT_STRING_EQUAL(state_of(w)->output, "not run");
 	CU_ASSERT_EQUAL(w->changes, 0);
 	CU_ASSERT(run_until(w, ordered_twice));
 	world_free(w);

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_SCHED_STATE_H
+#define LICTOR_SCHED_STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/health/judge.h"
+#include "agent/health/sched.h"
+
+/* The scheduler from the inside, shared by the files that make it: sched.c the time and
+ * the runs, sched_depends.c what holds a check back. There are thousands of entries: mind
+ * their size. */
+struct sched_entry {
+	struct sched *sched;
+	const struct conf_check *check;
+	struct loop_timer *timer;
+	struct check_run *run; /* NULL: none */
+	int64_t started; /* the newest run; the newest report, or its absence */
+	uint32_t phase;	/* its ticks, in milliseconds after the start of the scheduler */
+	uint32_t number; /* of the newest run with a command, or 0 */
+	bool lingering; /* that run is over, its command has not ended yet */
+	bool due; /* a run has begun that waits for the lingering one */
+	bool waits; /* for a check that it depends on */
+	bool excused; /* and its output says so */
+	bool left_out;
+	struct judge judge;
+};
+
+struct sched {
+	struct loop *loop;
+	struct runs *runs;
+	struct sched_out out;
+	struct sched_entry *entries;
+	size_t n_entries;
+	bool started, depends; /* some check depends on another */
+	uint32_t sequence; /* of runs with a command: 1 to INT32_MAX, over again */
+	int64_t start;
+};
+
+/* sched.c: ends the run, if there is one, and stops the timer. */
+void sched_cancel(struct sched_entry *entry);
+/* sched.c: tells the others what is new of a check. */
+void sched_say(const struct sched_entry *entry, enum judge_news news);
+/* sched.c: the first tick of its phase after a time. */
+int64_t sched_tick_after(const struct sched_entry *entry, int64_t time);
+
+/* sched_depends.c: what keeps a check from running: the nearest of those it depends on that is
+ * critical, or else one that was not looked at yet; NULL: nothing. */
+const struct sched_entry *sched_blocker(const struct sched_entry *entry);
+bool sched_was_looked_at(const struct sched_entry *entry);
+/* A check has turned critical, or has ceased to be, or was looked at for the first time, or
+ * never will be: the timers of those that depend on it are set. */
+void sched_tell_dependents(struct sched *sched);
+void sched_hold_back(struct sched_entry *entry, const struct sched_entry *blocker);
+void sched_let_go(struct sched_entry *entry);
+
+#endif
