@@ -267,9 +267,8 @@ fault_text(int status)
 	case ARES_ENOTFOUND: return "there is no such name";
 	case ARES_ENODATA: return "the name has no address";
 	case ARES_ETIMEOUT: return "no name server answered";
-	case ARES_ECONNREFUSED: return "no name server could be reached";
-	case ARES_ESERVFAIL: return "the name server failed";
-	case ARES_EREFUSED: return "the name server refused";
+	/* said of one that failed or refused, too, whatever the manual says */
+	case ARES_ECONNREFUSED: return "no name server could help";
 	case ARES_EBADNAME: return "this is not a name";
 	default: return ares_strerror(status);
 	}

@@ -8,23 +8,15 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <net/if.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/ioctl.h>
-#include <sys/mount.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include <sys/resource.h>
 
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
+#include "tests/unit/name_server.h"
 #include "tests/unit/tap.h"
+#include "tests/unit/until.h"
 
 static void
 test_split(void)
@@ -128,182 +120,48 @@ test_literals(void)
 	CU_ASSERT_FALSE(resolve_is_localhost("localhost.example"));
 }
 
-static void
-write_file(const char *path, const char *text)
-{
-	FILE *file = fopen(path, "w");
+#define TWO_FACES "192.0.2.1 192.0.2.2 192.0.2.3 192.0.2.4"
+#define CROWD                                                                         \
+	"192.0.2.1 192.0.2.2 192.0.2.3 192.0.2.4 192.0.2.5 192.0.2.6 192.0.2.7 "      \
+	"192.0.2.8 192.0.2.9 192.0.2.10 192.0.2.11 192.0.2.12 192.0.2.13 192.0.2.14 " \
+	"192.0.2.15 192.0.2.16 192.0.2.17"
 
-	if (file == NULL)
-		return;
-	fputs(text, file);
-	fclose(file);
-}
+static const struct name_record records[] = {
+	{ "four.test", .a = "192.0.2.4", .ttl = 60 },
+	{ "six.test", .aaaa = "2001:db8::6", .ttl = 60 },
+	{ "both.test", .a = "192.0.2.5", .aaaa = "2001:db8::5", .ttl = 60 },
+	{ "pairs.test", .a = TWO_FACES, .aaaa = "2001:db8::1 2001:db8::2", .ttl = 60 },
+	{ "crowd.test", .a = CROWD, .ttl = 60 },
+	{ "empty.test" },
+	{ "broken.test", .rcode = 2 },
+	{ "refused.test", .rcode = 5 },
+	{ "mended.test", .a = "192.0.2.6", .ttl = 60, .bad_times = 3 },
+	{ "late.test", .a = "192.0.2.6", .ttl = 60, .lost = 1 },
+	{ "slow.test", .counts = true, .ttl = 60, .slow_ms = 400 },
+	{ "silent.test", .lost = NAME_SERVER_LOST },
+	{ "silent2.test", .lost = NAME_SERVER_LOST },
+	{ "counted.test", .counts = true, .ttl = 60 },
+	{ "brief.test", .counts = true, .ttl = 1 },
+	{ "filed.test", .a = "192.0.2.8", .ttl = 60 },
+};
 
-/* Puts `text` where the file `path` is, for this process and its children. */
+/* What another server says. */
+static const struct name_record others[] = {
+	{ "slow.test", .a = "192.0.2.200", .ttl = 60 },
+	{ "counted.test", .a = "192.0.2.200", .ttl = 60 },
+};
+
 static bool
-cover(const char *path, const char *text)
+have_server(pid_t *server)
 {
-	char name[] = "/tmp/test_resolve.XXXXXX";
-	int fd = mkstemp(name);
-
-	if (fd < 0)
+	*server = -1;
+	if (!name_server_world()) {
+		printf("# no namespaces: names were not tried\n");
+		CU_ASSERT_TRUE(true);
 		return false;
-	close(fd);
-	write_file(name, text);
-	bool covered = mount(name, path, NULL, MS_BIND, NULL) == 0;
-	unlink(name);
-	return covered;
-}
-
-static bool
-enter_namespaces(void)
-{
-	AUTO_FREE char *uid = xasprintf("0 %u 1", (unsigned int)getuid());
-	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP };
-
-	if (unshare(CLONE_NEWNS | CLONE_NEWNET) != 0) {
-		if (unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET) != 0)
-			return false;
-		write_file("/proc/self/uid_map", uid);
 	}
-	AUTO_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	return fd >= 0 && ioctl(fd, SIOCSIFFLAGS, &lo) == 0 &&
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-	    cover("/etc/resolv.conf", "nameserver 127.0.0.1\nsearch test\n") &&
-	    cover("/etc/hosts", "192.0.2.77 filed.test filed\n");
-}
-
-struct answer {
-	const char *name;
-	int rcode;
-	const char *a, *aaaa; /* parted by spaces */
-};
-
-/* What the server says; of "silent" it says nothing, of "late" nothing the first time. */
-static const struct answer answers[] = {
-	{ "four.test", 0, "192.0.2.4", NULL },
-	{ "six.test", 0, NULL, "2001:db8::6" },
-	{ "both.test", 0, "192.0.2.5", "2001:db8::5" },
-	{ "empty.test", 0, NULL, NULL },
-	{ "broken.test", 2, NULL, NULL },
-	{ "refused.test", 5, NULL, NULL },
-	{ "late.test", 0, "192.0.2.6", NULL },
-	{ "pairs.test", 0, "192.0.2.1 192.0.2.2 192.0.2.3 192.0.2.4",
-	    "2001:db8::1 2001:db8::2" },
-	{ "crowd.test", 0,
-	    "192.0.2.1 192.0.2.2 192.0.2.3 192.0.2.4 192.0.2.5 192.0.2.6 192.0.2.7 "
-	    "192.0.2.8 192.0.2.9 192.0.2.10 192.0.2.11 192.0.2.12 192.0.2.13 "
-	    "192.0.2.14 192.0.2.15 192.0.2.16 192.0.2.17",
-	    NULL },
-};
-
-/* The name of a question as text; returns where its type stands, 0 if it is malformed. */
-static size_t
-read_name(const unsigned char *in, size_t len, char *out, size_t size)
-{
-	size_t at = 12, used = 0;
-
-	while (at < len && in[at] != 0) {
-		size_t label = in[at++];
-		if (label > 63 || at + label >= len || used + label + 2 > size)
-			return 0;
-		if (used > 0)
-			out[used++] = '.';
-		memcpy(out + used, in + at, label);
-		used += label;
-		at += label;
-	}
-	out[used] = '\0';
-	return at + 5 <= len ? at + 1 : 0;
-}
-
-/* One record of an answer, its name and type those of the question. */
-static size_t
-write_record(unsigned char *out, const unsigned char *type, const char *text)
-{
-	bool aaaa = type[1] == 28;
-	size_t size = aaaa ? 16 : 4;
-
-	memset(out, 0, 12);
-	out[0] = 0xc0; /* the name of the question, at 12 */
-	out[1] = 12;
-	memcpy(out + 2, type, 4);
-	out[9] = 60; /* seconds to live */
-	out[11] = (unsigned char)size;
-	inet_pton(aaaa ? AF_INET6 : AF_INET, text, out + 12);
-	return 12 + size;
-}
-
-/* `message` is 1024 bytes, of which `type_at` + 4 are the question. */
-static size_t
-reply_to(unsigned char *message, size_t type_at, const struct answer *answer)
-{
-	bool aaaa = message[type_at + 1] == 28;
-	const char *found = answer == NULL ? NULL : aaaa ? answer->aaaa : answer->a;
-	AUTO_FREE char *texts = xstrdup(found != NULL ? found : "");
-	size_t len = type_at + 4;
-	char *rest = NULL;
-
-	message[2] = 0x81;
-	message[3] = (unsigned char)(0x80 | (answer == NULL ? 3 : answer->rcode));
-	memset(message + 6, 0, 6);
-	for (char *text = strtok_r(texts, " ", &rest); text != NULL;
-	     text = strtok_r(NULL, " ", &rest)) {
-		len += write_record(message + len, message + type_at, text);
-		message[7]++;
-	}
-	return len;
-}
-
-static void
-serve(int fd)
-{
-	unsigned char message[1024];
-	struct sockaddr_in from;
-	char name[256];
-	int late = 0;
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	for (;;) {
-		socklen_t from_len = sizeof(from);
-		ssize_t n =
-		    recvfrom(fd, message, 512, 0, (struct sockaddr *)&from, &from_len);
-		const struct answer *found = NULL;
-		size_t at =
-		    n < 17 ? 0 : read_name(message, (size_t)n, name, sizeof(name));
-		if (at == 0 || strncasecmp(name, "silent", 6) == 0)
-			continue;
-		if (strcasecmp(name, "late.test") == 0 && late++ < 2)
-			continue; /* one question for each family */
-		for (size_t i = 0; i < ARRAY_LENGTH(answers); i++)
-			if (strcasecmp(name, answers[i].name) == 0)
-				found = &answers[i];
-		size_t len = reply_to(message, at, found);
-		sendto(fd, message, len, 0, (struct sockaddr *)&from, from_len);
-	}
-}
-
-/* -1: there can be no server here. Once entered, the namespaces serve all cases. */
-static pid_t
-server_start(void)
-{
-	static enum { UNTRIED, ENTERED, REFUSED } namespaces;
-	struct sockaddr_in address = { .sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-		.sin_port = htons(53) };
-
-	if (namespaces == UNTRIED)
-		namespaces = enter_namespaces() ? ENTERED : REFUSED;
-	if (namespaces == REFUSED)
-		return -1;
-	AUTO_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	CU_ASSERT_EQUAL_FATAL(
-	    bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-	pid_t pid = fork();
-	CU_ASSERT_FATAL(pid >= 0);
-	if (pid == 0)
-		serve(fd);
-	return pid;
+	*server = name_server_start("127.0.0.1", records, ARRAY_LENGTH(records));
+	return true;
 }
 
 struct asker {
@@ -312,6 +170,8 @@ struct asker {
 	struct loop_timer *timer;
 	int told, expected;
 	bool starting;
+	struct resolve_call *call; /* the last one */
+	enum net_error error;
 	char list[1024], why[96]; /* the addresses, parted by spaces */
 };
 
@@ -335,6 +195,8 @@ on_done(
 		    &addresses[i].sa, asker->list + len, sizeof(asker->list) - len);
 	}
 	str_copy(asker->why, sizeof(asker->why), why != NULL ? why : "");
+	if (asker->expected == 1 && asker->call != NULL)
+		asker->error = resolve_error(asker->call);
 	if (++asker->told == asker->expected)
 		loop_stop(asker->loop);
 }
@@ -366,9 +228,9 @@ static struct resolve_call *
 start(struct asker *asker, const char *name)
 {
 	asker->starting = true;
-	struct resolve_call *call = resolve_start(asker->resolve, name, on_done, asker);
+	asker->call = resolve_start(asker->resolve, name, on_done, asker);
 	asker->starting = false;
-	return call;
+	return asker->call;
 }
 
 static void
@@ -378,6 +240,8 @@ ask(struct asker *asker, const char *name)
 	start(asker, name);
 	loop_timer_after(asker->timer, 10000);
 	loop_run(asker->loop);
+	if (asker->told == 0) /* stopped by another that waits */
+		loop_run(asker->loop);
 	CU_ASSERT_EQUAL(asker->told, 1);
 }
 
@@ -406,82 +270,73 @@ static void
 test_names(void)
 {
 	static const struct {
-		const char *name, *address, *why;
+		const char *name, *list, *why;
 	} rows[] = {
-		{ "four.test", "192.0.2.4", "" },
-		{ "four", "192.0.2.4", "" },
-		{ "six.test", "2001:db8::6", "" },
-		{ "filed", "192.0.2.77", "" },
+		{ "four.test", "192.0.2.4", "" }, { "four", "192.0.2.4", "" },
+		{ "six.test", "2001:db8::6", "" }, { "filed", "192.0.2.77", "" },
+		{ "FILED.test", "192.0.2.77", "" },
 		{ "nothing.test", "", "there is no such name" },
 		{ "empty.test", "", "the name has no address" },
+		{ "mended.test", "", "no name server could help" },
+		{ "mended.test", "192.0.2.6", "" }, /* a failure is not kept */
 	};
 	struct asker asker;
-	pid_t server = server_start();
+	pid_t server;
 
+	if (!have_server(&server))
+		return;
 	asker_open(&asker);
-	if (server < 0)
-		printf("# no namespace: names were not tried\n");
-	for (size_t i = 0; server >= 0 && i < ARRAY_LENGTH(rows); i++) {
+	for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
 		ask(&asker, rows[i].name);
-		CU_ASSERT_STRING_EQUAL(asker.list, rows[i].address);
+		CU_ASSERT_STRING_EQUAL(asker.list, rows[i].list);
 		CU_ASSERT_STRING_EQUAL(asker.why, rows[i].why);
 	}
-	if (server >= 0) {
-		ask(&asker, "both.test");
-		CU_ASSERT_TRUE(strcmp(asker.list, "192.0.2.5 2001:db8::5") == 0 ||
-		    strcmp(asker.list, "2001:db8::5 192.0.2.5") == 0);
-		ask(&asker, "broken.test");
-		CU_ASSERT_NOT_EQUAL(asker.why[0], '\0');
-		ask(&asker, "refused.test");
-		CU_ASSERT_NOT_EQUAL(asker.why[0], '\0');
-		kill(server, SIGKILL);
-		waitpid(server, NULL, 0);
-	}
+	ask(&asker, "both.test");
+	CU_ASSERT_TRUE(strcmp(asker.list, "192.0.2.5 2001:db8::5") == 0 ||
+	    strcmp(asker.list, "2001:db8::5 192.0.2.5") == 0);
+	ask(&asker, "broken.test");
+	CU_ASSERT_NOT_EQUAL(asker.why[0], '\0');
+	ask(&asker, "refused.test");
+	CU_ASSERT_NOT_EQUAL(asker.why[0], '\0');
+	name_server_stop(server);
 	asker_close(&asker);
-	CU_ASSERT_TRUE(server != 0);
 }
 
 static void
 test_all_addresses(void)
 {
 	struct asker asker;
-	pid_t server = server_start();
+	pid_t server;
 
+	if (!have_server(&server))
+		return;
 	asker_open(&asker);
-	if (server >= 0) {
-		ask(&asker, "pairs.test");
-		bool six_first = strncmp(asker.list, "2001", 4) == 0;
-		CU_ASSERT_STRING_EQUAL(asker.list,
-		    six_first ? "2001:db8::1 192.0.2.1 2001:db8::2 192.0.2.2 "
-				"192.0.2.3 192.0.2.4"
-			      : "192.0.2.1 2001:db8::1 192.0.2.2 2001:db8::2 "
-				"192.0.2.3 192.0.2.4");
-		ask(&asker, "crowd.test");
-		CU_ASSERT_STRING_EQUAL(strrchr(asker.list, ' '), " 192.0.2.16");
-		kill(server, SIGKILL);
-		waitpid(server, NULL, 0);
-	}
+	ask(&asker, "pairs.test");
+	CU_ASSERT_STRING_EQUAL(asker.list,
+	    strncmp(asker.list, "2001", 4) == 0
+		? "2001:db8::1 192.0.2.1 2001:db8::2 192.0.2.2 192.0.2.3 192.0.2.4"
+		: "192.0.2.1 2001:db8::1 192.0.2.2 2001:db8::2 192.0.2.3 192.0.2.4");
+	ask(&asker, "crowd.test");
+	CU_ASSERT_STRING_EQUAL(strrchr(asker.list, ' '), " 192.0.2.16");
+	name_server_stop(server);
 	asker_close(&asker);
-	CU_ASSERT_TRUE(server != 0);
 }
 
 static void
 test_a_lost_question_is_asked_again(void)
 {
 	struct asker asker;
-	pid_t server = server_start();
+	pid_t server;
 
+	if (!have_server(&server))
+		return;
 	asker_open(&asker);
-	if (server >= 0) {
-		int64_t begun = clock_raw_ms();
-		ask(&asker, "late.test");
-		CU_ASSERT_STRING_EQUAL(asker.list, "192.0.2.6");
-		CU_ASSERT_TRUE(clock_raw_ms() - begun < 3000);
-		kill(server, SIGKILL);
-		waitpid(server, NULL, 0);
-	}
+	int64_t begun = clock_raw_ms();
+	ask(&asker, "late.test");
+	CU_ASSERT_STRING_EQUAL(asker.list, "192.0.2.6");
+	CU_ASSERT_TRUE(clock_raw_ms() - begun < 3000);
+	name_server_stop(server);
 	asker_close(&asker);
-	CU_ASSERT_TRUE(server != 0);
 }
 
 /* While one waits others are answered; who has cancelled is not told. */
@@ -489,28 +344,222 @@ static void
 test_silence_blocks_nobody(void)
 {
 	struct asker asker;
-	pid_t server = server_start();
+	pid_t server;
 
+	if (!have_server(&server))
+		return;
 	asker_open(&asker);
-	if (server >= 0) {
-		int64_t begun = clock_raw_ms();
-		struct resolve_call *silent = start(&asker, "silent.test");
-		ask(&asker, "four.test");
-		CU_ASSERT_STRING_EQUAL(asker.list, "192.0.2.4");
-		CU_ASSERT_TRUE(clock_raw_ms() - begun < 900);
-		resolve_cancel(silent);
-		resolve_cancel(start(&asker, "four.test"));
-		asker.told = 0;
-		loop_timer_after(asker.timer, 50);
-		loop_run(asker.loop);
-		CU_ASSERT_EQUAL(asker.told, 0);
-		start(&asker, "silent2.test");
-		start(&asker, "four.test");
-		kill(server, SIGKILL);
-		waitpid(server, NULL, 0);
-	}
+	int64_t begun = clock_raw_ms();
+	struct resolve_call *silent = start(&asker, "silent.test");
+	ask(&asker, "four.test");
+	CU_ASSERT_STRING_EQUAL(asker.list, "192.0.2.4");
+	CU_ASSERT_TRUE(clock_raw_ms() - begun < 900);
+	resolve_cancel(silent);
+	resolve_cancel(start(&asker, "four.test"));
+	asker.told = 0;
+	run_for(asker.loop, 50);
+	CU_ASSERT_EQUAL(asker.told, 0);
+	start(&asker, "silent2.test");
+	start(&asker, "four.test");
+	name_server_stop(server);
 	asker_close(&asker); /* with calls that nobody has ended */
-	CU_ASSERT_TRUE(server != 0);
+}
+
+static void
+test_answers_are_kept(void)
+{
+	struct asker asker;
+	pid_t server;
+
+	if (!have_server(&server))
+		return;
+	asker_open(&asker);
+	for (int i = 0; i < 3; i++) {
+		ask(&asker, i == 1 ? "Counted.TEST" : "counted.test");
+		CU_ASSERT_STRING_EQUAL(asker.list, "192.0.2.1");
+	}
+	ask(&asker, "nothing.test");
+	name_server_stop(server);
+	ask(&asker, "counted.test");
+	CU_ASSERT_STRING_EQUAL(asker.list, "192.0.2.1");
+	ask(&asker, "nothing.test");
+	CU_ASSERT_STRING_EQUAL(asker.why, "there is no such name");
+	asker_close(&asker);
+}
+
+/* It is asked again, and an old answer is no answer. */
+static void
+test_an_answer_expires(void)
+{
+	struct asker asker;
+	pid_t server;
+
+	if (!have_server(&server))
+		return;
+	asker_open(&asker);
+	int64_t begun = loop_now(asker.loop);
+	ask(&asker, "brief.test");
+	CU_ASSERT_STRING_EQUAL(asker.list, "192.0.2.1");
+	while (strcmp(asker.list, "192.0.2.1") == 0 &&
+	    loop_now(asker.loop) - begun < 5000) {
+		run_for(asker.loop, 50);
+		ask(&asker, "brief.test");
+	}
+	CU_ASSERT_STRING_EQUAL(asker.list, "192.0.2.2");
+	CU_ASSERT_TRUE(loop_now(asker.loop) - begun >= 1000);
+	name_server_stop(server);
+	run_for(asker.loop, 1100);
+	asker.told = 0;
+	start(&asker, "brief.test");
+	run_for(asker.loop, 100);
+	CU_ASSERT_EQUAL(asker.told, 0);
+	asker_close(&asker);
+}
+
+/* Who asks for what is being asked for waits for that answer, and may leave. */
+static void
+test_one_question_for_all(void)
+{
+	struct asker asker;
+	struct resolve_call *calls[4];
+	pid_t server;
+
+	if (!have_server(&server))
+		return;
+	asker_open(&asker);
+	asker.expected = 2;
+	for (int i = 0; i < 4; i++)
+		calls[i] = start(&asker, i == 2 ? "SLOW.test" : "slow.test");
+	resolve_cancel(calls[0]);
+	resolve_cancel(calls[3]);
+	loop_timer_after(asker.timer, 10000);
+	loop_run(asker.loop);
+	CU_ASSERT_EQUAL(asker.told, 2);
+	CU_ASSERT_STRING_EQUAL(asker.list, "192.0.2.1");
+	name_server_stop(server);
+	asker_close(&asker);
+}
+
+/* An answer that comes when nobody waits any more serves those who ask next. */
+static void
+test_late_for_one_in_time_for_the_next(void)
+{
+	struct asker asker;
+	pid_t server;
+
+	if (!have_server(&server))
+		return;
+	asker_open(&asker);
+	resolve_cancel(start(&asker, "slow.test"));
+	run_for(asker.loop, 600);
+	name_server_stop(server);
+	ask(&asker, "slow.test");
+	CU_ASSERT_STRING_EQUAL(asker.list, "192.0.2.1");
+	asker_close(&asker);
+}
+
+/* The answer for `name`, asked again and again until it is `list` (or as long as it may
+ * take). */
+static bool
+ask_until(struct asker *asker, const char *name, const char *list)
+{
+	int64_t begun = loop_now(asker->loop);
+
+	do {
+		run_for(asker->loop, 20);
+		ask(asker, name);
+	} while (
+	    strcmp(asker->list, list) != 0 && loop_now(asker->loop) - begun < 5000);
+	return strcmp(asker->list, list) == 0;
+}
+
+static void
+test_the_hosts_file_changes(void)
+{
+	struct asker asker;
+	pid_t server;
+
+	if (!have_server(&server))
+		return;
+	asker_open(&asker);
+	ask(&asker, "filed.test");
+	CU_ASSERT_STRING_EQUAL(asker.list, "192.0.2.77");
+	ask(&asker, "counted.test");
+	CU_ASSERT_STRING_EQUAL(asker.list, "192.0.2.1");
+	name_server_file("/etc/hosts",
+	    "192.0.2.78 filed.test\n2001:db8::78 filed.test\n"
+	    "192.0.2.79 counted.test\n");
+	CU_ASSERT_TRUE(ask_until(&asker, "counted.test", "192.0.2.79"));
+	ask(&asker, "filed.test");
+	CU_ASSERT_PTR_NOT_NULL(strstr(asker.list, "192.0.2.78"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(asker.list, "2001:db8::78"));
+	name_server_file("/etc/hosts", "192.0.2.77 filed.test filed\n# as before\n");
+	CU_ASSERT_TRUE(ask_until(&asker, "filed.test", "192.0.2.77"));
+	ask(&asker, "counted.test");
+	CU_ASSERT_STRING_EQUAL(asker.list, "192.0.2.2"); /* asked again */
+	name_server_stop(server);
+	asker_close(&asker);
+}
+
+/* Who was asked before answers who asked before, and nobody else. */
+static void
+test_resolv_conf_changes(void)
+{
+	struct asker asker, before;
+	pid_t server;
+
+	if (!have_server(&server))
+		return;
+	pid_t other = name_server_start("127.0.0.2", others, ARRAY_LENGTH(others));
+	asker_open(&asker);
+	before = asker;
+	before.expected = 1;
+	ask(&asker, "counted.test");
+	CU_ASSERT_STRING_EQUAL(asker.list, "192.0.2.1");
+	run_for(asker.loop, 700); /* a change is noticed after a second */
+	start(&before, "slow.test");
+	name_server_file("/etc/resolv.conf", "nameserver 127.0.0.2\nsearch test\n");
+	CU_ASSERT_TRUE(ask_until(&asker, "counted.test", "192.0.2.200"));
+	ask(&asker, "slow.test");
+	CU_ASSERT_STRING_EQUAL(asker.list, "192.0.2.200");
+	loop_timer_after(asker.timer, 5000);
+	if (before.told == 0)
+		loop_run(asker.loop);
+	CU_ASSERT_EQUAL(before.told, 1);
+	CU_ASSERT_STRING_EQUAL(before.list, "192.0.2.1");
+	ask(&asker, "slow.test");
+	CU_ASSERT_STRING_EQUAL(asker.list, "192.0.2.200");
+	name_server_file("/etc/resolv.conf", "nameserver 127.0.0.1\nsearch test\n");
+	name_server_stop(server);
+	name_server_stop(other);
+	asker_close(&asker);
+}
+
+/* A process without descriptors cannot ask: that says nothing of the name. */
+static void
+test_no_descriptor(void)
+{
+	struct asker asker;
+	struct rlimit limit, none;
+	pid_t server;
+
+	if (!have_server(&server))
+		return;
+	asker_open(&asker);
+	ask(&asker, "filed.test"); /* what c-ares opens once is open */
+	CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = limit;
+	none.rlim_cur = 0;
+	CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &none), 0);
+	ask(&asker, "four.test");
+	setrlimit(RLIMIT_NOFILE, &limit);
+	CU_ASSERT_EQUAL(asker.error, NET_LOCAL);
+	CU_ASSERT_STRING_EQUAL(asker.why, "Too many open files");
+	ask(&asker, "four.test");
+	CU_ASSERT_EQUAL(asker.error, NET_OK);
+	CU_ASSERT_STRING_EQUAL(asker.list, "192.0.2.4");
+	name_server_stop(server);
+	asker_close(&asker);
 }
 
 static void
@@ -573,6 +622,14 @@ static const struct tap_case cases[] = {
 	{ "all addresses, the families in turn", test_all_addresses },
 	{ "a lost question is asked again", test_a_lost_question_is_asked_again },
 	{ "silence blocks nobody", test_silence_blocks_nobody },
+	{ "answers are kept", test_answers_are_kept },
+	{ "an answer expires", test_an_answer_expires },
+	{ "one question for all who ask", test_one_question_for_all },
+	{ "late for one, in time for the next",
+	    test_late_for_one_in_time_for_the_next },
+	{ "the hosts file changes", test_the_hosts_file_changes },
+	{ "resolv.conf changes", test_resolv_conf_changes },
+	{ "no descriptor is left", test_no_descriptor },
 	{ "cancelled before told", test_cancelled_before_told },
 	{ "freed in a callback", test_freed_in_a_callback },
 };
