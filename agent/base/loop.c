@@ -7,12 +7,17 @@
  * Every handle is its maker's. libuv keeps a handle's memory until its close callback, so
  * freeing one means closing it there and forgetting it here; a timer of ours is in
  * the heap, in the list of those that fire in this turn, or nowhere, and leaves at once.
+ * libuv watches levels and asks the kernel for each change of what is watched; edges come
+ * through an epoll instance of ours, which libuv watches as one descriptor.
  */
 #include "agent/base/loop.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "agent/base/log.h"
@@ -20,6 +25,7 @@
 
 #define SLOT_MS 10
 #define NOWHERE SIZE_MAX
+#define EDGES_MAX 64 /* in one batch */
 
 struct loop_timer {
 	struct loop *loop;
@@ -41,6 +47,10 @@ struct loop {
 	uint64_t order; /* of the next timer that is set */
 	int64_t armed_slot; /* what `wake` is set to, or -1 */
 	struct loop_timer *due;
+	struct loop_io *edges; /* the epoll instance `edge_fd`, or NULL */
+	int edge_fd;
+	struct epoll_event batch[EDGES_MAX];
+	int batch_at, batch_len; /* told so far, and in all */
 };
 
 struct loop_io {
@@ -48,6 +58,13 @@ struct loop_io {
 	void (*fn)(void *arg, unsigned int events);
 	void *arg;
 	unsigned int events;
+};
+
+struct loop_edge {
+	struct loop *loop;
+	int fd;
+	void (*fn)(void *arg, unsigned int events);
+	void *arg;
 };
 
 struct loop_signal {
@@ -200,6 +217,9 @@ loop_free(struct loop *loop)
 	if (loop == NULL)
 		return;
 	assert(loop->timers == 0);
+	loop_io_free(loop->edges);
+	if (loop->edges != NULL)
+		close(loop->edge_fd);
 	uv_close((uv_handle_t *)&loop->wake, NULL);
 	uv_close((uv_handle_t *)&loop->prepare, NULL);
 	uv_run(&loop->uv, UV_RUN_NOWAIT); /* calls the close callbacks */
@@ -336,6 +356,72 @@ loop_io_free(struct loop_io *io)
 {
 	if (io != NULL)
 		uv_close((uv_handle_t *)&io->poll, on_handle_closed);
+}
+
+static unsigned int
+edge_events(uint32_t events)
+{
+	return ((events & EPOLLIN) != 0 ? LOOP_READ : 0) |
+	    ((events & EPOLLOUT) != 0 ? LOOP_WRITE : 0) |
+	    ((events & EPOLLRDHUP) != 0 ? LOOP_END : 0) |
+	    ((events & (EPOLLERR | EPOLLHUP)) != 0 ? LOOP_FAULT : 0);
+}
+
+/* One batch a turn: what is left makes the instance readable again. */
+static void
+on_edges(void *arg, unsigned int events)
+{
+	struct loop *loop = arg;
+	int n = epoll_wait(loop->edge_fd, loop->batch, EDGES_MAX, 0);
+
+	loop->batch_len = n > 0 ? n : 0;
+	for (loop->batch_at = 0; loop->batch_at < loop->batch_len;) {
+		const struct epoll_event *event = &loop->batch[loop->batch_at++];
+		struct loop_edge *edge = event->data.ptr;
+		if (edge != NULL)
+			edge->fn(edge->arg, edge_events(event->events));
+	}
+}
+
+struct loop_edge *
+loop_edge_new(
+    struct loop *loop, int fd, void (*fn)(void *arg, unsigned int events), void *arg)
+{
+	struct loop_edge *edge = xcalloc(1, sizeof(*edge));
+	struct epoll_event event = { EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+		{ .ptr = edge } };
+
+	*edge = (struct loop_edge){ loop, fd, fn, arg };
+	if (loop->edges == NULL) {
+		loop->edge_fd = epoll_create1(EPOLL_CLOEXEC);
+		must(loop->edge_fd < 0 ? -errno : 0, "watcher");
+		loop->edges = loop_io_new(loop, loop->edge_fd, on_edges, loop);
+		loop_io_watch(loop->edges, LOOP_READ);
+	}
+	if (epoll_ctl(loop->edge_fd, EPOLL_CTL_ADD, fd, &event) == 0)
+		return edge;
+	free(edge);
+	return NULL;
+}
+
+void
+loop_edge_skip(struct loop_edge *edge)
+{
+	struct loop *loop = edge->loop;
+
+	for (int i = loop->batch_at; i < loop->batch_len; i++)
+		if (loop->batch[i].data.ptr == edge)
+			loop->batch[i].data.ptr = NULL;
+}
+
+void
+loop_edge_free(struct loop_edge *edge)
+{
+	if (edge == NULL)
+		return;
+	loop_edge_skip(edge);
+	epoll_ctl(edge->loop->edge_fd, EPOLL_CTL_DEL, edge->fd, NULL);
+	free(edge);
 }
 
 static void

@@ -7,6 +7,7 @@
 struct loop;
 struct loop_timer;
 struct loop_io;
+struct loop_edge;
 struct loop_signal;
 
 /* These and the handles below are never NULL: where the kernel gives no descriptor the
@@ -44,6 +45,20 @@ struct loop_io *loop_io_new(struct loop *loop, int fd,
     void (*fn)(void *arg, unsigned int events), void *arg);
 void loop_io_watch(struct loop_io *io, unsigned int events);
 void loop_io_free(struct loop_io *io);
+
+/*
+ * Watches a descriptor for edges: it is told what has become possible since it was told
+ * last, so its owner goes on until EAGAIN before it waits. Made once, it costs no system
+ * call per wait, for descriptors that are used again and again. Of a batch that the kernel
+ * has handed over, loop_edge_skip drops what it holds for this one: for a descriptor that
+ * begins anew meanwhile.
+ */
+#define LOOP_END 4u	/* the other end says no more */
+#define LOOP_FAULT 8u	/* an error or a hang-up, which the next call says */
+struct loop_edge *loop_edge_new(struct loop *loop, int fd,
+    void (*fn)(void *arg, unsigned int events), void *arg);	/* NULL: errno */
+void loop_edge_skip(struct loop_edge *edge);
+void loop_edge_free(struct loop_edge *edge);	/* before the descriptor is closed */
 
 struct loop_signal *loop_signal_new(struct loop *loop, int signum,
     void (*fn)(void *arg, int signum), void *arg);

@@ -17,6 +17,9 @@ enum net_error {
 			   certificate or key file of no use */
 };
 
+/* What a number of errno from a socket means, and the words for it. */
+enum net_error net_error_of(int error, const char **why);
+
 /* Paths of PEM files; NULL means the system's or none. Borrowed until the exchange ends. */
 struct net_tls {
 	const char *ca_file, *cert_file, *key_file;

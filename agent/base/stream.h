@@ -2,6 +2,7 @@
 #ifndef LICTOR_STREAM_H
 #define LICTOR_STREAM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
