@@ -13,6 +13,8 @@
 #include "agent/base/loop.h"
 #include "agent/base/paths.h"
 #include "agent/base/resolve.h"
+#include "agent/base/stream.h"
+#include "agent/base/tls.h"
 #include "agent/base/util.h"
 #include "agent/base/wire.h"
 #include "agent/conf/conf.h"
@@ -37,6 +39,8 @@ struct agent {
 	struct wire *runner, *warden;
 	struct http *http;
 	struct resolve *resolve;
+	struct tlss *tlss;
+	struct streams *streams;
 	struct consul *consul;
 	struct report *report;
 	struct self *self;
@@ -405,9 +409,14 @@ make_health(struct agent *agent)
 
 	agent->http = http_new(agent->loop);
 	agent->resolve = resolve_new(agent->loop);
+	agent->tlss = tlss_new();
+	agent->streams = streams_new(agent->loop, agent->resolve, agent->tlss);
 	agent->services = services_new(agent->conf, &services);
 	struct run_servants servants = {
-		.loop = agent->loop, .http = agent->http, .resolve = agent->resolve
+		.loop = agent->loop,
+		.http = agent->http,
+		.resolve = agent->resolve,
+		.streams = agent->streams,
 	};
 	agent->sched = sched_new(&servants, agent->conf, &sched);
 }
@@ -452,6 +461,8 @@ agent_free(struct agent *agent)
 		_exit(agent->status);
 	}
 	services_free(agent->services);
+	streams_free(agent->streams);
+	tlss_free(agent->tlss);
 	resolve_free(agent->resolve);
 	http_free(agent->http);
 	wire_free(agent->warden);

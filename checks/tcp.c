@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The check type `tcp`: the port accepts a connection, and, if asked for, answers as
- * expected. `send` is said first, `expect` is looked for in what has come so far. The
- * descriptor belongs to the run: finish and cancel are the two places that close it.
+ * The check type `tcp`: the port accepts a connection, with TLS if asked for, and, if asked
+ * for, answers as expected. `send` is said first, `expect` is looked for in what has come
+ * so far. The connection is the run's; the answer's memory is ours, from the first read to
+ * the end of the run.
  */
-#include <arpa/inet.h>
-#include <errno.h>
+#include <ctype.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "agent/base/resolve.h"
 #include "agent/base/url.h"
@@ -22,17 +22,21 @@
 
 struct tcp_check {
 	char *address, *send, *expect;
+	bool tls, verify;
+	char *ca_file, *cert_file, *key_file, *server_name;
+	uint64_t certificate_warning; /* days; 0: off */
 	/* made by prepare */
 	char host[254];
 	uint16_t port;
+	char *bytes; /* what `send` stands for */
+	size_t n_bytes;
 	struct expression *expected;
+	struct check_tls files;
 };
 
 struct tcp_run {
-	bool open;
-	int fd;
-	size_t sent, len;
-	char answer[ANSWER_MAX];
+	char *answer; /* NULL: none is read */
+	size_t len;
 };
 
 static const struct check_option options[] = {
@@ -40,6 +44,16 @@ static const struct check_option options[] = {
 	    .required = true },
 	{ "send", CHECK_OPTION_TEXT, offsetof(struct tcp_check, send) },
 	{ "expect", CHECK_OPTION_TEXT, offsetof(struct tcp_check, expect) },
+	{ "tls", CHECK_OPTION_BOOL, offsetof(struct tcp_check, tls), .value = "false" },
+	{ "verify", CHECK_OPTION_BOOL, offsetof(struct tcp_check, verify),
+	    .value = "true" },
+	{ "ca-file", CHECK_OPTION_FILE, offsetof(struct tcp_check, ca_file) },
+	{ "cert-file", CHECK_OPTION_FILE, offsetof(struct tcp_check, cert_file) },
+	{ "key-file", CHECK_OPTION_FILE, offsetof(struct tcp_check, key_file) },
+	{ "server-name", CHECK_OPTION_TEXT, offsetof(struct tcp_check, server_name) },
+	{ "certificate-warning", CHECK_OPTION_UINT,
+	    offsetof(struct tcp_check, certificate_warning), .value = "0", .min = 0,
+	    .max = 3650 },
 	{ NULL },
 };
 
@@ -50,6 +64,8 @@ release(void *conf)
 
 	expression_free(check->expected);
 	check->expected = NULL;
+	free(check->bytes);
+	check->bytes = NULL;
 }
 
 static int
@@ -72,6 +88,72 @@ split_address(struct tcp_check *check, char *why, size_t why_size)
 	return -1;
 }
 
+/* What stands after a backslash: the byte and where the text goes on, or NULL. */
+static const char *
+read_escape(const char *p, char *out)
+{
+	static const char letters[] = "nrt0\\", bytes[] = "\n\r\t\0\\";
+	const char *letter = *p != '\0' ? strchr(letters, *p) : NULL;
+
+	if (letter != NULL) {
+		*out = bytes[letter - letters];
+		return p + 1;
+	}
+	if (p[0] != 'x' || !isxdigit((unsigned char)p[1]) ||
+	    !isxdigit((unsigned char)p[2]))
+		return NULL;
+	*out = (char)strtoul((char[]){ p[1], p[2], '\0' }, NULL, 16);
+	return p + 3;
+}
+
+static int
+read_send(struct tcp_check *check, char *why, size_t why_size)
+{
+	const char *p = check->send;
+
+	check->bytes = xcalloc(1, strlen(p) + 1);
+	while (*p != '\0') {
+		char byte = *p++;
+		if (byte == '\\' && (p = read_escape(p, &byte)) == NULL) {
+			snprintf(why, why_size,
+			    "a backslash before what is not known, expected \\n, \\r, "
+			    "\\t, \\0, \\xNN or \\\\");
+			return -1;
+		}
+		check->bytes[check->n_bytes++] = byte;
+	}
+	return 0;
+}
+
+/* The first option that is of no use as the others are, or NULL. */
+static const char *
+check_files(const struct tcp_check *check, char *why, size_t why_size)
+{
+	const char *useless = check->ca_file != NULL ? "ca-file"
+	    : check->cert_file != NULL               ? "cert-file"
+	    : check->key_file != NULL                ? "key-file"
+	    : check->server_name != NULL             ? "server-name"
+	    : !check->verify                         ? "verify"
+	    : check->certificate_warning > 0         ? "certificate-warning"
+						     : NULL;
+
+	if (!check->tls && useless != NULL) {
+		snprintf(why, why_size, "of no use without TLS, expected tls = true");
+		return useless;
+	}
+	if (check->server_name != NULL && !url_is_host(check->server_name)) {
+		snprintf(why, why_size, "\"%s\" is no host name, expected one",
+		    check->server_name);
+		return "server-name";
+	}
+	if (check->key_file != NULL && check->cert_file == NULL) {
+		snprintf(
+		    why, why_size, "a key without a certificate, expected cert-file");
+		return "key-file";
+	}
+	return NULL;
+}
+
 static int
 prepare(void *conf, const char **option, char *why, size_t why_size)
 {
@@ -80,6 +162,19 @@ prepare(void *conf, const char **option, char *why, size_t why_size)
 	*option = "address";
 	if (split_address(check, why, why_size) != 0)
 		return -1;
+	*option = "send";
+	if (check->send != NULL && read_send(check, why, why_size) != 0)
+		return -1;
+	*option = check_files(check, why, why_size);
+	if (*option != NULL)
+		return -1;
+	check->files = (struct check_tls){
+		.ca_file = check->ca_file,
+		.cert_file = check->cert_file,
+		.key_file = check->key_file,
+		.server_name = check->server_name,
+		.no_verify = !check->verify,
+	};
 	*option = "expect";
 	if (check->expect == NULL)
 		return 0;
@@ -88,23 +183,12 @@ prepare(void *conf, const char **option, char *why, size_t why_size)
 }
 
 static void
-hang_up(struct check_run *run)
+forget(struct check_run *run)
 {
 	struct tcp_run *tcp = check_state(run);
 
-	check_unwatch(run);
-	if (tcp->open)
-		close(tcp->fd);
-	tcp->open = false;
-}
-
-static void
-pass(struct check_run *run, const char *how)
-{
-	const struct tcp_check *check = check_conf(run);
-
-	hang_up(run);
-	check_done(run, CHECK_PASSING, CHECK_REASON_OK, "%s: %s", check->address, how);
+	free(tcp->answer);
+	tcp->answer = NULL;
 }
 
 static void
@@ -114,27 +198,27 @@ fail(struct check_run *run, enum check_reason reason, const char *why)
 	enum check_status status =
 	    reason == CHECK_REASON_LOCAL ? CHECK_UNKNOWN : CHECK_CRITICAL;
 
-	hang_up(run);
 	check_done(run, status, reason, "%s: %s", check->address, why);
+	forget(run);
 }
 
-/* What went wrong by its number: at the other end, on the way, or here. */
 static void
-fail_errno(struct check_run *run, int error)
+pass(struct check_run *run, const char *how)
 {
-	switch (error) {
-	case EMFILE:
-	case ENFILE:
-	case ENOMEM:
-	case ENOBUFS:
-	case EAGAIN: /* connect(2): no local port is left */
-	case EADDRNOTAVAIL:
-	case EAFNOSUPPORT: fail(run, CHECK_REASON_LOCAL, strerror(error)); break;
-	case ETIMEDOUT: fail(run, CHECK_REASON_TIMEOUT, strerror(error)); break;
-	case ECONNRESET:
-	case EPIPE: fail(run, CHECK_REASON_CLOSED, strerror(error)); break;
-	default: fail(run, CHECK_REASON_REFUSED, strerror(error));
-	}
+	const struct tcp_check *check = check_conf(run);
+	int days = check->tls ? check_certificate_days(run) : -1;
+
+	if (days >= (int)check->certificate_warning || check->certificate_warning == 0)
+		check_done(
+		    run, CHECK_PASSING, CHECK_REASON_OK, "%s: %s", check->address, how);
+	else if (days < 0)
+		check_done(run, CHECK_WARNING, CHECK_REASON_CERTIFICATE,
+		    "%s: the certificate has expired", check->address);
+	else
+		check_done(run, CHECK_WARNING, CHECK_REASON_CERTIFICATE,
+		    "%s: the certificate expires in %d day%s", check->address, days,
+		    days == 1 ? "" : "s");
+	forget(run);
 }
 
 static void
@@ -143,7 +227,6 @@ fail_answer(struct check_run *run)
 	const struct tcp_check *check = check_conf(run);
 	const struct tcp_run *tcp = check_state(run);
 
-	hang_up(run);
 	if (tcp->len == 0)
 		check_done(run, CHECK_CRITICAL, CHECK_REASON_CLOSED,
 		    "%s: the connection was closed before an answer", check->address);
@@ -151,104 +234,60 @@ fail_answer(struct check_run *run)
 		check_done(run, CHECK_CRITICAL, CHECK_REASON_BODY,
 		    "%s: the answer is not as expected\n%.*s", check->address,
 		    (int)tcp->len, tcp->answer);
+	forget(run);
 }
 
 static void
-readable(struct check_run *run, unsigned int events)
+arrived(struct check_run *run, size_t len, enum check_reason reason, const char *why)
 {
 	const struct tcp_check *check = check_conf(run);
 	struct tcp_run *tcp = check_state(run);
-	ssize_t n =
-	    read(tcp->fd, tcp->answer + tcp->len, sizeof(tcp->answer) - tcp->len);
 
-	if (n < 0) {
-		if (errno != EAGAIN && errno != EINTR)
-			fail_errno(run, errno);
-		return;
-	}
-	tcp->len += (size_t)n;
-	if (n > 0 && expression_matches(check->expected, tcp->answer, tcp->len))
+	tcp->len += len;
+	if (reason != CHECK_REASON_OK)
+		fail(run, reason, why);
+	else if (len > 0 && expression_matches(check->expected, tcp->answer, tcp->len))
 		pass(run, "answered as expected");
-	else if (n == 0 || tcp->len == sizeof(tcp->answer))
+	else if (len == 0 || tcp->len == ANSWER_MAX)
 		fail_answer(run);
+	else
+		check_read(run, tcp->answer + tcp->len, ANSWER_MAX - tcp->len, arrived);
 }
 
 static void
-writable(struct check_run *run, unsigned int events)
+go_on(struct check_run *run, const char *how)
 {
 	const struct tcp_check *check = check_conf(run);
 	struct tcp_run *tcp = check_state(run);
-	size_t len = check->send != NULL ? strlen(check->send) : 0;
 
-	if (tcp->sent < len) {
-		ssize_t n = send(
-		    tcp->fd, check->send + tcp->sent, len - tcp->sent, MSG_NOSIGNAL);
-		if (n < 0) {
-			if (errno != EAGAIN && errno != EINTR)
-				fail_errno(run, errno);
-			return;
-		}
-		tcp->sent += (size_t)n;
-	}
-	if (tcp->sent < len)
+	if (check->expected == NULL) {
+		pass(run, how);
 		return;
-	if (check->expected != NULL)
-		check_watch(run, tcp->fd, CHECK_READ, readable);
-	else
-		pass(run, len > 0 ? "connected, and took what was sent" : "connected");
-}
-
-/* A port that nobody listens on can be given to our own end: TCP then connects it to
- * itself (RFC 9293, 3.5, simultaneous open). */
-static bool
-is_own_end(int fd)
-{
-	struct sockaddr_storage here = { 0 }, there = { 0 };
-	socklen_t here_len = sizeof(here), there_len = sizeof(there);
-
-	return getsockname(fd, (struct sockaddr *)&here, &here_len) == 0 &&
-	    getpeername(fd, (struct sockaddr *)&there, &there_len) == 0 &&
-	    here_len == there_len && memcmp(&here, &there, here_len) == 0;
+	}
+	tcp->answer = xcalloc(1, ANSWER_MAX);
+	check_read(run, tcp->answer, ANSWER_MAX, arrived);
 }
 
 static void
-connected(struct check_run *run, unsigned int events)
+written(struct check_run *run, enum check_reason reason, const char *why)
 {
-	struct tcp_run *tcp = check_state(run);
-	socklen_t len = sizeof(int);
-	int error = 0;
-
-	if (getsockopt(tcp->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
-		error = errno;
-	if (error == 0 && is_own_end(tcp->fd))
-		error = ECONNREFUSED;
-	if (error != 0)
-		fail_errno(run, error);
+	if (reason != CHECK_REASON_OK)
+		fail(run, reason, why);
 	else
-		check_watch(run, tcp->fd, CHECK_WRITE, writable);
+		go_on(run, "connected, and took what was sent");
 }
 
 static void
-found(struct check_run *run, const struct check_address *address, size_t count,
-    const char *why)
+connected(struct check_run *run, enum check_reason reason, const char *why)
 {
-	struct tcp_run *tcp = check_state(run);
+	const struct tcp_check *check = check_conf(run);
 
-	if (address == NULL) {
-		fail(run, CHECK_REASON_RESOLVE, why);
-		return;
-	}
-	tcp->fd = socket(
-	    address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (tcp->fd < 0) {
-		fail_errno(run, errno);
-		return;
-	}
-	tcp->open = true;
-	if (connect(tcp->fd, &address->sa, address->len) == 0 || errno == EINPROGRESS)
-		check_watch(run, tcp->fd, CHECK_WRITE, connected);
+	if (reason != CHECK_REASON_OK)
+		fail(run, reason, why);
+	else if (check->n_bytes > 0)
+		check_write(run, check->bytes, check->n_bytes, written);
 	else
-		fail_errno(run, errno);
+		go_on(run, "connected");
 }
 
 static void
@@ -256,7 +295,8 @@ start(struct check_run *run)
 {
 	const struct tcp_check *check = check_conf(run);
 
-	check_resolve(run, check->host, check->port, found);
+	check_connect(run, check->host, check->port, check->tls ? &check->files : NULL,
+	    connected);
 }
 
 const struct check_class check_tcp_class = {
@@ -269,5 +309,5 @@ const struct check_class check_tcp_class = {
 	.prepare = prepare,
 	.release = release,
 	.start = start,
-	.cancel = hang_up,
+	.cancel = forget,
 };

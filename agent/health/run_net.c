@@ -11,10 +11,12 @@
 #include "agent/base/http.h"
 #include "agent/base/loop.h"
 #include "agent/base/resolve.h"
+#include "agent/base/stream.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
 #include "agent/health/run_state.h"
 
+#define DAY_S 86400
 #define HTTP_SLACK_MS 1000 /* the scheduler's deadline comes first */
 
 _Static_assert(
@@ -30,6 +32,9 @@ run_net_let_go(struct check_run *run)
 	if (run->call != NULL)
 		http_cancel(run->call);
 	run->call = NULL;
+	if (run->stream != NULL)
+		stream_close(run->stream, false);
+	run->stream = NULL;
 }
 
 static void
@@ -161,19 +166,99 @@ on_answer(void *arg, const struct http_reply *answer)
 	run_leave(run);
 }
 
+static void
+on_connected(void *arg, enum net_error error, const char *why)
+{
+	struct check_run *run = arg;
+
+	run_enter(run);
+	run->connected(run, reason_of(error), why);
+	run_leave(run);
+}
+
+static void
+on_written(void *arg, enum net_error error, const char *why)
+{
+	struct check_run *run = arg;
+
+	run_enter(run);
+	run->written(run, reason_of(error), why);
+	run_leave(run);
+}
+
+static void
+on_arrived(void *arg, size_t len, enum net_error error, const char *why)
+{
+	struct check_run *run = arg;
+
+	run_enter(run);
+	run->arrived(run, len, reason_of(error), why);
+	run_leave(run);
+}
+
+static struct net_tls
+net_tls_of(const struct check_tls *tls)
+{
+	return (struct net_tls){
+		.ca_file = tls->ca_file,
+		.cert_file = tls->cert_file,
+		.key_file = tls->key_file,
+		.server_name = tls->server_name,
+		.no_verify = tls->no_verify,
+	};
+}
+
+void
+check_connect(struct check_run *run, const char *host, uint16_t port,
+    const struct check_tls *tls,
+    void (*connected)(struct check_run *run, enum check_reason reason, const char *why))
+{
+	static const struct stream_out out = { on_connected, on_written, on_arrived };
+
+	assert(!run->done && run->stream == NULL);
+	if (tls != NULL)
+		run->tls = net_tls_of(tls);
+	run->target =
+	    (struct stream_target){ host, port, tls != NULL ? &run->tls : NULL };
+	run->connected = connected;
+	run->stream = stream_open(run->runs->servants.streams, &run->target, &out, run);
+}
+
+void
+check_write(struct check_run *run, const void *data, size_t len,
+    void (*written)(struct check_run *run, enum check_reason reason, const char *why))
+{
+	assert(!run->done && run->stream != NULL);
+	run->written = written;
+	stream_write(run->stream, data, len);
+}
+
+void
+check_read(struct check_run *run, void *data, size_t size,
+    void (*arrived)(
+	struct check_run *run, size_t len, enum check_reason reason, const char *why))
+{
+	assert(!run->done && run->stream != NULL);
+	run->arrived = arrived;
+	stream_read(run->stream, data, size);
+}
+
+int
+check_certificate_days(const struct check_run *run)
+{
+	int64_t end = run->stream != NULL ? stream_certificate_end(run->stream) : -1;
+	int64_t left = end - clock_wall_ms() / 1000;
+
+	return end >= 0 && left >= 0 ? (int)(left / DAY_S) : -1;
+}
+
 void
 check_http(struct check_run *run, const struct check_http_request *request,
     void (*answered)(struct check_run *run, const struct check_http_reply *reply))
 {
 	assert(!run->done && run->call == NULL);
 	run->answered = answered;
-	run->tls = (struct net_tls){
-		.ca_file = request->tls.ca_file,
-		.cert_file = request->tls.cert_file,
-		.key_file = request->tls.key_file,
-		.server_name = request->tls.server_name,
-		.no_verify = request->tls.no_verify,
-	};
+	run->tls = net_tls_of(&request->tls);
 	struct http_request order = {
 		.method = request->method,
 		.url = request->url,

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "agent/base/http.h"
+#include "agent/base/stream.h"
 #include "agent/health/run.h"
 #include "checks/check.h"
 
@@ -36,8 +37,16 @@ struct check_run {
 	void (*found)(struct check_run *run, const struct check_address *addresses,
 	    size_t count, const char *why);
 	struct http_call *call;
-	struct net_tls tls; /* of the exchange */
+	struct net_tls tls; /* of the exchange or the connection */
 	void (*answered)(struct check_run *run, const struct check_http_reply *reply);
+	struct stream *stream;
+	struct stream_target target;
+	void (*connected)(
+	    struct check_run *run, enum check_reason reason, const char *why);
+	void (*written)(
+	    struct check_run *run, enum check_reason reason, const char *why);
+	void (*arrived)(struct check_run *run, size_t len, enum check_reason reason,
+	    const char *why);
 	void (*ended)(struct check_run *run, const struct check_exit *exit);
 	/* work in another thread */
 	void (*work)(const void *conf, void *state);

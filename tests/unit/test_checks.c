@@ -16,6 +16,8 @@
 #include "agent/base/http.h"
 #include "agent/base/loop.h"
 #include "agent/base/resolve.h"
+#include "agent/base/stream.h"
+#include "agent/base/tls.h"
 #include "agent/base/url.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
@@ -143,6 +145,8 @@ answer_line(struct peer *peer)
 	} else if (strcmp(line, "SORRY\r\n") == 0) {
 		say(peer, "-NO\033\r\n", 7);
 		hang_up(peer);
+	} else if (strncmp(line, "ECHO", 4) == 0) {
+		say(peer, line, peer->asked.len);
 	} else if (strcmp(line, "CLOSE\r\n") == 0) {
 		hang_up(peer);
 	}
@@ -163,7 +167,7 @@ on_asked(void *arg, unsigned int events)
 	const char *path = strstr(peer->asked.data, " /");
 	if (path != NULL && strstr(peer->asked.data, "\r\n\r\n") != NULL)
 		answer_http(peer, path + 1);
-	else if (path == NULL && strstr(peer->asked.data, "\r\n") != NULL)
+	else if (path == NULL && peer->asked.data[peer->asked.len - 1] == '\n')
 		answer_line(peer);
 }
 
@@ -273,8 +277,16 @@ set_option(void *conf, const struct check_option *option, const char *value)
 		memcpy(member, &on, sizeof(on));
 		break;
 	}
-	case CHECK_OPTION_UINT:
-	case CHECK_OPTION_DURATION: CU_FAIL("no built-in type has one yet"); break;
+	case CHECK_OPTION_UINT: {
+		uint64_t number = 0;
+		CU_ASSERT_EQUAL(
+		    parse_uint(value, option->min, option->max, &number), 0);
+		memcpy(member, &number, sizeof(number));
+		break;
+	}
+	case CHECK_OPTION_DURATION:
+		CU_FAIL("no type that is tested here has one");
+		break;
 	}
 }
 
@@ -285,7 +297,7 @@ free_options(const struct check_class *class, void *conf)
 		class->release(conf);
 	for (const struct check_option *o = class->options; o->name != NULL; o++) {
 		char *member = (char *)conf + o->offset;
-		if (o->type == CHECK_OPTION_BOOL)
+		if (o->type == CHECK_OPTION_BOOL || o->type == CHECK_OPTION_UINT)
 			continue;
 		void *value;
 		memcpy(&value, member, sizeof(value));
@@ -331,6 +343,8 @@ struct bench {
 	struct loop *loop;
 	struct http *http;
 	struct resolve *resolve;
+	struct tlss *tlss;
+	struct streams *streams;
 	struct server *server;
 	struct sched *sched;
 	struct conf conf;
@@ -369,6 +383,8 @@ bench_new(void)
 	b->loop = loop_new();
 	b->http = http_new(b->loop);
 	b->resolve = resolve_new(b->loop);
+	b->tlss = tlss_new();
+	b->streams = streams_new(b->loop, b->resolve, b->tlss);
 	b->server = server_new(b->loop);
 	b->conf.checks = b->all;
 	return b;
@@ -424,7 +440,10 @@ bench_run(struct bench *b)
 	struct sched_out out = { on_news, on_news, on_command, on_kill, b };
 
 	struct run_servants servants = {
-		.loop = b->loop, .http = b->http, .resolve = b->resolve
+		.loop = b->loop,
+		.http = b->http,
+		.resolve = b->resolve,
+		.streams = b->streams,
 	};
 	b->sched = sched_new(&servants, &b->conf, &out);
 	b->look = loop_timer_new(b->loop, on_look, b);
@@ -456,6 +475,8 @@ bench_free(struct bench *b)
 	}
 	server_free(b->server);
 	http_free(b->http);
+	streams_free(b->streams);
+	tlss_free(b->tlss);
 	resolve_free(b->resolve);
 	loop_free(b->loop);
 	free(b);
@@ -565,12 +586,17 @@ static const struct row tcp_rows[] = {
 	    CHECK_CRITICAL, CHECK_REASON_BODY, "not as expected\n-NO\\x1b" },
 	{ { "address=127.0.0.1:%", "send=NOISE\r\n", "expect=^\\+PONG" },
 	    CHECK_CRITICAL, CHECK_REASON_BODY, "not as expected\n~~~~" },
+	{ { "address=127.0.0.1:%", "send=PI\\x4eG\\r\\n", "expect=^\\+PONG" },
+	    CHECK_PASSING, CHECK_REASON_OK, "answered as expected" },
+	{ { "address=127.0.0.1:%", "send=ECHO\\0\\x7F\\t\\\\\r\n",
+	      "expect=^ECHO\\x00\\x7f\t\\\\\r\n$" },
+	    CHECK_PASSING, CHECK_REASON_OK, "answered as expected" },
 	{ { "address=127.0.0.1:%", "send=CLOSE\r\n", "expect=^\\+PONG" },
 	    CHECK_CRITICAL, CHECK_REASON_CLOSED, "closed before an answer" },
 	{ { "address=127.0.0.1:%", "expect=^\\+PONG" }, CHECK_CRITICAL,
 	    CHECK_REASON_TIMEOUT, "not done within 1s", 1000 },
 	{ { "address=127.0.0.1:1" }, CHECK_CRITICAL, CHECK_REASON_REFUSED,
-	    "127.0.0.1:1: Connection refused" },
+	    "127.0.0.1:1: the connection was refused" },
 };
 
 static void
@@ -771,6 +797,24 @@ static const struct refusal refusals[] = {
 	{ &check_tcp_class, { "address=::1:80" }, "address", "brackets, expected" },
 	{ &check_tcp_class, { "address=:80" }, "address", "expected \"host:port\"" },
 	{ &check_tcp_class, { "address=x:80", "expect=*" }, "expect", "at offset 0" },
+	{ &check_tcp_class, { "address=x:80", "send=a\\" }, "send", "expected \\n, " },
+	{ &check_tcp_class, { "address=x:80", "send=\\x4" }, "send", "expected \\n, " },
+	{ &check_tcp_class, { "address=x:80", "send=\\a" }, "send", "expected \\n, " },
+	{ &check_tcp_class, { "address=x:80", "ca-file=/x" }, "ca-file",
+	    "of no use without TLS, expected tls = true" },
+	{ &check_tcp_class, { "address=x:80", "cert-file=/x" }, "cert-file", "no use" },
+	{ &check_tcp_class, { "address=x:80", "key-file=/x" }, "key-file", "no use" },
+	{ &check_tcp_class, { "address=x:80", "server-name=x" }, "server-name",
+	    "no use" },
+	{ &check_tcp_class, { "address=x:80", "verify=false" }, "verify", "no use" },
+	{ &check_tcp_class, { "address=x:80", "certificate-warning=1" },
+	    "certificate-warning", "no use" },
+	{ &check_tcp_class, { "address=x:80", "tls=true", "certificate-warning=14" },
+	    NULL, NULL },
+	{ &check_tcp_class, { "address=x:80", "tls=true", "server-name=a b" },
+	    "server-name", "\"a b\" is no host name" },
+	{ &check_tcp_class, { "address=x:80", "tls=true", "key-file=/x" }, "key-file",
+	    "expected cert-file" },
 	{ &check_script_class, { "command=/bin/true" }, NULL, NULL },
 	{ &check_script_class, { "command=/bin/true", "convention=nagios" }, NULL,
 	    NULL },
