@@ -23,6 +23,7 @@ static const struct check_class *const builtin[] = {
 	&check_script_class,
 	&check_tcp_class,
 	&check_ttl_class,
+	&check_unit_class,
 };
 
 struct classes {

@@ -377,11 +377,21 @@ processes(void)
 	waitpid(two, NULL, 0);
 }
 
+/* A real systemd is asked in tests/net; here there is none. */
+static void
+units(void)
+{
+	setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus", 1);
+	try("unit \"u\" { unit = \"cron.service\" }", CHECK_UNKNOWN, CHECK_REASON_LOCAL,
+	    "cron.service: systemd cannot be asked: No such file or directory");
+}
+
 static const struct tap_case cases[] = {
 	{ "every order is done once", every_order_is_done_once },
 	{ "what hangs holds up nobody", what_hangs_holds_up_nobody },
 	{ "the runs of one check take turns", runs_of_a_check_take_turns },
 	{ "file looks at files", files },
 	{ "process looks at processes", processes },
+	{ "unit says that there is no systemd", units },
 };
 TAP_MAIN("work", cases)
