@@ -39,6 +39,9 @@ static const struct member {
 	[CHECK_OPTION_USER] = { 0 },
 	[CHECK_OPTION_ENVIRONMENT] = { 0 },
 	[CHECK_OPTION_DIRECTORY] = { 0 },
+	[CHECK_OPTION_MEMORY] = { 0 },
+	[CHECK_OPTION_PROCESSES] = { 0 },
+	[CHECK_OPTION_FILES] = { 0 },
 };
 
 struct fault {
@@ -97,7 +100,10 @@ judge_default(const struct check_option *option, const struct fault *fault)
 	case CHECK_OPTION_COMMAND:
 	case CHECK_OPTION_USER:
 	case CHECK_OPTION_ENVIRONMENT:
-	case CHECK_OPTION_DIRECTORY: break;
+	case CHECK_OPTION_DIRECTORY:
+	case CHECK_OPTION_MEMORY:
+	case CHECK_OPTION_PROCESSES:
+	case CHECK_OPTION_FILES: break;
 	}
 	if (good)
 		return 0;
