@@ -472,6 +472,7 @@ http_send(struct http *http, const struct http_request *request,
 	call->http = http;
 	call->done = done;
 	call->arg = arg;
+	call->certificate_end = -1;
 	copy_request(call, request);
 	call->deadline = loop_timer_new(http->loop, on_deadline, call);
 	loop_timer_after(call->deadline, call->timeout_ms);

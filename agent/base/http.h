@@ -49,7 +49,8 @@ struct http_reply {
 	size_t body_len;
 	bool body_cut;			/* there was more than body_limit */
 	int64_t sent_at;		/* clock_boot_ms before the first byte was sent */
-	int64_t certificate_end;	/* seconds since 1970, if asked for; -1: none shown */
+	int64_t certificate_end;	/* seconds since 1970, if asked for, also of a
+					   certificate that was refused; -1: none shown */
 	const struct buf *fields;	/* for http_header */
 };
 

@@ -161,17 +161,6 @@ on_new_session(SSL *ssl, SSL_SESSION *session)
 	return 1;
 }
 
-/* As certificates have it: without the root's dot of a name or the zone of an address. */
-static char *
-plain_name(const char *host)
-{
-	size_t len = strcspn(host, "%");
-
-	if (host[len] == '\0' && len > 1 && host[len - 1] == '.')
-		len--;
-	return xstrndup(host, len);
-}
-
 static void
 set_ssl(struct tls *tls)
 {
@@ -219,7 +208,8 @@ tls_open(struct tlss *tlss, const struct net_tls *conf, const char *host,
 	tls->context = context;
 	tls->fd = fd;
 	tls->holding = true;
-	tls->name = plain_name(conf->server_name != NULL ? conf->server_name : host);
+	tls->name =
+	    tls_fault_name(conf->server_name != NULL ? conf->server_name : host);
 	tls->key = xasprintf("%llu %s %s",
 	    (unsigned long long)tls_context_number(context), tls->name, target);
 	tls->fault.name = tls->name;

@@ -468,3 +468,14 @@ tls_context_get(struct tls_contexts *contexts, const struct net_tls *conf, char 
 	context->users++;
 	return context;
 }
+
+/* Not as the other's own store: libcurl fills that, and gives it to its next ones. */
+void
+tls_context_lend(const struct tls_context *context, SSL_CTX *other)
+{
+	if (context->no_verify)
+		SSL_CTX_set_cert_verify_callback(other, accept_any, NULL);
+	else
+		SSL_CTX_set1_verify_cert_store(
+		    other, SSL_CTX_get_cert_store(context->ssl));
+}

@@ -25,4 +25,7 @@ struct ssl_ctx_st *tls_context_ssl(const struct tls_context *context);
 /* Never given twice: what is read from a changed file is another context. */
 uint64_t tls_context_number(const struct tls_context *context);
 
+/* Gives a context that somebody else has made the same authorities. */
+void tls_context_lend(const struct tls_context *context, struct ssl_ctx_st *other);
+
 #endif

@@ -28,62 +28,71 @@ struct words {
 };
 
 struct observed {
-	struct tls_fault fault;
+	struct tls_fault fault; /* first: it is what the caller has */
 	int users;
-	char name[];
+	char *name;
 };
+
+#define NO_VERSION "no version of TLS in common"
+#define NO_CIPHER "no cipher or kind of key in common"
+#define NOT_TLS "the other end does not speak TLS"
+#define WEAK_KEY "the key of the certificate is too weak"
+#define WEAK_AUTHORITY "the key of its authority is too weak"
+#define WEAK_SIGNATURE "the signature of the certificate is too weak"
+#define REFUSED "the server refused: "
 
 /* Alerts of RFC 8446 6.2 and RFC 5246 7.2. */
 static const struct words alerts[] = {
-	{ SSL_AD_UNEXPECTED_MESSAGE, "we sent what it did not expect" },
-	{ SSL_AD_BAD_RECORD_MAC, "what we sent arrived damaged" },
-	{ SSL_AD_RECORD_OVERFLOW, "what we sent was too long" },
-	{ SSL_AD_HANDSHAKE_FAILURE, "no cipher or kind of key in common" },
-	{ SSL_AD_BAD_CERTIFICATE, "our certificate is bad" },
+	{ SSL_AD_UNEXPECTED_MESSAGE, REFUSED "we sent what it did not expect" },
+	{ SSL_AD_BAD_RECORD_MAC, REFUSED "what we sent arrived damaged" },
+	{ SSL_AD_RECORD_OVERFLOW, REFUSED "what we sent was too long" },
+	{ SSL_AD_HANDSHAKE_FAILURE, NO_CIPHER },
+	{ SSL_AD_BAD_CERTIFICATE, REFUSED "our certificate is bad" },
 	{ SSL_AD_UNSUPPORTED_CERTIFICATE,
-	    "our certificate is of a kind it does not take" },
-	{ SSL_AD_CERTIFICATE_REVOKED, "our certificate has been revoked" },
-	{ SSL_AD_CERTIFICATE_EXPIRED, "our certificate has expired" },
-	{ SSL_AD_CERTIFICATE_UNKNOWN, "our certificate is not accepted" },
-	{ SSL_AD_ILLEGAL_PARAMETER, "we sent a value that is not allowed" },
-	{ SSL_AD_UNKNOWN_CA, "our certificate is signed by an unknown authority" },
-	{ SSL_AD_ACCESS_DENIED, "access is denied" },
-	{ SSL_AD_DECODE_ERROR, "what we sent could not be read" },
-	{ SSL_AD_DECRYPT_ERROR, "what we sent could not be verified" },
-	{ SSL_AD_PROTOCOL_VERSION, "no version of TLS in common" },
-	{ SSL_AD_INSUFFICIENT_SECURITY, "our ciphers are too weak for it" },
-	{ SSL_AD_INTERNAL_ERROR, "an error of its own" },
-	{ SSL_AD_INAPPROPRIATE_FALLBACK, "an older TLS than both know" },
-	{ SSL_AD_USER_CANCELLED, "it gave up" },
-	{ SSL_AD_NO_RENEGOTIATION, "no new handshake is allowed" },
-	{ SSL_AD_MISSING_EXTENSION, "an extension is missing" },
-	{ SSL_AD_UNSUPPORTED_EXTENSION, "an extension that it does not know" },
-	{ SSL_AD_UNRECOGNIZED_NAME, "it does not know the name that was asked for" },
-	{ SSL_AD_UNKNOWN_PSK_IDENTITY, "an unknown key was offered" },
-	{ SSL_AD_NO_APPLICATION_PROTOCOL, "no application protocol in common" },
+	    REFUSED "our certificate is of a wrong kind" },
+	{ SSL_AD_CERTIFICATE_REVOKED, REFUSED "our certificate has been revoked" },
+	{ SSL_AD_CERTIFICATE_EXPIRED, REFUSED "our certificate has expired" },
+	{ SSL_AD_CERTIFICATE_UNKNOWN, REFUSED "our certificate is not accepted" },
+	{ SSL_AD_ILLEGAL_PARAMETER, REFUSED "we sent a value that is not allowed" },
+	{ SSL_AD_UNKNOWN_CA,
+	    REFUSED "our certificate is signed by an unknown authority" },
+	{ SSL_AD_ACCESS_DENIED, REFUSED "access is denied" },
+	{ SSL_AD_DECODE_ERROR, REFUSED "what we sent could not be read" },
+	{ SSL_AD_DECRYPT_ERROR, REFUSED "what we sent could not be verified" },
+	{ SSL_AD_PROTOCOL_VERSION, NO_VERSION },
+	{ SSL_AD_INSUFFICIENT_SECURITY, REFUSED "our ciphers are too weak" },
+	{ SSL_AD_INTERNAL_ERROR, REFUSED "it has an error of its own" },
+	{ SSL_AD_INAPPROPRIATE_FALLBACK, REFUSED "this TLS is older than need be" },
+	{ SSL_AD_USER_CANCELLED, REFUSED "it gave up" },
+	{ SSL_AD_NO_RENEGOTIATION, REFUSED "no new handshake is allowed" },
+	{ SSL_AD_MISSING_EXTENSION, REFUSED "an extension is missing" },
+	{ SSL_AD_UNSUPPORTED_EXTENSION, REFUSED "an extension is unknown" },
+	{ SSL_AD_UNRECOGNIZED_NAME, REFUSED "it does not know the name asked for" },
+	{ SSL_AD_UNKNOWN_PSK_IDENTITY, REFUSED "an unknown key was offered" },
+	{ SSL_AD_NO_APPLICATION_PROTOCOL, REFUSED "no application protocol in common" },
 };
 
 /* Codes of OpenSSL's own: what it found wrong with the other end. */
 static const struct words refusals[] = {
-	{ SSL_R_UNSUPPORTED_PROTOCOL, "no version of TLS in common" },
-	{ SSL_R_NO_PROTOCOLS_AVAILABLE, "no version of TLS in common" },
-	{ SSL_R_WRONG_SSL_VERSION, "no version of TLS in common" },
-	{ SSL_R_NO_CIPHERS_AVAILABLE, "no cipher or kind of key in common" },
-	{ SSL_R_WRONG_CIPHER_RETURNED, "no cipher or kind of key in common" },
-	{ SSL_R_UNKNOWN_CIPHER_RETURNED, "no cipher or kind of key in common" },
-	{ SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, "no cipher or kind of key in common" },
-	{ SSL_R_WRONG_SIGNATURE_TYPE, "no cipher or kind of key in common" },
-	{ SSL_R_WRONG_CURVE, "no cipher or kind of key in common" },
+	{ SSL_R_UNSUPPORTED_PROTOCOL, NO_VERSION },
+	{ SSL_R_NO_PROTOCOLS_AVAILABLE, NO_VERSION },
+	{ SSL_R_WRONG_SSL_VERSION, NO_VERSION },
+	{ SSL_R_NO_CIPHERS_AVAILABLE, NO_CIPHER },
+	{ SSL_R_WRONG_CIPHER_RETURNED, NO_CIPHER },
+	{ SSL_R_UNKNOWN_CIPHER_RETURNED, NO_CIPHER },
+	{ SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, NO_CIPHER },
+	{ SSL_R_WRONG_SIGNATURE_TYPE, NO_CIPHER },
+	{ SSL_R_WRONG_CURVE, NO_CIPHER },
 	{ SSL_R_DH_KEY_TOO_SMALL, "the server's Diffie-Hellman key is too weak" },
-	{ SSL_R_EE_KEY_TOO_SMALL, "the key of the certificate is too weak" },
-	{ SSL_R_CA_KEY_TOO_SMALL, "the key of its authority is too weak" },
-	{ SSL_R_CA_MD_TOO_WEAK, "the signature of the certificate is too weak" },
+	{ SSL_R_EE_KEY_TOO_SMALL, WEAK_KEY },
+	{ SSL_R_CA_KEY_TOO_SMALL, WEAK_AUTHORITY },
+	{ SSL_R_CA_MD_TOO_WEAK, WEAK_SIGNATURE },
 	{ SSL_R_BAD_SIGNATURE, "the server does not hold the key of its certificate" },
 	{ SSL_R_UNSAFE_LEGACY_RENEGOTIATION_DISABLED,
 	    "the server renegotiates only in the unsafe way (RFC 5746)" },
-	{ SSL_R_WRONG_VERSION_NUMBER, "the other end does not speak TLS" },
-	{ SSL_R_HTTP_REQUEST, "the other end does not speak TLS" },
-	{ SSL_R_HTTPS_PROXY_REQUEST, "the other end does not speak TLS" },
+	{ SSL_R_WRONG_VERSION_NUMBER, NOT_TLS },
+	{ SSL_R_HTTP_REQUEST, NOT_TLS },
+	{ SSL_R_HTTPS_PROXY_REQUEST, NOT_TLS },
 };
 
 /* What verifying finds (X509_V_ERR_...), where no date or name belongs to it. */
@@ -96,9 +105,9 @@ static const struct words verdicts[] = {
 	    "the revocation list of its authority is not valid yet" },
 	{ X509_V_ERR_CRL_SIGNATURE_FAILURE,
 	    "the revocation list of its authority is forged" },
-	{ X509_V_ERR_EE_KEY_TOO_SMALL, "the key of the certificate is too weak" },
-	{ X509_V_ERR_CA_KEY_TOO_SMALL, "the key of its authority is too weak" },
-	{ X509_V_ERR_CA_MD_TOO_WEAK, "the signature of the certificate is too weak" },
+	{ X509_V_ERR_EE_KEY_TOO_SMALL, WEAK_KEY },
+	{ X509_V_ERR_CA_KEY_TOO_SMALL, WEAK_AUTHORITY },
+	{ X509_V_ERR_CA_MD_TOO_WEAK, WEAK_SIGNATURE },
 	{ X509_V_ERR_CERT_SIGNATURE_FAILURE,
 	    "the signature of the certificate is wrong" },
 	{ X509_V_ERR_INVALID_PURPOSE, "the certificate is not made for servers" },
@@ -386,8 +395,11 @@ void
 tls_fault_rules(SSL_CTX *context)
 {
 	X509_VERIFY_PARAM *rules = SSL_CTX_get0_param(context);
-	X509_STORE *store = SSL_CTX_get_cert_store(context);
+	X509_STORE *store = NULL;
 
+	SSL_CTX_get0_verify_cert_store(context, &store);
+	if (store == NULL)
+		store = SSL_CTX_get_cert_store(context);
 	X509_VERIFY_PARAM_set_flags(rules, X509_V_FLAG_PARTIAL_CHAIN);
 	if (store != NULL && has_revocations(store))
 		X509_VERIFY_PARAM_set_flags(rules, X509_V_FLAG_CRL_CHECK);
@@ -411,6 +423,16 @@ tls_fault_is_literal(const char *name)
 
 	return inet_pton(AF_INET, name, &address) == 1 ||
 	    inet_pton(AF_INET6, name, &address) == 1;
+}
+
+char *
+tls_fault_name(const char *host)
+{
+	size_t len = strcspn(host, "%");
+
+	if (host[len] == '\0' && len > 1 && host[len - 1] == '.')
+		len--;
+	return xstrndup(host, len);
 }
 
 int
@@ -462,12 +484,8 @@ take_alert(struct tls_fault *fault, int alert)
 		set_fault(fault, NET_TLS, "the server requires a certificate of us");
 		return;
 	}
-	if (words == NULL)
-		snprintf(
-		    text, sizeof(text), "the server refused: alert number %d", alert);
-	else
-		snprintf(text, sizeof(text), "the server refused: %s", words);
-	set_fault(fault, NET_TLS, text);
+	snprintf(text, sizeof(text), REFUSED "alert number %d", alert);
+	set_fault(fault, NET_TLS, words == NULL ? text : words);
 }
 
 void
@@ -495,20 +513,17 @@ tls_fault_take(struct tls_fault *fault, unsigned long code)
 }
 
 struct tls_fault *
-tls_fault_observe(SSL_CTX *context, const char *name)
+tls_fault_observe(SSL_CTX *context, const char *host)
 {
-	size_t len = strlen(name) + 1;
-	struct observed *observed = xcalloc(1, sizeof(*observed) + len);
+	struct observed *observed = xcalloc(1, sizeof(*observed));
 
-	memcpy(observed->name, name, len);
+	observed->name = tls_fault_name(host);
 	observed->fault.name = observed->name;
 	observed->fault.certificate_end = -1;
 	observed->users = 2;
-	if (SSL_CTX_set_ex_data(context, slot(), observed) != 1)
-		out_of_memory();
 	tls_fault_rules(context);
-	if (SSL_CTX_get_verify_mode(context) != SSL_VERIFY_NONE &&
-	    tls_fault_expect(SSL_CTX_get0_param(context), name) != 0)
+	if (SSL_CTX_set_ex_data(context, slot(), observed) != 1 ||
+	    tls_fault_expect(SSL_CTX_get0_param(context), observed->name) != 0)
 		out_of_memory();
 	return &observed->fault;
 }
@@ -518,6 +533,8 @@ tls_fault_release(struct tls_fault *fault)
 {
 	struct observed *observed = (struct observed *)fault;
 
-	if (fault != NULL && --observed->users == 0)
-		free(observed);
+	if (fault == NULL || --observed->users > 0)
+		return;
+	free(observed->name);
+	free(observed);
 }

@@ -25,7 +25,9 @@ struct tls_fault {
 void tls_fault_rules(struct ssl_ctx_st *context);
 void tls_fault_watch(struct tls_fault *fault, struct ssl_st *ssl);
 
-/* The name or address literal that the certificate must be for; 0 or -ENOMEM. */
+/* A host as certificates have it: without the root's dot or an address's zone. Malloc'd. */
+char *tls_fault_name(const char *host);
+/* Such a name or address literal, which the certificate must be for; 0 or -ENOMEM. */
 int tls_fault_expect(struct X509_VERIFY_PARAM_st *rules, const char *name);
 /* Whether it is an address literal, which is never sent as a server name (RFC 6066 3). */
 bool tls_fault_is_literal(const char *name);
@@ -41,10 +43,9 @@ void tls_fault_lost(struct tls_fault *fault, int error);
 
 /*
  * For a connection that somebody else makes with OpenSSL, a context each: what is seen of
- * it. Held by the caller and by the context, whoever lasts longer. `verify` as the context
- * has it: with the name checked too.
+ * it, by the same rules. Held by the caller and by the context, whoever lasts longer.
  */
-struct tls_fault *tls_fault_observe(struct ssl_ctx_st *context, const char *name);
+struct tls_fault *tls_fault_observe(struct ssl_ctx_st *context, const char *host);
 void tls_fault_release(struct tls_fault *fault);
 
 #endif

@@ -3,21 +3,25 @@
  * One HTTP exchange with one address: the one file that knows libcurl. Its multi interface
  * drives the connections, the loop watches its sockets and keeps its timer. What curl
  * could do besides is left to http, the one user: names (curl would start a thread), the
- * deadline, redirects. A handle that was used is kept for the next transfer.
+ * deadline, redirects; and to tls' parts: which authorities are trusted and what a fault of
+ * TLS is called, the same for both clients. A handle that was used is kept for the next
+ * transfer.
  * Invariant: nothing is asked of the user's terminal, whatever a key file holds.
  */
 #include "agent/base/transfer.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "agent/base/loop.h"
 #include "agent/base/resolve.h"
+#include "agent/base/tls_context.h"
+#include "agent/base/tls_fault.h"
 #include "agent/base/url.h"
 #include "agent/base/util.h"
 
@@ -32,6 +36,10 @@ struct transfer {
 	CURLU *url;
 	struct url to;
 	struct curl_slist *route, *names, *headers;
+	struct tls_context *context; /* NULL: plain */
+	struct tls_fault *seen; /* of the handshake; NULL: there was none */
+	const char *verified_name;
+	int64_t certificate_end;
 	bool answered; /* a line of the head has come */
 	bool enough; /* the user wants no more of it */
 	bool certificate;
@@ -44,6 +52,8 @@ struct transfers {
 	struct transfer_out out;
 	CURLM *multi;
 	struct loop_timer *timer;
+	struct tls_contexts *contexts; /* NULL: curl's TLS is not ours */
+	char why[300]; /* of a transfer that could not be started */
 	CURL *idle[IDLE_HANDLES];
 	size_t idle_count;
 };
@@ -98,6 +108,8 @@ transfer_free(struct transfer *transfer)
 	curl_slist_free_all(transfer->names);
 	curl_slist_free_all(transfer->headers);
 	curl_url_cleanup(transfer->url);
+	tls_fault_release(transfer->seen);
+	tls_context_put(transfer->context);
 	free(transfer);
 }
 
@@ -132,12 +144,47 @@ error_of(CURLcode code)
 	}
 }
 
-/* With TLS 1.3 a server says after the handshake that it refuses our certificate, or
- * wants one: to curl that is an error of reading (RFC 8446, 6.2). */
-static bool
-is_alert(const struct transfer *transfer)
+/* What OpenSSL's code in curl's text means. With TLS 1.3 a server says after the handshake
+ * that it refuses our certificate, or wants one: to curl that is an error of reading (RFC
+ * 8446, 6.2). */
+static void
+take_tls_fault(struct transfer *transfer, CURLcode code, struct tls_fault *fault)
 {
-	return transfer->to.tls && strstr(transfer->fault, " alert ") != NULL;
+	const char *text = strstr(transfer->fault, "error:");
+	bool reset = strstr(transfer->fault, strerror(ECONNRESET)) != NULL;
+
+	fault->up = code != CURLE_SSL_CONNECT_ERROR;
+	if (fault->up && error_of(code) == NET_CLOSED &&
+	    strstr(transfer->fault, " alert ") == NULL)
+		return;
+	if (text != NULL)
+		tls_fault_take(fault, strtoul(text + strlen("error:"), NULL, 16));
+	else if (!fault->up)
+		tls_fault_lost(fault, reset ? ECONNRESET : 0);
+}
+
+/* True: the fault is one of TLS, and told. */
+static bool
+end_with_tls_fault(struct transfer *transfer, CURLcode code)
+{
+	struct tls_fault unseen = { .certificate_end = -1 }, *fault = transfer->seen;
+	enum net_error error = error_of(code);
+	char why[sizeof(unseen.why)];
+
+	if (transfer->context == NULL || (error != NET_TLS && error != NET_CLOSED))
+		return false;
+	if (fault == NULL)
+		fault = &unseen;
+	take_tls_fault(transfer, code, fault);
+	if (fault->error == NET_OK)
+		return false;
+	str_copy(why, sizeof(why), fault->why);
+	struct transfer_end end = { .error = fault->error,
+		.why = why, /* the transfer may be freed while it is told */
+		.certificate_end =
+		    transfer->certificate ? fault->certificate_end : -1 };
+	transfer->transfers->out.done(transfer->arg, &end);
+	return true;
 }
 
 /* What curl calls an error of receiving may be one of these; a proxy's refusal as well. */
@@ -148,8 +195,6 @@ error_of_end(const struct transfer *transfer, CURLcode code, long proxy_status)
 
 	if (error == NET_CLOSED && proxy_status >= 300)
 		return NET_REFUSED;
-	if (error == NET_CLOSED && is_alert(transfer))
-		return NET_TLS;
 	if (error == NET_CLOSED && strstr(transfer->fault, "chunked") != NULL)
 		return NET_GARBAGE;
 	return error;
@@ -162,6 +207,8 @@ end_with_fault(struct transfer *transfer, CURLcode code)
 	char fault[CURL_ERROR_SIZE + 64];
 	long number = 0, proxy_status = 0;
 
+	if (end_with_tls_fault(transfer, code))
+		return;
 	curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
 	enum net_error error = error_of_end(transfer, code, proxy_status);
 	str_copy(fault, sizeof(fault),
@@ -193,9 +240,9 @@ end_with_fault(struct transfer *transfer, CURLcode code)
 	case NET_TLS:
 	case NET_LOCAL: break;
 	}
-	struct transfer_end end = {
-		.error = error, .why = fault, .certificate_end = -1
-	};
+	struct transfer_end end = { .error = error,
+		.why = fault,
+		.certificate_end = transfer->certificate_end };
 	transfer->transfers->out.done(transfer->arg, &end);
 }
 
@@ -224,12 +271,28 @@ on_body(char *data, size_t size, size_t count, void *arg)
 	    transfer, transfer->transfers->out.body(transfer->arg, data, len), len);
 }
 
+/* Of this connection, be it a new or a kept one. */
+static int64_t
+certificate_end(const struct transfer *transfer)
+{
+	struct curl_tlssessioninfo *session = NULL;
+
+	if (!transfer->certificate || transfer->context == NULL ||
+	    curl_easy_getinfo(transfer->easy, CURLINFO_TLS_SSL_PTR, &session) !=
+		CURLE_OK ||
+	    session == NULL || session->internals == NULL)
+		return -1;
+	return tls_fault_end(session->internals, false);
+}
+
 static size_t
 on_header(char *data, size_t size, size_t count, void *arg)
 {
 	struct transfer *transfer = arg;
 	size_t len = size * count;
 
+	if (!transfer->answered)
+		transfer->certificate_end = certificate_end(transfer);
 	transfer->answered = true;
 	return heed(
 	    transfer, transfer->transfers->out.head(transfer->arg, data, len), len);
@@ -327,15 +390,36 @@ set_server_name(struct transfer *transfer, const char *name)
 	transfer->headers = append(transfer->headers, host);
 }
 
-/* Without a password, be it an empty one, OpenSSL would ask the terminal for the one of an
+/* curl is given our authorities, and told to look for none. */
+static CURLcode
+on_tls_context(CURL *easy, void *context, void *arg)
+{
+	struct transfer *transfer = arg;
+
+	tls_context_lend(transfer->context, context);
+	tls_fault_release(transfer->seen);
+	transfer->seen = tls_fault_observe(context, transfer->verified_name);
+	return CURLE_OK;
+}
+
+/* What curl keeps of sessions outlives its certificate: each connection shows it anew.
+ * Without a password, be it an empty one, OpenSSL would ask the terminal for the one of an
  * encrypted key, and wait for it. */
 static void
 set_tls(struct transfer *transfer, const struct net_tls *tls)
 {
+	bool ours = transfer->context != NULL;
 	CURL *easy = transfer->easy;
 
-	if (tls->ca_file != NULL)
-		curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca_file);
+	if (ours || tls->ca_file != NULL) {
+		curl_easy_setopt(easy, CURLOPT_CAINFO, ours ? NULL : tls->ca_file);
+		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+	}
+	if (ours) {
+		curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_tls_context);
+		curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, transfer);
+	}
+	curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
 	if (tls->cert_file != NULL)
 		curl_easy_setopt(easy, CURLOPT_SSLCERT, tls->cert_file);
 	if (tls->key_file != NULL)
@@ -345,6 +429,8 @@ set_tls(struct transfer *transfer, const struct net_tls *tls)
 		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
 		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
 	}
+	transfer->verified_name =
+	    tls->server_name != NULL ? tls->server_name : transfer->to.host;
 	if (tls->server_name != NULL)
 		set_server_name(transfer, tls->server_name);
 }
@@ -368,7 +454,6 @@ set_handle(struct transfer *transfer, bool fresh)
 	curl_easy_setopt(
 	    easy, CURLOPT_PROXY, ""); /* none from the environment either */
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, version_for(transfer));
-	curl_easy_setopt(easy, CURLOPT_CERTINFO, transfer->certificate ? 1L : 0L);
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, "lictor/" PACKAGE_VERSION);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->fault);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
@@ -380,37 +465,56 @@ set_handle(struct transfer *transfer, bool fresh)
 	curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, fresh ? 1L : 0L);
 }
 
+/* NULL, or why it cannot be sent. */
+static const char *
+set_all(struct transfer *transfer, const struct transfer_request *request)
+{
+	static const struct net_tls defaults;
+	const struct net_tls *tls = request->tls != NULL ? request->tls : &defaults;
+	struct transfers *transfers = transfer->transfers;
+
+	if (curl_url_set(transfer->url, CURLUPART_URL, request->url, 0) != CURLUE_OK)
+		return "this is not an http or https URL";
+	if (transfer->to.tls && transfers->contexts != NULL) {
+		transfer->context = tls_context_get(
+		    transfers->contexts, tls, transfers->why, sizeof(transfers->why));
+		if (transfer->context == NULL)
+			return transfers->why;
+	}
+	set_handle(transfer, request->fresh);
+	set_request(transfer, request);
+	set_route(transfer, request);
+	if (transfer->to.tls)
+		set_tls(transfer, tls);
+	curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, transfer->headers);
+	curl_easy_setopt(transfer->easy, CURLOPT_CURLU, transfer->url);
+	return NULL;
+}
+
 struct transfer *
 transfer_start(struct transfers *transfers, const struct transfer_request *request,
     void *arg, const char **why)
 {
 	struct transfer *transfer = xcalloc(1, sizeof(*transfer));
-	CURLMcode code = CURLM_OK;
 
 	transfer->transfers = transfers;
 	transfer->arg = arg;
 	transfer->to = *request->to;
 	transfer->version = request->version;
 	transfer->certificate = request->certificate && transfer->to.tls;
+	transfer->certificate_end = -1;
 	transfer->easy = take_handle(transfers);
 	transfer->url = curl_url();
 	if (transfer->url == NULL)
 		out_of_memory();
-	bool read =
-	    curl_url_set(transfer->url, CURLUPART_URL, request->url, 0) == CURLUE_OK;
-	if (read) {
-		set_handle(transfer, request->fresh);
-		set_request(transfer, request);
-		set_route(transfer, request);
-		if (transfer->to.tls && request->tls != NULL)
-			set_tls(transfer, request->tls);
-		curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, transfer->headers);
-		curl_easy_setopt(transfer->easy, CURLOPT_CURLU, transfer->url);
-		code = curl_multi_add_handle(transfers->multi, transfer->easy);
+	*why = set_all(transfer, request);
+	if (*why == NULL) {
+		CURLMcode code =
+		    curl_multi_add_handle(transfers->multi, transfer->easy);
 		if (code == CURLM_OK)
 			return transfer;
+		*why = curl_multi_strerror(code);
 	}
-	*why = !read ? "this is not an http or https URL" : curl_multi_strerror(code);
 	transfer_free(transfer);
 	return NULL;
 }
@@ -435,25 +539,6 @@ transfer_phase(const struct transfer *transfer)
 	return sending > 0 ? "without an answer" : "while it connected";
 }
 
-/* "Expire date:Nov 21 14:53:00 2027 GMT", of the server's own certificate. */
-static int64_t
-certificate_end(const struct transfer *transfer)
-{
-	static const char name[] = "Expire date:";
-	struct curl_certinfo *chain = NULL;
-	struct tm time = { 0 };
-
-	if (!transfer->certificate ||
-	    curl_easy_getinfo(transfer->easy, CURLINFO_CERTINFO, &chain) != CURLE_OK ||
-	    chain == NULL || chain->num_of_certs < 1)
-		return -1;
-	for (struct curl_slist *item = chain->certinfo[0]; item; item = item->next)
-		if (strncmp(item->data, name, strlen(name)) == 0 &&
-		    strptime(item->data + strlen(name), "%b %d %T %Y", &time) != NULL)
-			return timegm(&time);
-	return -1;
-}
-
 /* With TLS a server may choose an older version than the one that was asked for. */
 static bool
 is_downgraded(const struct transfer *transfer)
@@ -470,7 +555,7 @@ on_transfer_done(struct transfer *transfer, CURLcode code)
 	struct transfer_end end = {
 		.why = "",
 		.status = transfer_status(transfer),
-		.certificate_end = certificate_end(transfer),
+		.certificate_end = transfer->certificate_end,
 	};
 	char *location = NULL;
 
@@ -565,6 +650,16 @@ on_curl_timer(CURLM *multi, long timeout_ms, void *arg)
 	return 0;
 }
 
+/* A curl with another TLS than ours goes its own ways. */
+static bool
+speaks_our_tls(void)
+{
+	const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+
+	return info->ssl_version != NULL &&
+	    strncmp(info->ssl_version, "OpenSSL/3", strlen("OpenSSL/3")) == 0;
+}
+
 struct transfers *
 transfers_new(struct loop *loop, const struct transfer_out *out)
 {
@@ -572,6 +667,7 @@ transfers_new(struct loop *loop, const struct transfer_out *out)
 
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 	transfers->loop = loop;
+	transfers->contexts = speaks_our_tls() ? tls_contexts_new() : NULL;
 	transfers->out = *out;
 	transfers->multi = curl_multi_init();
 	if (transfers->multi == NULL)
@@ -595,6 +691,7 @@ transfers_free(struct transfers *transfers)
 		curl_easy_cleanup(transfers->idle[--transfers->idle_count]);
 	curl_multi_cleanup(transfers->multi);
 	loop_timer_free(transfers->timer);
+	tls_contexts_free(transfers->contexts);
 	curl_global_cleanup();
 	free(transfers);
 }
