@@ -277,6 +277,9 @@ set_option(void *conf, const struct check_option *option, const char *value)
 		memcpy(member, &on, sizeof(on));
 		break;
 	}
+	case CHECK_OPTION_MEMORY:
+	case CHECK_OPTION_PROCESSES:
+	case CHECK_OPTION_FILES:
 	case CHECK_OPTION_UINT: {
 		uint64_t number = 0;
 		CU_ASSERT_EQUAL(
