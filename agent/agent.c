@@ -30,7 +30,9 @@
 #include "agent/status/control.h"
 #include "agent/status/status.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 struct agent {
@@ -398,6 +400,44 @@ on_init(void *arg, const char *name, char *why, size_t size)
 	return roles_init(agent->roles, role->index, why, size);
 }
 
+/* "SERVICE/CHECK", or the name of a check of the node. */
+static const struct conf_check *
+named_check(const struct conf *conf, const char *name)
+{
+	const char *slash = strchr(name, '/');
+	size_t len = slash != NULL ? (size_t)(slash - name) : 0;
+
+	for (size_t i = 0; i < conf->n_checks; i++) {
+		const struct conf_check *check = conf->checks[i];
+		const char *service =
+		    check->service != NULL ? check->service->name : "";
+		if (strlen(service) == len && strncmp(service, name, len) == 0 &&
+		    strcmp(check->name, slash != NULL ? slash + 1 : name) == 0)
+			return check;
+	}
+	return NULL;
+}
+
+static int
+on_report(void *arg, const char *name, enum check_status status, const char *output,
+    char *why, size_t size)
+{
+	struct agent *agent = arg;
+	const struct conf_check *check = named_check(agent->conf, name);
+
+	if (check == NULL)
+		str_copy(why, size, "there is no check of that name here");
+	else if (!check->class->passive)
+		str_copy(why, size,
+		    "lictor runs that check itself: only one of the type ttl is "
+		    "reported");
+	else if (!agent->adopted)
+		str_copy(why, size, "lictor is still starting");
+	else
+		return sched_report(agent->sched, check->index, status, output);
+	return -EINVAL;
+}
+
 /* ---- life ---- */
 
 static void
@@ -476,7 +516,8 @@ agent_main(const struct conf *conf, int runner_fd, int control_fd)
 {
 	struct agent agent = { .conf = conf, .loop = loop_new() };
 	struct wire_out runner = { on_runner_message, on_runner_closed, &agent };
-	struct control_out control = { on_status, on_switchover, on_init, &agent };
+	struct control_out control = { on_status, on_switchover, on_init, on_report,
+		&agent };
 	struct wire_message ready = { .type = WIRE_READY };
 
 	agent.runner = wire_new(

@@ -20,6 +20,7 @@
 
 #define WAIT_MS 60000
 #define LOOK_MS 20
+#define OUTPUT_MAX 4096
 
 struct ctl {
 	const char *socket_path;
@@ -28,16 +29,9 @@ struct ctl {
 
 /* The answer with "ok", or NULL after the reason was printed. */
 static cJSON *
-ask(const struct ctl *ctl, const char *command, const char *role, const char *to)
+ask_with(const struct ctl *ctl, const cJSON *request)
 {
-	cJSON *request AUTO_JSON = cJSON_CreateObject();
 	char why[256] = "";
-
-	cJSON_AddStringToObject(request, "command", command);
-	if (role != NULL)
-		cJSON_AddStringToObject(request, "role", role);
-	if (to != NULL)
-		cJSON_AddStringToObject(request, "to", to);
 	cJSON *answer = client_ask(ctl->socket_path, request, why, sizeof(why));
 	bool ok = false;
 	if (answer != NULL && json_get_bool(answer, "ok", &ok) && ok)
@@ -46,6 +40,19 @@ ask(const struct ctl *ctl, const char *command, const char *role, const char *to
 	fprintf(stderr, "lictorctl: %s\n", error != NULL ? error : "no reason given");
 	cJSON_Delete(answer);
 	return NULL;
+}
+
+static cJSON *
+ask(const struct ctl *ctl, const char *command, const char *role, const char *to)
+{
+	cJSON *request AUTO_JSON = cJSON_CreateObject();
+
+	cJSON_AddStringToObject(request, "command", command);
+	if (role != NULL)
+		cJSON_AddStringToObject(request, "role", role);
+	if (to != NULL)
+		cJSON_AddStringToObject(request, "to", to);
+	return ask_with(ctl, request);
 }
 
 static void
@@ -164,6 +171,41 @@ do_init(const struct ctl *ctl, char **args)
 	return 0;
 }
 
+/* What is longer would be cut by lictord anyhow. */
+static int
+report(const struct ctl *ctl, const char *command, char **args)
+{
+	cJSON *request AUTO_JSON = cJSON_CreateObject();
+	char output[OUTPUT_MAX];
+
+	str_copy(output, sizeof(output), args[1] != NULL ? args[1] : "");
+	cJSON_AddStringToObject(request, "command", command);
+	cJSON_AddStringToObject(request, "check", args[0]);
+	cJSON_AddStringToObject(request, "output", output);
+	cJSON *answer AUTO_JSON = ask_with(ctl, request);
+	if (answer != NULL && ctl->json)
+		print_json(answer);
+	return answer != NULL ? 0 : 1;
+}
+
+static int
+do_pass(const struct ctl *ctl, char **args)
+{
+	return report(ctl, "pass", args);
+}
+
+static int
+do_warn(const struct ctl *ctl, char **args)
+{
+	return report(ctl, "warn", args);
+}
+
+static int
+do_fail(const struct ctl *ctl, char **args)
+{
+	return report(ctl, "fail", args);
+}
+
 static const struct command {
 	const char *name, *usage, *help;
 	int min, max; /* arguments */
@@ -175,6 +217,10 @@ static const struct command {
 	{ "init", " ROLE",
 	    "your word that no host holds a role whose register was lost", 1, 1,
 	    do_init },
+	{ "pass", " SERVICE/CHECK [TEXT]", "report that a ttl check passes", 1, 2,
+	    do_pass },
+	{ "warn", " SERVICE/CHECK [TEXT]", "that it warns", 1, 2, do_warn },
+	{ "fail", " SERVICE/CHECK [TEXT]", "that it fails", 1, 2, do_fail },
 };
 
 static int
@@ -184,13 +230,13 @@ usage(FILE *out)
 	for (size_t i = 0; i < ARRAY_LENGTH(commands); i++) {
 		char *line AUTO_FREE =
 		    xasprintf("%s%s", commands[i].name, commands[i].usage);
-		fprintf(out, "  %-26s%s\n", line, commands[i].help);
+		fprintf(out, "  %-28s%s\n", line, commands[i].help);
 	}
 	fputs("options:\n"
-	      "  -s, --socket PATH         the control socket of another lictord\n"
-	      "  -j, --json                the answer as one JSON object\n"
-	      "  -V, --version             print the version and exit\n"
-	      "  -h, --help                print this and exit\n",
+	      "  -s, --socket PATH           the control socket of another lictord\n"
+	      "  -j, --json                  the answer as one JSON object\n"
+	      "  -V, --version               print the version and exit\n"
+	      "  -h, --help                  print this and exit\n",
 	    out);
 	return out == stdout ? 0 : 2;
 }

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define CLIENTS_MAX 32
-#define LINE_MAX_BYTES 4096
+#define LINE_MAX_BYTES 16384 /* a report has an output */
 #define IDLE_MS 5000
 #define GROUPS_MAX 1024
 
@@ -153,6 +153,39 @@ do_init(struct client *client, const cJSON *request)
 	return outcome(out->init(out->arg, role, why, sizeof(why)), why);
 }
 
+static cJSON *
+report(struct client *client, const cJSON *request, enum check_status status)
+{
+	const struct control_out *out = &client->control->out;
+	const char *check = json_text(request, "check"),
+		   *output = json_text(request, "output");
+	char why[256] = "";
+
+	if (check == NULL)
+		return refusal("a report needs a check");
+	return outcome(out->report(out->arg, check, status,
+			   output != NULL ? output : "", why, sizeof(why)),
+	    why);
+}
+
+static cJSON *
+do_pass(struct client *client, const cJSON *request)
+{
+	return report(client, request, CHECK_PASSING);
+}
+
+static cJSON *
+do_warn(struct client *client, const cJSON *request)
+{
+	return report(client, request, CHECK_WARNING);
+}
+
+static cJSON *
+do_fail(struct client *client, const cJSON *request)
+{
+	return report(client, request, CHECK_CRITICAL);
+}
+
 static const struct {
 	const char *name;
 	enum access access;
@@ -161,6 +194,9 @@ static const struct {
 	{ "status", ACCESS_READ, do_status },
 	{ "switchover", ACCESS_CHANGE, do_switchover },
 	{ "init", ACCESS_CHANGE, do_init },
+	{ "pass", ACCESS_CHANGE, do_pass },
+	{ "warn", ACCESS_CHANGE, do_warn },
+	{ "fail", ACCESS_CHANGE, do_fail },
 };
 
 static cJSON *

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "agent/base/json.h"
+#include "checks/check.h"
 
 struct loop;
 struct control;
@@ -15,12 +16,16 @@ struct control_out {
 	/* 0, or -errno with `why`. `to` is "" for the best candidate. */
 	int (*switchover)(void *arg, const char *role, const char *to, char *why, size_t size);
 	int (*init)(void *arg, const char *role, char *why, size_t size);
+	/* The outcome of a passive check, "SERVICE/CHECK" or the name of the node's. */
+	int (*report)(void *arg, const char *check, enum check_status status,
+	    const char *output, char *why, size_t size);
 	void *arg;
 };
 
 /*
  * The control socket: one JSON object a line in, one out ({"command":"status"},
- * {"command":"switchover","role":"db","to":""}; answers have "ok" and "error"). Bounded in
+ * {"command":"switchover","role":"db","to":""}, {"command":"pass","check":"db/backup",
+ * "output":"done"}; answers have "ok" and "error"). Bounded in
  * clients, time and bytes. Changing commands need root, our own user or the group
  * lictor-admin; reading ones the group lictor-status as well (SO_PEERCRED,
  * SO_PEERGROUPS). `fd` is a listening socket that stays the caller's.

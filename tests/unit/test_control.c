@@ -49,6 +49,18 @@ on_init(void *arg, const char *role, char *why, size_t size)
 	return 0;
 }
 
+static int
+on_report(void *arg, const char *check, enum check_status status, const char *output,
+    char *why, size_t size)
+{
+	struct bench *bench = arg;
+
+	snprintf(bench->said, sizeof(bench->said), "%s %s %s",
+	    check_status_name(status), check, output);
+	str_copy(why, size, "no such check");
+	return strcmp(check, "none") == 0 ? -EINVAL : 0;
+}
+
 static void
 on_limit(void *arg)
 {
@@ -72,7 +84,8 @@ connect_client(const struct bench *bench)
 static void
 bench_open(struct bench *bench)
 {
-	struct control_out out = { on_status, on_switchover, on_init, bench };
+	struct control_out out = { on_status, on_switchover, on_init, on_report,
+		bench };
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 
 	*bench = (struct bench){ .dir = "/tmp/lictor-test-XXXXXX" };
@@ -178,6 +191,13 @@ test_commands(void)
 		{ "{\"command\":\"switchover\"}\n", "switchover needs a role", "" },
 		{ "{\"command\":\"init\",\"role\":\"db\"}\n", "ok", "init db" },
 		{ "{\"command\":\"init\",\"role\":7}\n", "init needs a role", "" },
+		{ "{\"command\":\"pass\",\"check\":\"db/job\",\"output\":\"done\"}\n",
+		    "ok", "passing db/job done" },
+		{ "{\"command\":\"warn\",\"check\":\"db/job\"}\n", "ok",
+		    "warning db/job " },
+		{ "{\"command\":\"fail\",\"check\":\"none\",\"output\":\"x\"}\n",
+		    "no such check", "critical none x" },
+		{ "{\"command\":\"fail\"}\n", "a report needs a check", "" },
 		{ "{\"command\":\"fly\"}\n", "unknown command", "" },
 		{ "{}\n", "a request is one JSON object with a \"command\"", "" },
 		{ "\n", "a request is one JSON object with a \"command\"", "" },

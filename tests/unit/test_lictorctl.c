@@ -67,11 +67,23 @@ on_init(void *arg, const char *role, char *why, size_t size)
 	return strcmp(role, "web") == 0 ? -EEXIST : 0;
 }
 
+static int
+on_report(void *arg, const char *check, enum check_status status, const char *output,
+    char *why, size_t size)
+{
+	str_copy(why, size, "another outcome was expected");
+	return strcmp(check, check_status_name(status)) == 0 &&
+		strcmp(output, "said so") == 0
+	    ? 0
+	    : -EINVAL;
+}
+
 static void
 serve(int listener)
 {
 	bool moved = false;
-	struct control_out out = { on_status, on_switchover, on_init, &moved };
+	struct control_out out = { on_status, on_switchover, on_init, on_report,
+		&moved };
 	struct loop *loop = loop_new();
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -220,6 +232,10 @@ test_init(void)
 	bench_open(&bench);
 	CU_ASSERT(run(&bench, WORDS(W("init"), W("web"))) == 1);
 	CU_ASSERT(run(&bench, WORDS(W("init"), W("db"))) == 0);
+	CU_ASSERT(run(&bench, WORDS(W("pass"), W("passing"), W("said so"))) == 0);
+	CU_ASSERT(run(&bench, WORDS(W("warn"), W("warning"), W("said so"))) == 0);
+	CU_ASSERT(run(&bench, WORDS(W("fail"), W("critical"), W("said so"))) == 0);
+	CU_ASSERT(run(&bench, WORDS(W("fail"), W("critical"))) == 1);
 	bench_close(&bench);
 }
 
