@@ -272,6 +272,7 @@ tls_handshake(struct tls *tls)
 	enum tls_step step = step_of(tls, SSL_do_handshake(tls->ssl));
 	if (step == TLS_DONE && !tls->fault.up)
 		on_connected(tls);
+	tls->starved = step != TLS_DONE;
 	return step;
 }
 

@@ -20,8 +20,6 @@
 
 #include "agent/base/util.h"
 
-#define NAMES_SHOWN 8
-
 struct words {
 	int code;
 	const char *text;
@@ -214,25 +212,25 @@ names_of(const X509 *certificate, char *out, size_t size)
 {
 	GENERAL_NAMES *names =
 	    X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
-	struct buf list = { .limit = size };
-	char name[80];
-	int shown = 0;
+	size_t len = 0;
+	char name[64];
 
-	for (int i = 0; i < sk_GENERAL_NAME_num(names) && shown <= NAMES_SHOWN; i++) {
+	out[0] = '\0';
+	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
 		if (!format_alternative(
 			sk_GENERAL_NAME_value(names, i), name, sizeof(name)))
 			continue;
-		if (shown == NAMES_SHOWN || list.len + strlen(name) + 6 > size)
-			str_copy(name, sizeof(name), "...");
-		buf_printf(&list, "%s%s", shown > 0 ? ", " : "", name);
-		shown = strcmp(name, "...") == 0 ? NAMES_SHOWN + 1 : shown + 1;
+		bool fits = len + strlen(name) + sizeof(", , ...") <= size;
+		if (len > 0)
+			len += (size_t)snprintf(out + len, size - len, ", ");
+		str_copy(out + len, size - len, fits ? name : "...");
+		len += strlen(out + len);
+		if (!fits)
+			break;
 	}
 	GENERAL_NAMES_free(names);
-	if (shown > 0)
-		str_copy(out, size, list.data);
-	else
+	if (len == 0)
 		name_of(X509_get_subject_name(certificate), out, size);
-	buf_free(&list);
 }
 
 static void
@@ -480,10 +478,10 @@ take_alert(struct tls_fault *fault, int alert)
 	bool required = alert == SSL_AD_CERTIFICATE_REQUIRED ||
 	    (fault->asked &&
 		(alert == SSL_AD_HANDSHAKE_FAILURE || alert == SSL_AD_BAD_CERTIFICATE));
-	if (required) {
-		set_fault(fault, NET_TLS, "the server requires a certificate of us");
-		return;
-	}
+	if (required)
+		words = "the server requires a certificate of us";
+	else if (alert == SSL_AD_HANDSHAKE_FAILURE && fault->up)
+		words = REFUSED "it gave up";
 	snprintf(text, sizeof(text), REFUSED "alert number %d", alert);
 	set_fault(fault, NET_TLS, words == NULL ? text : words);
 }

@@ -330,6 +330,13 @@ load_file(SSL_CTX *context, const struct tls_server_conf *conf)
 	    context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
 }
 
+/* Without it OpenSSL forgets the name of a session that is resumed. */
+static int
+on_name(SSL *ssl, int *alert, void *arg)
+{
+	return SSL_TLSEXT_ERR_OK;
+}
+
 static SSL_CTX *
 new_context(const struct tls_server_conf *conf)
 {
@@ -337,6 +344,7 @@ new_context(const struct tls_server_conf *conf)
 
 	SSL_CTX_set_security_level(context, 0);
 	SSL_CTX_set_session_id_context(context, (const unsigned char *)"test", 4);
+	SSL_CTX_set_tlsext_servername_callback(context, on_name);
 	SSL_CTX_set_min_proto_version(context, version_of(conf->least));
 	SSL_CTX_set_max_proto_version(context, version_of(conf->most));
 	if (conf->ciphers != NULL)
@@ -362,6 +370,17 @@ close_connection(void *arg)
 	close(peer->fd);
 }
 
+/* Closed at once, with something unread, the client would not see the alert. */
+static void
+drain(int fd)
+{
+	char data[1024];
+
+	shutdown(fd, SHUT_WR);
+	while (recv(fd, data, sizeof(data), 0) > 0)
+		continue;
+}
+
 static void *
 serve(void *arg)
 {
@@ -377,6 +396,8 @@ serve(void *arg)
 		conf->raw(peer.fd);
 	else if (SSL_accept(peer.ssl) == 1)
 		conf->serve(&peer);
+	else
+		drain(peer.fd);
 	pthread_cleanup_pop(1);
 	return NULL;
 }
