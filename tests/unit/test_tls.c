@@ -31,6 +31,7 @@
 #define DAY_S 86400
 #define LIMIT_MS 10000
 #define IDLE_MS 50
+#define SLACK 8 /* a signature is not always as long */
 #define STRIDE 3 /* of the bytes of a connection that are tried */
 
 static const char request[] = "GET / HTTP/1.1\r\nHost: web.example\r\n\r\n";
@@ -1096,7 +1097,7 @@ test_cut_or_damaged_anywhere(void)
 		struct seen seen =
 		    ask_slowly(&bench, (struct plan){ 4096, 0, 0 }, &whole);
 		check_answer(&seen, HOST, false);
-		for (size_t at = 1; at <= whole; at += STRIDE) {
+		for (size_t at = 1; at + SLACK <= whole; at += STRIDE) {
 			struct plan plan = { 4096, at, 0 };
 			seen = ask_slowly(&bench, plan, &brought);
 			CU_ASSERT_EQUAL(seen.step, TLS_FAILED);
