@@ -8,6 +8,7 @@
  */
 #include "agent/agent.h"
 
+#include "agent/base/fetch.h"
 #include "agent/base/http.h"
 #include "agent/base/log.h"
 #include "agent/base/loop.h"
@@ -43,6 +44,7 @@ struct agent {
 	struct resolve *resolve;
 	struct tlss *tlss;
 	struct streams *streams;
+	struct fetch *fetch;
 	struct consul *consul;
 	struct report *report;
 	struct self *self;
@@ -451,9 +453,11 @@ make_health(struct agent *agent)
 	agent->resolve = resolve_new(agent->loop);
 	agent->tlss = tlss_new();
 	agent->streams = streams_new(agent->loop, agent->resolve, agent->tlss);
+	agent->fetch = fetch_new(agent->loop, agent->streams);
 	agent->services = services_new(agent->conf, &services);
 	struct run_servants servants = {
 		.loop = agent->loop,
+		.fetch = agent->fetch,
 		.http = agent->http,
 		.resolve = agent->resolve,
 		.streams = agent->streams,
@@ -501,6 +505,7 @@ agent_free(struct agent *agent)
 		_exit(agent->status);
 	}
 	services_free(agent->services);
+	fetch_free(agent->fetch);
 	streams_free(agent->streams);
 	tlss_free(agent->tlss);
 	resolve_free(agent->resolve);

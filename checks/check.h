@@ -221,7 +221,11 @@ struct check_http_request {
 					   it still stands */
 	const char *proxy;		/* "http://proxy.example:3128", or NULL */
 	struct check_tls tls;
-	size_t body_limit;		/* bytes of the body that are kept */
+	size_t body_limit;		/* bytes of the body that are kept; 0: it is not
+					   waited for */
+	bool error_body;		/* nor is that of a status below 400; what has come
+					   with the head is there. A kept connection waits
+					   for all of it */
 };
 struct check_http_reply {
 	enum check_reason reason;	/* CHECK_REASON_OK: there is an answer */

@@ -71,6 +71,7 @@ static void
 let_go(struct check_run *run)
 {
 	run_net_let_go(run);
+	run_http_let_go(run);
 	run_job_let_go(run);
 }
 

@@ -9,6 +9,7 @@
 #include "checks/check.h"
 
 struct conf_check;
+struct fetch;
 struct http;
 struct loop;
 struct resolve;
@@ -40,7 +41,8 @@ struct runs_out {
 /* Who does what runs order: all but the loop may be NULL where no check needs it. */
 struct run_servants {
 	struct loop *loop;
-	struct http *http;
+	struct fetch *fetch;
+	struct http *http;	/* HTTP that `fetch` does not speak */
 	struct resolve *resolve;
 	struct streams *streams;
 };

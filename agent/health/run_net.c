@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What checks/check.h gives a run of the network: descriptors to watch, names, connections,
- * HTTP. Each order belongs to the run, and run_net_let_go takes all of them back, so that
+ * What checks/check.h gives a run of the network: descriptors to watch, names, connections;
+ * HTTP is in run_http.c. Each order belongs to the run, and run_net_let_go takes all of them back, so that
  * no callback of theirs comes when the run is over.
  */
 #include <assert.h>
 #include <netinet/in.h>
 #include <string.h>
 
-#include "agent/base/http.h"
 #include "agent/base/loop.h"
 #include "agent/base/resolve.h"
 #include "agent/base/stream.h"
@@ -17,7 +16,6 @@
 #include "agent/health/run_state.h"
 
 #define DAY_S 86400
-#define HTTP_SLACK_MS 1000 /* the scheduler's deadline comes first */
 
 _Static_assert(
     CHECK_READ == LOOP_READ && CHECK_WRITE == LOOP_WRITE, "one set of events");
@@ -29,9 +27,6 @@ run_net_let_go(struct check_run *run)
 	if (run->lookup != NULL)
 		resolve_cancel(run->lookup);
 	run->lookup = NULL;
-	if (run->call != NULL)
-		http_cancel(run->call);
-	run->call = NULL;
 	if (run->stream != NULL)
 		stream_close(run->stream, false);
 	run->stream = NULL;
@@ -132,8 +127,8 @@ check_resolve(struct check_run *run, const char *host, uint16_t port,
 		    resolve_start(run->runs->servants.resolve, host, on_found, run);
 }
 
-static enum check_reason
-reason_of(enum net_error error)
+enum check_reason
+run_reason(enum net_error error)
 {
 	switch (error) {
 	case NET_OK: return CHECK_REASON_OK;
@@ -149,30 +144,12 @@ reason_of(enum net_error error)
 }
 
 static void
-on_answer(void *arg, const struct http_reply *answer)
-{
-	struct check_run *run = arg;
-	struct check_http_reply reply = {
-		.reason = reason_of(answer->error),
-		.why = answer->why,
-		.status = answer->status,
-		.body = answer->body,
-		.body_len = answer->body_len,
-	};
-
-	run->call = NULL;
-	run_enter(run);
-	run->answered(run, &reply);
-	run_leave(run);
-}
-
-static void
 on_connected(void *arg, enum net_error error, const char *why)
 {
 	struct check_run *run = arg;
 
 	run_enter(run);
-	run->connected(run, reason_of(error), why);
+	run->connected(run, run_reason(error), why);
 	run_leave(run);
 }
 
@@ -182,7 +159,7 @@ on_written(void *arg, enum net_error error, const char *why)
 	struct check_run *run = arg;
 
 	run_enter(run);
-	run->written(run, reason_of(error), why);
+	run->written(run, run_reason(error), why);
 	run_leave(run);
 }
 
@@ -192,12 +169,12 @@ on_arrived(void *arg, size_t len, enum net_error error, const char *why)
 	struct check_run *run = arg;
 
 	run_enter(run);
-	run->arrived(run, len, reason_of(error), why);
+	run->arrived(run, len, run_reason(error), why);
 	run_leave(run);
 }
 
-static struct net_tls
-net_tls_of(const struct check_tls *tls)
+struct net_tls
+run_tls(const struct check_tls *tls)
 {
 	return (struct net_tls){
 		.ca_file = tls->ca_file,
@@ -217,7 +194,7 @@ check_connect(struct check_run *run, const char *host, uint16_t port,
 
 	assert(!run->done && run->stream == NULL);
 	if (tls != NULL)
-		run->tls = net_tls_of(tls);
+		run->tls = run_tls(tls);
 	run->target =
 	    (struct stream_target){ host, port, tls != NULL ? &run->tls : NULL };
 	run->connected = connected;
@@ -244,32 +221,17 @@ check_read(struct check_run *run, void *data, size_t size,
 }
 
 int
-check_certificate_days(const struct check_run *run)
+run_certificate_days(int64_t end)
 {
-	int64_t end = run->stream != NULL ? stream_certificate_end(run->stream) : -1;
 	int64_t left = end - clock_wall_ms() / 1000;
 
 	return end >= 0 && left >= 0 ? (int)(left / DAY_S) : -1;
 }
 
-void
-check_http(struct check_run *run, const struct check_http_request *request,
-    void (*answered)(struct check_run *run, const struct check_http_reply *reply))
+int
+check_certificate_days(const struct check_run *run)
 {
-	assert(!run->done && run->call == NULL);
-	run->answered = answered;
-	run->tls = net_tls_of(&request->tls);
-	struct http_request order = {
-		.method = request->method,
-		.url = request->url,
-		.headers = request->headers,
-		.body = request->body,
-		.body_len = request->body_len,
-		.timeout_ms = run->timeout_ms + HTTP_SLACK_MS,
-		.body_limit = request->body_limit,
-		.follow = request->follow,
-		.fresh = true,
-		.tls = &run->tls,
-	};
-	run->call = http_send(run->runs->servants.http, &order, on_answer, run);
+	return run->stream != NULL
+	    ? run_certificate_days(stream_certificate_end(run->stream))
+	    : -1;
 }

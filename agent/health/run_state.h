@@ -12,7 +12,7 @@
 #include "checks/check.h"
 
 /* A run from the inside, shared by the files that give it what check.h promises: run.c its
- * life and its memory, run_net.c the network, run_job.c commands and work. */
+ * life and its memory, run_net.c the network, run_http.c HTTP, run_job.c commands and work. */
 struct check_run {
 	struct runs *runs;
 	const struct conf_check *check;
@@ -36,7 +36,8 @@ struct check_run {
 	uint16_t port;
 	void (*found)(struct check_run *run, const struct check_address *addresses,
 	    size_t count, const char *why);
-	struct http_call *call;
+	struct http_call *call; /* an HTTP exchange by libcurl, or by ourselves */
+	struct fetch_call *fetching;
 	struct net_tls tls; /* of the exchange or the connection */
 	void (*answered)(struct check_run *run, const struct check_http_reply *reply);
 	struct stream *stream;
@@ -71,6 +72,7 @@ void run_leave(struct check_run *run);
 
 /* Take back what the run has ordered, if anything. */
 void run_net_let_go(struct check_run *run);
+void run_http_let_go(struct check_run *run);
 void run_job_let_go(struct check_run *run);
 
 /* A thread works for the run that is over: its memory goes when that ends (true). */
@@ -79,5 +81,11 @@ bool run_job_hangs(struct check_run *run);
 bool run_job_end(struct runs *runs);
 /* The run's memory goes back to its pool. */
 void run_recycle(struct check_run *run);
+
+/* What the ground says, in the words of check.h; and the other way. `end` is a time of
+ * stream_certificate_end. */
+enum check_reason run_reason(enum net_error error);
+struct net_tls run_tls(const struct check_tls *tls);
+int run_certificate_days(int64_t end);
 
 #endif

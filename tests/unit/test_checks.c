@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/base/fetch.h"
 #include "agent/base/http.h"
 #include "agent/base/loop.h"
 #include "agent/base/resolve.h"
@@ -98,6 +99,9 @@ answer_big(struct peer *peer)
 static void
 answer_http(struct peer *peer, const char *path)
 {
+	static const char json[] =
+	    "{\"status\":{\"db\":\"up\"},\"n\":3,\"items\":[\"a\",\"b\"]}";
+	static const char endless[] = "HTTP/1.1 200 OK\r\n\r\n";
 	uint64_t status;
 	char word[64];
 
@@ -107,6 +111,10 @@ answer_http(struct peer *peer, const char *path)
 		say_http(peer, (int)status, "", "said so\n", 8);
 	else if (strcmp(word, "/echo") == 0)
 		say_http(peer, 200, "", peer->asked.data, peer->asked.len);
+	else if (strcmp(word, "/json") == 0)
+		say_http(peer, 200, "", json, strlen(json));
+	else if (strcmp(word, "/endless") == 0)
+		say(peer, endless, strlen(endless));
 	else if (strcmp(word, "/redirect") == 0)
 		say_http(peer, 302, "Location: /status/204\r\n", "", 0);
 	else if (strcmp(word, "/big") == 0)
@@ -348,6 +356,7 @@ struct bench {
 	struct resolve *resolve;
 	struct tlss *tlss;
 	struct streams *streams;
+	struct fetch *fetch;
 	struct server *server;
 	struct sched *sched;
 	struct conf conf;
@@ -388,6 +397,7 @@ bench_new(void)
 	b->resolve = resolve_new(b->loop);
 	b->tlss = tlss_new();
 	b->streams = streams_new(b->loop, b->resolve, b->tlss);
+	b->fetch = fetch_new(b->loop, b->streams);
 	b->server = server_new(b->loop);
 	b->conf.checks = b->all;
 	return b;
@@ -444,6 +454,7 @@ bench_run(struct bench *b)
 
 	struct run_servants servants = {
 		.loop = b->loop,
+		.fetch = b->fetch,
 		.http = b->http,
 		.resolve = b->resolve,
 		.streams = b->streams,
@@ -478,6 +489,7 @@ bench_free(struct bench *b)
 	}
 	server_free(b->server);
 	http_free(b->http);
+	fetch_free(b->fetch);
 	streams_free(b->streams);
 	tlss_free(b->tlss);
 	resolve_free(b->resolve);
@@ -568,6 +580,27 @@ static const struct row http_rows[] = {
 	    CHECK_REASON_TIMEOUT, "not done", 1000 },
 	{ { "url=http://127.0.0.1:1/" }, CHECK_CRITICAL, CHECK_REASON_REFUSED,
 	    "127.0.0.1:1" },
+	{ { "url=http://127.0.0.1:%/json", "expect-json=status.db=up|n=3|items.1=b" },
+	    CHECK_PASSING, CHECK_REASON_OK, "status 200" },
+	{ { "url=http://127.0.0.1:%/json", "expect-json=n=3|status.db=down" },
+	    CHECK_CRITICAL, CHECK_REASON_BODY,
+	    "status 200, but status.db is \"up\", expected down\n{" },
+	{ { "url=http://127.0.0.1:%/json", "expect-json=n=3", "expect-body=none" },
+	    CHECK_CRITICAL, CHECK_REASON_BODY, "but the body is not as expected\n{" },
+	{ { "url=http://127.0.0.1:%/status/200", "expect-json=a=1" }, CHECK_CRITICAL,
+	    CHECK_REASON_BODY, "but the body is not JSON\nsaid so" },
+	{ { "url=http://127.0.0.1:%/endless" }, CHECK_PASSING, CHECK_REASON_OK,
+	    "status 200" },
+	{ { "url=http://127.0.0.1:%/endless", "follow=true" }, CHECK_PASSING,
+	    CHECK_REASON_OK, "status 200" },
+	{ { "url=http://127.0.0.1:%/endless", "expect-body=." }, CHECK_CRITICAL,
+	    CHECK_REASON_TIMEOUT, "not done", 300 },
+	{ { "url=http://127.0.0.1:%/status/302" }, CHECK_CRITICAL, CHECK_REASON_STATUS,
+	    "/status/302: status 302" },
+	{ { "url=http://127.0.0.1:%/status/200", "keep-alive=true" }, CHECK_PASSING,
+	    CHECK_REASON_OK, "status 200" },
+	{ { "url=http://web.example/status/200", "proxy=http://127.0.0.1:1" },
+	    CHECK_CRITICAL, CHECK_REASON_REFUSED, "no connection" },
 };
 
 static void
@@ -746,7 +779,7 @@ script_tail(void)
 
 struct refusal {
 	const struct check_class *class;
-	const char *given[4];
+	const char *given[6];
 	const char *option, *why; /* NULL: it is accepted */
 };
 
@@ -767,6 +800,29 @@ static const struct refusal refusals[] = {
 	    "header 1 is" },
 	{ &check_http_class, { URL, "headers=A b: 1" }, "headers", "header 1 is not" },
 	{ &check_http_class, { URL, "headers=: 1" }, "headers", "header 1 is not" },
+	{ &check_http_class, { URL, "body=x", "method=HEAD" }, "body",
+	    "HEAD has no body" },
+	{ &check_http_class, { URL, "expect-body=x", "method=HEAD" }, "expect-body",
+	    "an answer to HEAD has no body" },
+	{ &check_http_class, { URL, "expect-json=a=b", "method=HEAD" }, "expect-json",
+	    "an answer to HEAD has no body" },
+	{ &check_http_class, { URL, "expect-json=a=b|c" }, "expect-json",
+	    "\"c\" is not valid, expected \"path=value\"" },
+	{ &check_http_class, { URL, "version=2" }, NULL, NULL },
+	{ &check_http_class, { URL, "version=3" }, "version", "expected \"1.1\" or" },
+	{ &check_http_class, { URL, "proxy=http://p:3128" }, NULL, NULL },
+	{ &check_http_class, { URL, "proxy=socks://p" }, "proxy", "expected: http" },
+	{ &check_http_class, { URL, "proxy=https://p" }, "proxy",
+	    "the scheme https, expected http" },
+	{ &check_http_class, { URL, "certificate-warning=14" }, "certificate-warning",
+	    "expected an https URL" },
+	{ &check_http_class,
+	    { "url=https://a/", "certificate-warning=14", "keep-alive=true" }, NULL,
+	    NULL },
+	{ &check_http_class,
+	    { "url=https://a/", "certificate-warning=14", "keep-alive=true",
+		"version=2" },
+	    "certificate-warning", "expected no keep-alive" },
 	{ &check_http_class, { URL, "expect-status=200" }, NULL, NULL },
 	{ &check_http_class, { URL, "expect-status=200-299,301 , 302" }, NULL, NULL },
 	{ &check_http_class, { URL, "expect-status=99" }, "expect-status", "\"99\"" },
