@@ -28,6 +28,7 @@
 #include "agent/health/run.h"
 #include "agent/health/sched.h"
 #include "agent/health/service.h"
+#include "agent/health/trust.h"
 #include "agent/status/control.h"
 #include "agent/status/status.h"
 
@@ -38,6 +39,7 @@
 
 struct agent {
 	const struct conf *conf;
+	struct blackbox *blackbox; /* start's */
 	struct loop *loop;
 	struct wire *runner, *warden;
 	struct http *http;
@@ -461,8 +463,10 @@ make_health(struct agent *agent)
 		.http = agent->http,
 		.resolve = agent->resolve,
 		.streams = agent->streams,
+		.blackbox = agent->blackbox,
 	};
 	agent->sched = sched_new(&servants, agent->conf, &sched);
+	trust_withdraw(agent->sched, agent->conf, agent->blackbox);
 }
 
 static void
@@ -517,9 +521,9 @@ agent_free(struct agent *agent)
 }
 
 int
-agent_main(const struct conf *conf, int runner_fd, int control_fd)
+agent_main(const struct conf *conf, int runner_fd, int control_fd, struct blackbox *box)
 {
-	struct agent agent = { .conf = conf, .loop = loop_new() };
+	struct agent agent = { .conf = conf, .blackbox = box, .loop = loop_new() };
 	struct wire_out runner = { on_runner_message, on_runner_closed, &agent };
 	struct control_out control = { on_status, on_switchover, on_init, on_report,
 		&agent };

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/base/blackbox.h"
 #include "agent/base/lock.h"
 #include "agent/base/log.h"
 #include "agent/base/paths.h"
@@ -165,6 +166,34 @@ take_locks(const char *process, bool has_addresses)
 	return error >= 0;
 }
 
+static struct conf *
+receive(const struct conf_loading *loading, char error[CONF_ERROR_MAX])
+{
+	struct conf_bundle *bundle = conf_receive(CHILD_FD_CONF, error);
+
+	return bundle == NULL ? NULL : conf_load(bundle, loading, error);
+}
+
+/* The files are the same that lictord was started with, but a plugin may be another since: an
+ * agent without plugins is worth more than none. */
+static struct conf *
+receive_loaded(struct blackbox *box, char error[CONF_ERROR_MAX])
+{
+	struct blackbox_orders orders;
+
+	blackbox_orders(box, &orders);
+	struct conf_loading loading = { .left_out = orders.left_out,
+		.left_out_why = "it crashed three times within a minute",
+		.blackbox = box };
+	struct conf *conf = receive(&loading, error);
+	if (conf != NULL)
+		return conf;
+	log_error("conf", "all plugins are left out, since one has changed: %s", error);
+	loading.left_out = UINT64_MAX;
+	loading.left_out_why = "one that was loaded has changed";
+	return receive(&loading, error);
+}
+
 static int
 start_child(const struct start *start, const char *title)
 {
@@ -175,11 +204,9 @@ start_child(const struct start *start, const char *title)
 		return 2;
 	log_init(start->process);
 	prctl(PR_SET_NAME, title);
-	struct conf_bundle *bundle = conf_receive(CHILD_FD_CONF, error);
-	struct conf_loading loading = { .strict = true };
-	struct conf *conf = bundle == NULL
-	    ? NULL
-	    : conf_load(bundle, is_agent ? &loading : NULL, error);
+	struct blackbox *box = is_agent ? blackbox_open(CHILD_FD_BLACKBOX) : NULL;
+	struct conf *conf =
+	    is_agent ? receive_loaded(box, error) : receive(NULL, error);
 	close(CHILD_FD_CONF);
 	if (conf == NULL) {
 		log_error("conf", "%s", error);
@@ -187,9 +214,11 @@ start_child(const struct start *start, const char *title)
 	}
 	int status = 1;
 	if (take_locks(start->process, conf->n_vips > 0))
-		status = is_agent ? agent_main(conf, CHILD_FD_RUNNER, CHILD_FD_CONTROL)
-				  : warden_main(conf, CHILD_FD_RUNNER);
+		status = is_agent
+		    ? agent_main(conf, CHILD_FD_RUNNER, CHILD_FD_CONTROL, box)
+		    : warden_main(conf, CHILD_FD_RUNNER);
 	conf_free(conf);
+	blackbox_free(box);
 	return status;
 }
 

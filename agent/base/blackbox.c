@@ -85,7 +85,8 @@ on_fatal(int signum, siginfo_t *info, void *context)
 static void
 watch(struct page *page)
 {
-	struct sigaction action = { .sa_sigaction = on_fatal, .sa_flags = SA_SIGINFO };
+	struct sigaction action = { .sa_sigaction = on_fatal,
+		.sa_flags = SA_SIGINFO | SA_ONSTACK };
 
 	watched = page;
 	sigemptyset(&action.sa_mask);

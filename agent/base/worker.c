@@ -23,6 +23,7 @@
 
 #define THREADS_MAX 16
 #define STACK_SIZE ((size_t)256 * 1024)
+#define SPARE_STACK_SIZE 16384
 #define LEAVE_S 1
 
 struct order {
@@ -119,12 +120,32 @@ answer(struct shared *shared, struct order *order)
 		abort();
 }
 
+/* A thread takes its signals over from its maker, who blocks all: those that it causes
+ * itself, which somebody wants to know of, are let through. Somebody needs a stack for that
+ * which is not used up. */
+static void
+take_own_signals(void *stack, size_t size)
+{
+	static const int own[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS };
+	stack_t spare = { .ss_sp = stack, .ss_size = size }, old;
+	sigset_t set;
+
+	if (sigaltstack(NULL, &old) == 0 && (old.ss_flags & SS_DISABLE) != 0)
+		sigaltstack(&spare, NULL);
+	sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_LENGTH(own); i++)
+		sigaddset(&set, own[i]);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 static void *
 thread_main(void *arg)
 {
 	struct shared *shared = arg;
 	struct order *order;
+	char spare[SPARE_STACK_SIZE];
 
+	take_own_signals(spare, sizeof(spare));
 	pthread_mutex_lock(&shared->lock);
 	while ((order = next_order(shared)) != NULL) {
 		pthread_mutex_unlock(&shared->lock);
@@ -138,7 +159,7 @@ thread_main(void *arg)
 	return NULL;
 }
 
-/* With the lock held, and all signals blocked, which a thread takes over from its maker. */
+/* With the lock held. */
 static int
 start_thread(struct shared *shared)
 {

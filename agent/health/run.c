@@ -99,13 +99,19 @@ run_free(struct check_run *run)
 void
 run_enter(struct check_run *run)
 {
-	run->depth++;
+	struct blackbox_note note = { BLACKBOX_CHECK, run->check->index };
+
+	if (run->depth++ == 0)
+		run->outside = blackbox_enter(run->runs->servants.blackbox, note);
 }
 
 void
 run_leave(struct check_run *run)
 {
-	if (--run->depth > 0 || !run->done)
+	if (--run->depth > 0)
+		return;
+	blackbox_leave(run->runs->servants.blackbox, run->outside);
+	if (!run->done)
 		return;
 	struct run_outcome outcome = { run->status, run->reason, run->text,
 		run->metrics, run->n_metrics };
@@ -205,8 +211,11 @@ void
 run_cancel(struct check_run *run)
 {
 	assert(run->depth == 0);
-	if (run->check->class->cancel != NULL)
+	if (run->check->class->cancel != NULL) {
+		run_enter(run);
 		run->check->class->cancel(run);
+		run_leave(run);
+	}
 	run_free(run);
 }
 

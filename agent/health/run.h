@@ -45,6 +45,7 @@ struct run_servants {
 	struct http *http;	/* HTTP that `fetch` does not speak */
 	struct resolve *resolve;
 	struct streams *streams;
+	struct blackbox *blackbox;	/* notes which check is in its own code */
 };
 
 /* All runs of checks, with the servants they use (copied) and the memory of ended runs,

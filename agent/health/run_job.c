@@ -40,7 +40,12 @@ do_work(void *arg)
 {
 	struct check_run *run = arg;
 
+	struct blackbox *box = run->runs->servants.blackbox;
+	struct blackbox_note note = { BLACKBOX_CHECK, run->check->index };
+
+	unsigned int number = blackbox_enter_thread(box, note);
 	run->work(run->check->options, run->state);
+	blackbox_leave_thread(box, number);
 }
 
 static void on_worked(void *arg);

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/base/blackbox.h"
 #include "agent/base/http.h"
 #include "agent/base/stream.h"
 #include "agent/health/run.h"
@@ -22,6 +23,7 @@ struct check_run {
 	struct check_run *next; /* in the pool */
 	/* callbacks of the check that have not returned, and its outcome */
 	unsigned int depth;
+	struct blackbox_note outside; /* where the process was before the first of them */
 	bool done;
 	enum check_status status;
 	enum check_reason reason;

@@ -199,7 +199,10 @@ turn(struct sched_entry *entry)
 	}
 	if (entry->waits)
 		sched_let_go(entry);
-	if (!open)
+	int64_t first = entry->sched->start + entry->put_off_ms;
+	if (loop_now(entry->sched->loop) < first)
+		loop_timer_at(entry->timer, first);
+	else if (!open)
 		begin(entry);
 	else if (loop_now(entry->sched->loop) < deadline_of(entry))
 		loop_timer_at(entry->timer, deadline_of(entry));
@@ -274,10 +277,10 @@ sched_adopt(
     struct sched *sched, uint32_t check, enum check_status status, const char *output)
 {
 	struct sched_entry *entry = &sched->entries[check];
+	bool excused = entry->left_out || entry->put_off_ms > 0;
 
 	assert(!sched->started);
-	judge_adopt(
-	    &entry->judge, entry->check, status, entry->left_out ? NULL : output);
+	judge_adopt(&entry->judge, entry->check, status, excused ? NULL : output);
 }
 
 static void
@@ -288,10 +291,11 @@ start_entry(struct sched_entry *entry)
 	int64_t spread = interval < FIRST_RUNS_MS ? interval : FIRST_RUNS_MS;
 
 	entry->started = sched->start;
-	if (entry->left_out)
+	if (entry->left_out || entry->put_off_ms > 0)
 		sched_say(entry, JUDGE_OUTPUT);
-	else
-		loop_timer_at(entry->timer, sched->start + entry->phase % spread);
+	if (!entry->left_out)
+		loop_timer_at(entry->timer,
+		    sched->start + entry->put_off_ms + entry->phase % spread);
 }
 
 void
@@ -301,6 +305,20 @@ sched_start(struct sched *sched)
 	sched->start = loop_now(sched->loop);
 	for (size_t i = 0; i < sched->n_entries; i++)
 		start_entry(&sched->entries[i]);
+}
+
+void
+sched_put_off(struct sched *sched, const struct check_class *class, int64_t delay_ms,
+    const char *why)
+{
+	assert(!sched->started);
+	for (size_t i = 0; i < sched->n_entries; i++) {
+		struct sched_entry *entry = &sched->entries[i];
+		if (entry->check->class != class || entry->left_out)
+			continue;
+		entry->put_off_ms = (uint32_t)delay_ms;
+		judge_excuse(&entry->judge, entry->check, why);
+	}
 }
 
 void

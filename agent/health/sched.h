@@ -84,6 +84,11 @@ void sched_runner_lost(struct sched *sched);
 int sched_report(struct sched *sched, uint32_t check, enum check_status status,
     const char *output);
 
+/* Before sched_start: the checks of that class begin so much later, and `why` is their output
+ * until then. */
+void sched_put_off(struct sched *sched, const struct check_class *class,
+    int64_t delay_ms, const char *why);
+
 /* From now on no check of that class is run: it cannot be trusted. Their states stay and
  * `why` is their output. Before sched_start or after it, never from within a check. */
 void sched_leave_out(struct sched *sched, const struct check_class *class,

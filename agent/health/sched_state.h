@@ -25,6 +25,7 @@ struct sched_entry {
 	bool waits; /* for a check that it depends on */
 	bool excused; /* and its output says so */
 	bool left_out;
+	uint32_t put_off_ms; /* its first run, after the start of the scheduler */
 	struct judge judge;
 };
 

@@ -22,6 +22,12 @@
 /* Numbers from here on are in nobody's way. */
 #define HIGH_FD 16
 
+static int
+raise_fd(int fd)
+{
+	return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD);
+}
+
 static bool
 place_fd(int fd, int number)
 {
@@ -32,12 +38,11 @@ place_fd(int fd, int number)
 static void
 child_exec(const struct child *child, char *const *argv)
 {
-	int exe = fcntl(child->exe_fd, F_DUPFD_CLOEXEC, HIGH_FD);
-	int conf = fcntl(child->conf_fd, F_DUPFD_CLOEXEC, HIGH_FD);
-	int runner = fcntl(child->runner_fd, F_DUPFD_CLOEXEC, HIGH_FD);
-	int control = child->control_fd < 0
-	    ? -1
-	    : fcntl(child->control_fd, F_DUPFD_CLOEXEC, HIGH_FD);
+	int exe = raise_fd(child->exe_fd);
+	int conf = raise_fd(child->conf_fd);
+	int runner = raise_fd(child->runner_fd);
+	int control = raise_fd(child->control_fd);
+	int blackbox = raise_fd(child->blackbox_fd);
 	sigset_t none;
 
 	signal(SIGTERM, SIG_IGN);
@@ -46,7 +51,8 @@ child_exec(const struct child *child, char *const *argv)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (exe >= 0 && conf >= 0 && runner >= 0 && place_fd(conf, CHILD_FD_CONF) &&
-	    place_fd(runner, CHILD_FD_RUNNER) && place_fd(control, CHILD_FD_CONTROL))
+	    place_fd(runner, CHILD_FD_RUNNER) && place_fd(control, CHILD_FD_CONTROL) &&
+	    place_fd(blackbox, CHILD_FD_BLACKBOX))
 		fexecve(exe, argv, environ);
 }
 

@@ -5,7 +5,7 @@
 #include <sys/types.h>
 
 /* Where a process that the runner started finds its descriptors. */
-enum child_fd { CHILD_FD_CONF = 3, CHILD_FD_RUNNER, CHILD_FD_CONTROL };
+enum child_fd { CHILD_FD_CONF = 3, CHILD_FD_RUNNER, CHILD_FD_CONTROL, CHILD_FD_BLACKBOX };
 
 /* The option, not for people, whose argument ("agent", "warden") tells it what it is. */
 #define CHILD_OPTION "process"
@@ -14,7 +14,7 @@ struct child {
 	const char *name;		/* "agent", "warden" */
 	int exe_fd;			/* lictord's own binary */
 	int conf_fd, runner_fd;
-	int control_fd;			/* -1: none */
+	int control_fd, blackbox_fd;	/* -1: none */
 	const char *const *debug;	/* -d arguments, NULL at the end */
 };
 

@@ -14,12 +14,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/base/log.h"
@@ -29,45 +27,28 @@
 #include "agent/conf/conf.h"
 #include "agent/failover/role.h"
 #include "agent/runner/account.h"
-#include "agent/runner/child.h"
+#include "agent/runner/blame.h"
 #include "agent/runner/command.h"
 #include "agent/runner/notify.h"
 #include "agent/runner/place.h"
+#include "agent/runner/process.h"
 
 #define PING_MS 1000
-#define PINGS_UNANSWERED 10
-#define SHORT_LIFE_MS 1000
-#define AGAIN_MS 100
 #define STOP_MS 15000 /* the agent gives up after 10 s, then takes its leave */
 #define WARDEN_STOP_MS 1000
 
-struct process {
-	struct runner *runner;
-	enum wire_process kind;
-	const char *name;
-	pid_t pid; /* 0: it does not run */
-	int pidfd;
-	struct loop_io *death;
-	struct wire *wire; /* NULL: it does not run, or is being killed */
-	struct loop_timer *again;
-	int64_t started_at;
-	unsigned int unanswered; /* pings since the last pong */
-	bool ailing; /* it died soon after its start, which was said */
-};
-
 struct runner {
 	const struct conf *conf;
-	const struct runner_options *options;
 	struct loop *loop;
 	struct place place;
-	int exe_fd, conf_fd;
 	struct commands *commands;
+	struct blame *blame;
+	struct process_shared shared;
 	struct process agent, warden;
 	uint32_t instance; /* of the newest agent */
 	bool linked; /* those two processes have a link */
 	struct loop_timer *ping, *stop_limit;
 	struct loop_signal *sigterm, *sigint, *sighup;
-	bool stopping;
 };
 
 static bool
@@ -98,16 +79,6 @@ link_both(struct runner *runner)
 	close(fds[0]);
 	close(fds[1]);
 	runner->linked = true;
-}
-
-/* Its death will be seen, and what follows from it done, when it has happened. */
-static void
-process_kill(struct process *process)
-{
-	if (process->pid > 0)
-		kill(process->pid, SIGKILL);
-	wire_free(process->wire);
-	process->wire = NULL;
 }
 
 static void
@@ -153,14 +124,11 @@ on_exited(void *arg, struct wire_message *message)
 }
 
 static void
-on_message(void *arg, const struct wire_message *message, int fd)
+on_message(void *arg, struct process *process, const struct wire_message *message)
 {
-	struct process *process = arg;
-	struct runner *runner = process->runner;
+	struct runner *runner = arg;
 
-	if (message->type == WIRE_PONG)
-		process->unanswered = 0;
-	else if (message->type == WIRE_READY)
+	if (message->type == WIRE_READY)
 		notify_send("READY=1");
 	else if (message->type == WIRE_RUN)
 		run_command(runner, &message->run);
@@ -171,70 +139,11 @@ on_message(void *arg, const struct wire_message *message, int fd)
 	/* WIRE_DONE: its end follows */
 }
 
-/* Usually because it died, which its pidfd says within moments; else it is killed. */
 static void
-on_closed(void *arg, const char *why)
+on_started(void *arg, struct process *process)
 {
-	struct process *process = arg;
-	struct pollfd ended = { .fd = process->pidfd, .events = POLLIN };
+	struct runner *runner = arg;
 
-	if (poll(&ended, 1, 20) == 0 && !process->runner->stopping)
-		log_error("runner", "the %s is killed, for its link broke: %s",
-		    process->name, why);
-	process_kill(process);
-}
-
-static void on_death(void *arg, unsigned int events);
-
-/* 0 or -errno. */
-static int
-process_spawn(struct process *process)
-{
-	struct runner *runner = process->runner;
-	int fds[2];
-	int error = wire_pair(fds);
-
-	if (error != 0)
-		return error;
-	struct child child = {
-		.name = process->name,
-		.exe_fd = runner->exe_fd,
-		.conf_fd = runner->conf_fd,
-		.runner_fd = fds[1],
-		.control_fd = is_agent(process) ? runner->place.control_fd : -1,
-		.debug = runner->options->debug,
-	};
-	error = child_start(&child, &process->pid, &process->pidfd);
-	close(fds[1]);
-	if (error != 0) {
-		close(fds[0]);
-		return error;
-	}
-	struct wire_out out = {
-		.message = on_message, .closed = on_closed, .arg = process
-	};
-	process->wire = wire_new(runner->loop, fds[0], WIRE_RUNNER, process->kind,
-	    runner->conf->generation, &out);
-	process->death = loop_io_new(runner->loop, process->pidfd, on_death, process);
-	loop_io_watch(process->death, LOOP_READ);
-	return 0;
-}
-
-static void
-process_start(void *arg)
-{
-	struct process *process = arg;
-	struct runner *runner = process->runner;
-	int error = process_spawn(process);
-
-	if (error != 0) {
-		log_error("runner", "cannot start the %s: %s", process->name,
-		    strerror(-error));
-		loop_timer_after(process->again, AGAIN_MS);
-		return;
-	}
-	process->started_at = loop_now(runner->loop);
-	process->unanswered = 0;
 	if (is_agent(process))
 		runner->instance++;
 	runner->linked = false;
@@ -254,72 +163,22 @@ stop_step(struct runner *runner)
 		loop_stop(runner->loop);
 }
 
-/* One that dies again and again is said once, and once more after it has lived. */
 static void
-process_again(struct process *process, const char *how)
+on_ended(void *arg, struct process *process, const struct process_end *end)
 {
-	struct runner *runner = process->runner;
-	bool early = loop_now(runner->loop) - process->started_at < SHORT_LIFE_MS;
+	struct runner *runner = arg;
+	char where[192] = "";
 
-	if (!process->ailing)
-		log_error("runner", "the %s died (%s), started again%s", process->name,
-		    how,
-		    early ? " each 100 ms, since it died soon after its start" : "");
-	process->ailing = early;
-	if (early)
-		loop_timer_after(process->again, AGAIN_MS);
-	else
-		process_start(process);
-}
-
-static void
-on_death(void *arg, unsigned int events)
-{
-	struct process *process = arg;
-	struct runner *runner = process->runner;
-	char how[32];
-	int status;
-
-	if (waitpid(process->pid, &status, WNOHANG) != process->pid)
-		return;
-	loop_io_free(process->death);
-	process->death = NULL;
-	cleanup_close(&process->pidfd);
-	process->pidfd = -1;
-	process->pid = 0;
-	wire_free(process->wire);
-	process->wire = NULL;
 	if (is_agent(process))
 		commands_orphan(runner->commands);
-	if (runner->stopping) {
+	if (runner->shared.stopping) {
 		stop_step(runner);
 		return;
 	}
-	if (WIFSIGNALED(status))
-		snprintf(how, sizeof(how), "signal %d", WTERMSIG(status));
-	else
-		snprintf(how, sizeof(how), "exit status %d", WEXITSTATUS(status));
-	process_again(process, how);
-}
-
-/* True: it runs and has answered all that it was asked. */
-static bool
-process_ping(struct process *process)
-{
-	struct wire_message message = { .type = WIRE_PING };
-	bool well = process->wire != NULL && process->unanswered == 0;
-
-	if (process->wire == NULL)
-		return false;
-	if (process->unanswered >= PINGS_UNANSWERED) {
-		log_error("runner", "the %s is killed, for it did not answer for %d s",
-		    process->name, PINGS_UNANSWERED * PING_MS / 1000);
-		process_kill(process);
-		return false;
-	}
-	process->unanswered++;
-	wire_send(process->wire, &message, -1);
-	return well;
+	if (is_agent(process))
+		blame_end(
+		    runner->blame, end, loop_now(runner->loop), where, sizeof(where));
+	process_again(process, end, where);
 }
 
 static bool
@@ -360,14 +219,14 @@ on_stop(void *arg, int signum)
 	struct runner *runner = arg;
 	struct wire_message message = { .type = WIRE_STOP };
 
-	if (runner->stopping)
+	if (runner->shared.stopping)
 		return;
-	runner->stopping = true;
+	runner->shared.stopping = true;
 	log_notice(
 	    "runner", "stopping, on %s", signum == SIGTERM ? "SIGTERM" : "SIGINT");
 	notify_send("STOPPING=1");
-	loop_timer_stop(runner->agent.again);
-	loop_timer_stop(runner->warden.again);
+	process_give_up(&runner->agent);
+	process_give_up(&runner->warden);
 	loop_timer_after(
 	    runner->stop_limit, STOP_MS + largest_hook_timeout(runner->conf));
 	if (runner->agent.wire != NULL)
@@ -393,32 +252,17 @@ on_hangup(void *arg, int signum)
 }
 
 static void
-process_init(struct runner *runner, struct process *process, enum wire_process kind)
-{
-	process->runner = runner;
-	process->kind = kind;
-	process->name = kind == WIRE_AGENT ? "agent" : "warden";
-	process->pidfd = -1;
-	process->again = loop_timer_new(runner->loop, process_start, process);
-}
-
-static void
-process_free(struct process *process)
-{
-	loop_timer_free(process->again);
-	loop_io_free(process->death);
-	cleanup_close(&process->pidfd);
-	wire_free(process->wire);
-}
-
-static void
 runner_init(struct runner *runner)
 {
 	struct commands_out out = { .exited = on_exited, .arg = runner };
 	struct loop *loop = runner->loop = loop_new();
 
-	process_init(runner, &runner->agent, WIRE_AGENT);
-	process_init(runner, &runner->warden, WIRE_WARDEN);
+	runner->shared.loop = loop;
+	runner->blame = blame_new(runner->conf);
+	process_init(&runner->agent, &runner->shared, WIRE_AGENT);
+	process_init(&runner->warden, &runner->shared, WIRE_WARDEN);
+	runner->agent.control_fd = runner->place.control_fd;
+	runner->agent.blackbox_fd = blame_fd(runner->blame);
 	runner->commands = commands_new(loop, runner->place.id, &out);
 	runner->ping = loop_timer_new(loop, on_ping, runner);
 	runner->stop_limit = loop_timer_new(loop, on_stop_limit, runner);
@@ -438,6 +282,7 @@ runner_done(struct runner *runner)
 	commands_free(runner->commands);
 	process_free(&runner->warden);
 	process_free(&runner->agent);
+	blame_free(runner->blame);
 	loop_free(runner->loop);
 }
 
@@ -458,14 +303,16 @@ warn_of_root(const struct conf *conf)
 static int
 run(struct runner *runner)
 {
+	struct process_shared *shared = &runner->shared;
+
 	if (place_take(&runner->place) != 0)
 		return 1;
-	runner->exe_fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-	runner->conf_fd = conf_send(runner->conf);
-	if (runner->exe_fd < 0 || runner->conf_fd < 0) {
+	shared->exe_fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	shared->conf_fd = conf_send(runner->conf);
+	if (shared->exe_fd < 0 || shared->conf_fd < 0) {
 		log_error("runner", "cannot hand on %s: %s",
-		    runner->exe_fd < 0 ? "the program" : "the configuration",
-		    strerror(runner->exe_fd < 0 ? errno : -runner->conf_fd));
+		    shared->exe_fd < 0 ? "the program" : "the configuration",
+		    strerror(shared->exe_fd < 0 ? errno : -shared->conf_fd));
 		return 1;
 	}
 	warn_of_root(runner->conf);
@@ -482,16 +329,20 @@ run(struct runner *runner)
 int
 runner_main(const struct conf *conf, const struct runner_options *options)
 {
-	struct runner runner = { .conf = conf,
-		.options = options,
-		.exe_fd = -1,
-		.conf_fd = -1,
-		.place = { .lock_fd = -1, .control_fd = -1 } };
+	struct runner runner = {
+		.conf = conf,
+		.place = { .lock_fd = -1, .control_fd = -1 },
+		.shared = { .generation = conf->generation,
+		    .exe_fd = -1,
+		    .conf_fd = -1,
+		    .debug = options->debug,
+		    .out = { on_started, on_message, on_ended, &runner } },
+	};
 
 	umask(022);
 	int status = run(&runner);
-	cleanup_close(&runner.conf_fd);
-	cleanup_close(&runner.exe_fd);
+	cleanup_close(&runner.shared.conf_fd);
+	cleanup_close(&runner.shared.exe_fd);
 	place_leave(&runner.place);
 	return status;
 }
