@@ -382,8 +382,9 @@ judge_certificate(struct check_run *run, const struct check_http_reply *reply)
 		    check->url, reply->status);
 	else
 		check_done(run, CHECK_WARNING, CHECK_REASON_CERTIFICATE,
-		    "%s %s: status %d, but the certificate ends in %d days",
-		    check->method, check->url, reply->status, days);
+		    "%s %s: status %d, but the certificate ends in %d day%s",
+		    check->method, check->url, reply->status, days,
+		    days == 1 ? "" : "s");
 	return false;
 }
 

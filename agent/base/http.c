@@ -183,13 +183,16 @@ on_body(void *arg, const char *data, size_t len)
 	return call->answer.full ? TRANSFER_ENOUGH : TRANSFER_MORE;
 }
 
-/* The head is whole. A connection that is to be kept needs the body to be read. */
+/* The head is whole. A connection that is to be kept needs the body to be read. After 101
+ * another protocol is spoken. */
 static enum transfer_wish
 judge_head(const struct http_call *call)
 {
 	int status = transfer_status(call->transfer);
 	bool wanted = call->answer.limit > 0 && (status >= 400 || !call->error_body);
 
+	if (status == 101)
+		return TRANSFER_ENOUGH;
 	if (!call->fresh || wanted || status < 200 || may_follow(call, status))
 		return TRANSFER_MORE;
 	return TRANSFER_ENOUGH;

@@ -41,6 +41,7 @@ struct transfer {
 	const char *verified_name;
 	int64_t certificate_end;
 	bool answered; /* a line of the head has come */
+	bool in_head; /* and not the last one */
 	bool enough; /* the user wants no more of it */
 	bool certificate;
 	enum http_version version;
@@ -189,10 +190,13 @@ end_with_tls_fault(struct transfer *transfer, CURLcode code)
 
 /* What curl calls an error of receiving may be one of these; a proxy's refusal as well. */
 static enum net_error
-error_of_end(const struct transfer *transfer, CURLcode code, long proxy_status)
+error_of_end(
+    const struct transfer *transfer, CURLcode code, long number, long proxy_status)
 {
 	enum net_error error = error_of(code);
 
+	if (error == NET_REFUSED && number == ECONNRESET)
+		return NET_CLOSED;
 	if (error == NET_CLOSED && proxy_status >= 300)
 		return NET_REFUSED;
 	if (error == NET_CLOSED && strstr(transfer->fault, "chunked") != NULL)
@@ -210,10 +214,10 @@ end_with_fault(struct transfer *transfer, CURLcode code)
 	if (end_with_tls_fault(transfer, code))
 		return;
 	curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
-	enum net_error error = error_of_end(transfer, code, proxy_status);
+	curl_easy_getinfo(transfer->easy, CURLINFO_OS_ERRNO, &number);
+	enum net_error error = error_of_end(transfer, code, number, proxy_status);
 	str_copy(fault, sizeof(fault),
 	    transfer->fault[0] != '\0' ? transfer->fault : curl_easy_strerror(code));
-	curl_easy_getinfo(transfer->easy, CURLINFO_OS_ERRNO, &number);
 	switch (error) {
 	case NET_REFUSED:
 		if (proxy_status >= 300)
@@ -294,6 +298,10 @@ on_header(char *data, size_t size, size_t count, void *arg)
 	if (!transfer->answered)
 		transfer->certificate_end = certificate_end(transfer);
 	transfer->answered = true;
+	if (len >= 5 && memcmp(data, "HTTP/", 5) == 0)
+		transfer->in_head = true;
+	else if (data[0] == '\r' || data[0] == '\n')
+		transfer->in_head = false;
 	return heed(
 	    transfer, transfer->transfers->out.head(transfer->arg, data, len), len);
 }
@@ -561,6 +569,8 @@ on_transfer_done(struct transfer *transfer, CURLcode code)
 
 	if (code == CURLE_WRITE_ERROR && transfer->enough)
 		code = CURLE_OK;
+	if (code == CURLE_OK && transfer->in_head)
+		code = CURLE_PARTIAL_FILE; /* to curl a head may end anywhere */
 	if (code != CURLE_OK) {
 		end_with_fault(transfer, code);
 		return;
