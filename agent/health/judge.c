@@ -138,30 +138,60 @@ log_change(const struct conf_check *check, enum check_status old, bool first,
 	    len > 0 ? ": " : "", len < LOGGED_MAX ? len : LOGGED_MAX, text);
 }
 
-/* Why the published state is another one now. */
+/* Why the state changed, if it was neither this outcome nor the window's limit. */
+static const char *
+find_cause(
+    const struct judge *judge, const struct judge *before, const struct facts *facts)
+{
+	if (facts->floor > facts->held)
+		return NULL;
+	if (facts->held != judge->health.state)
+		return "it flaps";
+	if (flap_is_on(&before->flap) && !facts->flapping)
+		return "it flaps no longer";
+	if (judge->status > before->status)
+		return NULL;
+	if (before->reason == CHECK_REASON_LATENCY)
+		return "it is fast enough again";
+	if (before->reason == CHECK_REASON_ERROR_RATE)
+		return "fewer of the last results failed";
+	return NULL;
+}
+
+static const char *
+skip_line(const char *text)
+{
+	const char *end = strchr(text, '\n');
+
+	return end != NULL ? end + 1 : text;
+}
+
 static void
 log_state(const struct judge *judge, const struct conf_check *check,
     const struct judge *before, const struct facts *facts)
 {
-	bool first = !before->health.known;
-	enum check_reason was = before->reason;
-	const char *why = check_reason_name(judge->reason), *text = judge->output;
+	const char *cause = find_cause(judge, before, facts), *text = judge->output;
 
-	/* what the check itself said stands after the remarks */
-	if (facts->flapping && strchr(text, '\n') != NULL)
-		text = strchr(text, '\n') + 1;
-	if (facts->floor <= facts->held) {
-		if (facts->floor > CHECK_PASSING && strchr(text, '\n') != NULL)
-			text = strchr(text, '\n') + 1;
-		if (flap_is_on(&before->flap) && !facts->flapping)
-			why = "it flaps no longer", text = "";
-		else if (was == CHECK_REASON_LATENCY && judge->status < before->status)
-			why = "it is fast enough again", text = "";
-		else if (was == CHECK_REASON_ERROR_RATE &&
-		    judge->status < before->status)
-			why = "fewer of the last results failed", text = "";
-	}
-	log_change(check, before->status, first, judge->status, why, text);
+	/* of the remarks, only the window's may be the reason */
+	if (facts->flapping)
+		text = skip_line(text);
+	if (facts->floor > CHECK_PASSING && facts->floor <= facts->held)
+		text = skip_line(text);
+	log_change(check, before->status, !before->health.known, judge->status,
+	    cause != NULL ? cause : check_reason_name(judge->reason),
+	    cause != NULL ? "" : text);
+}
+
+static void
+log_outcome(const struct conf_check *check, const struct run_outcome *outcome)
+{
+	char label[CONF_LABEL_MAX];
+
+	if (!log_debug_on("check"))
+		return;
+	conf_check_label(check, label);
+	log_debug("check", "%s: run ended, %s, %s", label,
+	    check_status_name(outcome->status), check_reason_name(outcome->reason));
 }
 
 /* The beginning of it, and the end if no change of the state says it. */
@@ -283,6 +313,7 @@ judge_record(struct judge *judge, const struct conf_check *check,
 	const struct judge before = *judge;
 	char remarks[REMARKS_MAX];
 
+	log_outcome(check, outcome);
 	record(judge, check, outcome, took_ms);
 	struct facts facts = facts_of(judge);
 	bool by_window = judge->health.known && facts.floor > facts.held;

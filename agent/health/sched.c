@@ -197,8 +197,6 @@ turn(struct sched_entry *entry)
 		sched_hold_back(entry, blocker);
 		return;
 	}
-	if (entry->waits)
-		sched_let_go(entry);
 	int64_t first = entry->sched->start + entry->put_off_ms;
 	if (loop_now(entry->sched->loop) < first)
 		loop_timer_at(entry->timer, first);
@@ -289,11 +287,14 @@ start_entry(struct sched_entry *entry)
 	struct sched *sched = entry->sched;
 	int64_t interval = entry->check->interval_ms;
 	int64_t spread = interval < FIRST_RUNS_MS ? interval : FIRST_RUNS_MS;
+	const struct sched_entry *blocker = sched_blocker(entry);
 
 	entry->started = sched->start;
 	if (entry->left_out || entry->put_off_ms > 0)
 		sched_say(entry, JUDGE_OUTPUT);
-	if (!entry->left_out)
+	if (!entry->left_out && blocker != NULL)
+		sched_hold_back(entry, blocker);
+	else if (!entry->left_out)
 		loop_timer_at(entry->timer,
 		    sched->start + entry->put_off_ms + entry->phase % spread);
 }

@@ -35,32 +35,6 @@ sched_blocker(const struct sched_entry *entry)
 	return blocker;
 }
 
-static int64_t
-time_let_go(const struct sched_entry *entry)
-{
-	int64_t now = loop_now(entry->sched->loop), tick = sched_tick_after(entry, now);
-	int64_t soon = now + entry->phase % entry->check->fast_interval_ms;
-
-	return soon < tick ? soon : tick;
-}
-
-void
-sched_tell_dependents(struct sched *sched)
-{
-	for (size_t i = 0; sched->depends && i < sched->n_entries; i++) {
-		struct sched_entry *entry = &sched->entries[i];
-		if (entry->check->depends_on == NULL || entry->left_out)
-			continue;
-		const struct sched_entry *blocker = sched_blocker(entry);
-		if (blocker != NULL && entry->run == NULL)
-			sched_hold_back(entry, blocker);
-		else if (blocker != NULL)
-			loop_timer_after(entry->timer, 0);
-		else if (entry->waits)
-			loop_timer_at(entry->timer, time_let_go(entry));
-	}
-}
-
 void
 sched_hold_back(struct sched_entry *entry, const struct sched_entry *blocker)
 {
@@ -84,18 +58,42 @@ sched_hold_back(struct sched_entry *entry, const struct sched_entry *blocker)
 	sched_say(entry, news);
 }
 
-void
-sched_let_go(struct sched_entry *entry)
+/* Each has a moment of its own within its fast interval, as at the start. */
+static void
+let_go(struct sched_entry *entry)
 {
+	int64_t now = loop_now(entry->sched->loop), tick = sched_tick_after(entry, now);
+	int64_t soon = now + entry->phase % entry->check->fast_interval_ms;
+	bool passive = entry->check->class->passive;
 	char label[CONF_LABEL_MAX];
 
-	if (entry->check->class->passive)
-		entry->started = loop_now(entry->sched->loop);
 	if (entry->excused) {
 		conf_check_label(entry->check, label);
 		log_info("check",
 		    "%s: %s again, because what it depends on is not critical", label,
-		    entry->check->class->passive ? "is judged" : "runs");
+		    passive ? "is judged" : "runs");
 	}
 	entry->waits = entry->excused = false;
+	if (passive) {
+		entry->started = now;
+		tick = soon = now + entry->check->timeout_ms;
+	}
+	loop_timer_at(entry->timer, soon < tick ? soon : tick);
+}
+
+void
+sched_tell_dependents(struct sched *sched)
+{
+	for (size_t i = 0; sched->depends && i < sched->n_entries; i++) {
+		struct sched_entry *entry = &sched->entries[i];
+		if (entry->check->depends_on == NULL || entry->left_out)
+			continue;
+		const struct sched_entry *blocker = sched_blocker(entry);
+		if (blocker != NULL && entry->run == NULL)
+			sched_hold_back(entry, blocker);
+		else if (blocker != NULL)
+			loop_timer_after(entry->timer, 0);
+		else if (entry->waits)
+			let_go(entry);
+	}
 }

@@ -55,6 +55,5 @@ bool sched_was_looked_at(const struct sched_entry *entry);
  * never will be: the timers of those that depend on it are set. */
 void sched_tell_dependents(struct sched *sched);
 void sched_hold_back(struct sched_entry *entry, const struct sched_entry *blocker);
-void sched_let_go(struct sched_entry *entry);
 
 #endif
