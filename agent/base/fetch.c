@@ -28,7 +28,7 @@
 #define IDLE_BUF_MAX 4096
 #define REQUEST_MAX (1u << 30)
 #define KEEP_MS 120000 /* longer than most servers keep one */
-#define DRAIN_MAX (1u << 20) /* of a body, for the sake of the connection */
+#define DRAIN_MAX (128 * 1024) /* of a body, for the sake of the connection */
 
 struct line {
 	TAILQ_ENTRY(line) link; /* in `kept` */
