@@ -10,15 +10,34 @@ build=$(realpath "${top_builddir:-.}")
 # shellcheck source=tests/lib/tap.sh
 . "$top/tests/lib/tap.sh"
 
+# The plugins that were built here …
+plugins()
+{
+	compgen -G "$build/plugins/*.so" || true
+}
+
+# … and an expression for the sections of those that were not, as "^(redis|pgsql) ".
+absent()
+{
+	local source names=none
+	for source in "$top"/plugins/*.c; do
+		[ ! -e "$source" ] || [ -e "$build/plugins/$(basename "$source" .c).so" ] ||
+		    names+="|$(basename "$source" .c)"
+	done
+	echo "^($names) "
+}
+
 known()
 {
-	"$build/tests/lint/print_options" | grep -v '^roles ' | sort -u
+	# shellcheck disable=SC2046 # one argument each
+	"$build/tests/lint/print_options" $(plugins) "$@" | grep -v '^roles ' | sort -u
 }
 
 documented()
 {
 	awk '$1 == ".Sh" { section = "" } $1 == ".Ss" { section = $2 }
-	    section != "" && $1 == ".It" && $2 == "Ic" { print section, $3 }' "$1" | sort
+	    section != "" && $1 == ".It" && $2 == "Ic" { print section, $3 }' "$1" |
+	    grep -vE "$(absent)" | sort
 }
 
 sampled()
@@ -53,4 +72,6 @@ sed 's/^\.It Ic fall /.It Ic fell\n&/' "$manual" >"$work"
 check "an option unknown to the code is found" differs "$(documented "$work")" "$(known)"
 check "the sample names every option of the node" same "$(sampled)" \
     "$(known | grep -E '^(lictor\.conf|consul|defaults|failover) ')"
+check "an option of a plugin counts" same "$(known "$build/tests/plugins/crashy.so")" \
+    "$( (known && echo crashy file && echo crashy prepare) | sort -u)"
 tap_end

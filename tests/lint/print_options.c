@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Prints every option that this lictord knows as "SECTION OPTION", once each section
- * ("check" for what all checks have, "lictor.conf" outside of any), and every reason as
- * "reasons REASON" (of outcomes) and "roles REASON" (of a role's state): for options.sh and
- * commands.sh, which hold the manuals and the samples against it.
+ * Prints every option that this lictord, and the plugins that are its arguments, know as
+ * "SECTION OPTION", once each section ("check" for what all checks have, "lictor.conf"
+ * outside of any), and every reason as "reasons REASON" (of outcomes) and "roles REASON"
+ * (of a role's state): for options.sh and commands.sh, which hold the manuals and the
+ * samples against it.
  */
+#include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -33,10 +35,28 @@ print_schema(const struct schema *schema)
 		print_schema(&section);
 }
 
+static int
+print_plugin(const char *path)
+{
+	void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	const struct check_class *class =
+	    handle != NULL ? dlsym(handle, "check_plugin") : NULL;
+
+	if (class == NULL) {
+		fprintf(stderr, "%s: %s\n", path, dlerror());
+		return 1;
+	}
+	print_table(class->name, class->options);
+	return 0;
+}
+
 int
-main(void)
+main(int argc, char **argv)
 {
 	print_schema(&schema_node_file);
+	for (int i = 1; i < argc; i++)
+		if (print_plugin(argv[i]) != 0)
+			return 1;
 	for (int i = 0; i < CHECK_REASONS; i++)
 		printf("reasons %s\n", check_reason_name((enum check_reason)i));
 	for (int i = ROLE_REASON_START; i < ROLE_REASONS; i++)
