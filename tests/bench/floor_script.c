@@ -49,7 +49,9 @@ script_start(struct floor *floor, uint32_t check)
 		perror("floor: a child");
 		exit(1);
 	}
-	struct epoll_event event = { .events = EPOLLIN,
+	/* once: vfork returns before the child has closed its copies of our descriptors, so
+	 * that what we close goes on being reported until it has */
+	struct epoll_event event = { .events = EPOLLIN | EPOLLONESHOT,
 		.data.u64 = (uint64_t)pidfd << 32 | (uint32_t)out[0] };
 	epoll_ctl(floor->poll, EPOLL_CTL_ADD, pidfd, &event);
 }
