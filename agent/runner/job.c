@@ -59,9 +59,11 @@ struct job {
 	struct cgroup *cgroup; /* NULL: the sweep looks after it */
 	enum wire_exit how; /* once dead */
 	uint32_t value;
-	struct loop_io *death, *output;
+	struct loop_edge *death, *output;
 	struct loop_timer *limit; /* the deadline, the KILL, then looks */
 	int64_t look_ms;
+	struct loop_timer
+	    *more; /* of the output, which the kernel will not say again */
 	struct loop_timer *drain; /* what is left of the output, once dead */
 	struct tail tail;
 };
@@ -237,14 +239,30 @@ job_look_behind(struct job *job)
 
 /* --- its end --- */
 
+static void
+close_death(struct job *job)
+{
+	loop_edge_free(job->death);
+	job->death = NULL;
+	cleanup_close(&job->pidfd);
+	job->pidfd = -1;
+}
+
+static void
+close_output(struct job *job)
+{
+	loop_timer_stop(job->more);
+	loop_edge_free(job->output);
+	job->output = NULL;
+	cleanup_close(&job->output_fd);
+	job->output_fd = -1;
+}
+
 /* The answer is due: the process has ended and its output is read as far as it will be. */
 static void
 job_finish(struct job *job)
 {
-	loop_io_free(job->output);
-	job->output = NULL;
-	cleanup_close(&job->output_fd);
-	job->output_fd = -1;
+	close_output(job);
 	loop_timer_stop(job->drain);
 	if (job->timed_out)
 		job_answer(job, WIRE_EXIT_TIMEOUT, 0, NULL);
@@ -253,8 +271,8 @@ job_finish(struct job *job)
 	job_let_go(job);
 }
 
-/* Reads what there is, at most what a pipe holds, for others have their turn too. True: the
- * output has ended. */
+/* Reads what there is, at most what a pipe holds at a time, for others have their turn
+ * too. True: the output has ended. */
 static bool
 job_read(struct job *job)
 {
@@ -263,20 +281,31 @@ job_read(struct job *job)
 
 	if (got > 0)
 		tail_add(&job->tail, data, (size_t)got);
+	if (got == (ssize_t)READ_SIZE || (got < 0 && errno == EINTR))
+		loop_timer_at(job->more, 0);
 	return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+static void
+job_read_on(struct job *job)
+{
+	if (!job_read(job))
+		return;
+	close_output(job);
+	if (job->dead)
+		job_finish(job);
 }
 
 static void
 on_output(void *arg, unsigned int events)
 {
-	struct job *job = arg;
+	job_read_on(arg);
+}
 
-	if (!job_read(job))
-		return;
-	loop_io_free(job->output);
-	job->output = NULL;
-	if (job->dead)
-		job_finish(job);
+static void
+on_more(void *arg)
+{
+	job_read_on(arg);
 }
 
 static void
@@ -296,10 +325,7 @@ on_death(void *arg, unsigned int events)
 		0 ||
 	    info.si_pid == 0)
 		return;
-	loop_io_free(job->death);
-	job->death = NULL;
-	cleanup_close(&job->pidfd);
-	job->pidfd = -1;
+	close_death(job);
 	job->dead = true;
 	job->how = info.si_code == CLD_EXITED ? WIRE_EXIT_CODE : WIRE_EXIT_SIGNAL;
 	job->value = (uint32_t)info.si_status;
@@ -443,8 +469,25 @@ job_try(struct job *job, const char **step)
 	return job_spawn(job, account, step);
 }
 
-static void
+/* 0 or -errno. */
+static int
 job_watch(struct job *job)
+{
+	struct loop *loop = job->jobs->loop;
+
+	job->death = loop_edge_new(loop, job->pidfd, on_death, job);
+	if (job->death != NULL)
+		job->output = loop_edge_new(loop, job->output_fd, on_output, job);
+	if (job->output != NULL)
+		return 0;
+	int error = errno;
+	kill(job->mark.pid, SIGKILL);
+	waitpid(job->mark.pid, NULL, 0);
+	return -error;
+}
+
+static void
+job_begin(struct job *job)
 {
 	struct jobs *jobs = job->jobs;
 
@@ -452,10 +495,6 @@ job_watch(struct job *job)
 	job->next = jobs->started;
 	jobs->started = job;
 	sweep_begin(jobs->sweep, &job->mark);
-	job->death = loop_io_new(jobs->loop, job->pidfd, on_death, job);
-	loop_io_watch(job->death, LOOP_READ);
-	job->output = loop_io_new(jobs->loop, job->output_fd, on_output, job);
-	loop_io_watch(job->output, LOOP_READ);
 }
 
 bool
@@ -470,7 +509,11 @@ job_start(struct job *job)
 	}
 	int error = job_try(job, &step);
 	if (error == 0) {
-		job_watch(job);
+		step = "watch it";
+		error = job_watch(job);
+	}
+	if (error == 0) {
+		job_begin(job);
 		return true;
 	}
 	snprintf(why, sizeof(why), "cannot %s: %s", step, strerror(-error));
@@ -507,6 +550,7 @@ take_spare(struct jobs *jobs)
 		job = xcalloc(1, sizeof(*job));
 		job->jobs = jobs;
 		job->limit = loop_timer_new(jobs->loop, on_limit, job);
+		job->more = loop_timer_new(jobs->loop, on_more, job);
 		job->drain = loop_timer_new(jobs->loop, on_drain, job);
 		return job;
 	}
@@ -519,9 +563,10 @@ take_spare(struct jobs *jobs)
 static void
 job_reset(struct job *job)
 {
-	struct job old = {
-		.jobs = job->jobs, .limit = job->limit, .drain = job->drain
-	};
+	struct job old = { .jobs = job->jobs,
+		.limit = job->limit,
+		.more = job->more,
+		.drain = job->drain };
 
 	memcpy(job, &old, offsetof(struct job, tail));
 	job->tail.total = 0;
@@ -559,6 +604,7 @@ static void
 job_destroy(struct job *job)
 {
 	loop_timer_free(job->limit);
+	loop_timer_free(job->more);
 	loop_timer_free(job->drain);
 	free(job);
 }
@@ -573,12 +619,10 @@ job_free(struct job *job)
 	if (job->cgroup != NULL) /* it could not be started */
 		cgroup_give(job->cgroup);
 	job_unlink(job);
-	loop_io_free(job->death);
-	loop_io_free(job->output);
+	close_death(job);
+	close_output(job);
 	loop_timer_stop(job->limit);
 	loop_timer_stop(job->drain);
-	cleanup_close(&job->pidfd);
-	cleanup_close(&job->output_fd);
 	words_free(job->argv);
 	words_free(job->environment);
 	if (jobs->n_spare >= SPARE_MAX) {
