@@ -22,7 +22,6 @@
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -30,12 +29,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
+#include "agent/runner/procfs.h"
 
 #define NAME "LICTOR_RUN="
 #define STEP 256 /* processes looked at, or signalled, in one turn */
@@ -45,17 +44,20 @@
 #define AGAIN_MS 10
 #define AGAIN_MAX_MS 1000
 #define WAIT_MS 5
-#define CHILDREN_MAX ((size_t)1 << 20)
 
-struct process {
-	pid_t pid, parent, session;
-	uint64_t born;
-	char state;
+struct seen {
+	struct procfs_process process;
 	bool stale; /* of a predecessor's check */
 };
 
+/* Not to be killed. */
+struct kept {
+	pid_t pid;
+	bool sure; /* else it is judged again each time */
+};
+
 enum owner {
-	OWNER_OPEN, /* not judged yet */
+	OWNER_OPEN, /* not to be said yet */
 	OWNER_OTHER, /* not a run's, or not to be touched */
 	OWNER_RUN,
 	OWNER_OVER, /* of a check that has ended */
@@ -67,7 +69,7 @@ struct claim {
 };
 
 struct list {
-	struct process *data;
+	struct seen *data;
 	size_t len, size;
 };
 
@@ -77,7 +79,7 @@ struct sweep {
 	bool adopts, first; /* this process; its predecessor may have left something */
 	struct sweep_out out;
 	struct sweep_run *runs;
-	pid_t *kept; /* our children that are not to be looked at again */
+	struct kept *kept; /* of our children */
 	size_t n_kept;
 	bool hooks_left; /* among them are processes of hooks */
 	int children_fd; /* our children as the kernel lists them, or -1 */
@@ -108,51 +110,20 @@ sweep_mark(
 	    run->hook ? "hook" : "check", run->number);
 }
 
-/* proc(5): the name in parentheses may hold anything, also parentheses. False with errno. */
-static bool
-read_process(pid_t pid, struct process *process)
-{
-	char path[48], text[1024];
-	int parent, session;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (len <= 0)
-		return false;
-	text[len] = '\0';
-	const char *rest = strrchr(text, ')');
-	*process = (struct process){ .pid = pid };
-	if (rest == NULL ||
-	    sscanf(rest,
-		") %c %d %*d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
-		"%*d %*d %" SCNu64,
-		&process->state, &parent, &session, &process->born) != 4)
-		return false;
-	process->parent = parent;
-	process->session = session;
-	return true;
-}
-
 /* Its variable LICTOR_RUN, if that names a run of this place. */
 static bool
 read_mark(const struct sweep *sweep, pid_t pid, bool *hook, uint64_t *number)
 {
-	char path[48], kind[6];
-	AUTO_FREE char *text = NULL;
-	size_t size = 0;
+	AUTO_FREE char *text = procfs_variable(pid, NAME);
+	char kind[6];
 	uint64_t place;
 
-	snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
-	AUTO_FCLOSE FILE *file = fopen(path, "re");
-	while (file != NULL && getdelim(&text, &size, '\0', file) > 0)
-		if (sscanf(text, NAME "%" SCNx64 "-%5[a-z]-%" SCNx64, &place, kind,
-			number) == 3 &&
-		    place == sweep->place) {
-			*hook = strcmp(kind, "hook") == 0;
-			return true;
-		}
-	return false;
+	if (text == NULL ||
+	    sscanf(text, "%" SCNx64 "-%5[a-z]-%" SCNx64, &place, kind, number) != 3 ||
+	    place != sweep->place)
+		return false;
+	*hook = strcmp(kind, "hook") == 0;
+	return true;
 }
 
 static struct sweep_run *
@@ -186,59 +157,44 @@ hook_runs(const struct sweep *sweep)
 	return run != NULL;
 }
 
-/* Whose is an orphan that we were given? */
+/* Whose is an orphan that we were given? `sure`: that will not change. */
 static struct claim
-judge_orphan(const struct sweep *sweep, pid_t pid, pid_t session)
+judge_orphan(const struct sweep *sweep, pid_t pid, pid_t session, bool *sure)
 {
 	struct claim claim = { OWNER_RUN, find_run_of(sweep, pid, session) };
 	uint64_t number;
 	bool hook;
 
+	*sure = claim.run == NULL && read_mark(sweep, pid, &hook, &number);
 	if (claim.run != NULL)
 		return claim;
-	if (read_mark(sweep, pid, &hook, &number)) {
+	if (*sure) {
 		claim.run = find_run(sweep, number);
 		if (claim.run == NULL)
 			claim.owner = hook ? OWNER_OTHER : OWNER_OVER;
-		return claim;
+	} else if (!sweep->adopts || getpid() == 1 || sweep->hooks_left ||
+	    hook_runs(sweep)) {
+		claim.owner = OWNER_OTHER;
+	} else {
+		claim.owner = procfs_begins(pid) ? OWNER_OPEN : OWNER_OVER;
 	}
-	bool unclear =
-	    !sweep->adopts || getpid() == 1 || sweep->hooks_left || hook_runs(sweep);
-	claim.owner = unclear ? OWNER_OTHER : OWNER_OVER;
 	return claim;
 }
 
 /* --- our children --- */
 
-/* The numbers in /proc/thread-self/children, with a NUL behind. */
-static char *
-read_children(const struct sweep *sweep)
-{
-	struct buf text = { .limit = CHILDREN_MAX };
-	char data[4096];
-	ssize_t got;
-
-	do { /* a page is not filled at the end only */
-		got = pread(sweep->children_fd, data, sizeof(data), (off_t)text.len);
-		if (got < 0)
-			break;
-		buf_add(&text, data, (size_t)got);
-	} while (got > (ssize_t)sizeof(data) / 2);
-	return text.data;
-}
-
 static bool
 is_kept(const struct sweep *sweep, pid_t pid)
 {
 	for (size_t i = 0; i < sweep->n_kept; i++)
-		if (sweep->kept[i] == pid)
-			return true;
+		if (sweep->kept[i].pid == pid)
+			return sweep->kept[i].sure;
 	return false;
 }
 
 /* What a look at our children finds. */
 struct look {
-	pid_t *kept;
+	struct kept *kept;
 	size_t n_kept;
 	bool hooks_left;
 	const struct sweep_run *run;
@@ -247,12 +203,12 @@ struct look {
 };
 
 static void
-keep(struct look *look, pid_t pid)
+keep(struct look *look, pid_t pid, bool sure)
 {
 	if ((look->n_kept & (look->n_kept + 1)) == 0)
 		look->kept =
 		    xrealloc(look->kept, 2 * (look->n_kept + 1), sizeof(*look->kept));
-	look->kept[look->n_kept++] = pid;
+	look->kept[look->n_kept++] = (struct kept){ pid, sure };
 }
 
 /* Only what we start ourselves, agent and warden, is of our own session. */
@@ -264,16 +220,17 @@ look_at(struct sweep *sweep, struct look *look, pid_t pid)
 			return;
 	pid_t session = getsid(pid);
 	if (session == getsid(0)) {
-		keep(look, pid);
+		keep(look, pid, true);
 		return;
 	}
 	if (waitpid(pid, NULL, WNOHANG) != 0)
 		return;
 	struct claim claim = { OWNER_OTHER, NULL };
-	if (!is_kept(sweep, pid))
-		claim = judge_orphan(sweep, pid, session);
+	bool sure = is_kept(sweep, pid);
+	if (!sure)
+		claim = judge_orphan(sweep, pid, session, &sure);
 	if (claim.owner == OWNER_OTHER) {
-		keep(look, pid);
+		keep(look, pid, sure);
 		look->hooks_left = true;
 	}
 	look->left = look->left || (claim.run != NULL && claim.run == look->run);
@@ -286,7 +243,7 @@ static void want_walk(struct sweep *sweep);
 static bool
 look_around(struct sweep *sweep, const struct sweep_run *run)
 {
-	AUTO_FREE char *text = read_children(sweep);
+	AUTO_FREE char *text = procfs_children(sweep->children_fd);
 	struct look look = { .run = run };
 	char *at = text, *end;
 
@@ -314,7 +271,7 @@ on_tick(void *arg)
 
 /* --- all processes --- */
 
-static struct process *
+static struct seen *
 list_add(struct list *list)
 {
 	if (list->len == list->size) {
@@ -327,15 +284,15 @@ list_add(struct list *list)
 static int
 compare_pids(const void *a, const void *b)
 {
-	const struct process *x = a, *y = b;
+	const struct seen *x = a, *y = b;
 
-	return (x->pid > y->pid) - (x->pid < y->pid);
+	return (x->process.pid > y->process.pid) - (x->process.pid < y->process.pid);
 }
 
-static const struct process *
+static const struct seen *
 find_process(const struct sweep *sweep, pid_t pid)
 {
-	struct process key = { .pid = pid };
+	struct seen key = { .process.pid = pid };
 
 	return bsearch(
 	    &key, sweep->seen.data, sweep->seen.len, sizeof(key), compare_pids);
@@ -343,15 +300,16 @@ find_process(const struct sweep *sweep, pid_t pid)
 
 /* What can be said of a process without its parents. */
 static struct claim
-judge_one(const struct sweep *sweep, const struct process *process)
+judge_one(const struct sweep *sweep, const struct procfs_process *process)
 {
 	struct claim claim = { OWNER_OPEN, NULL };
+	bool sure;
 
 	if (process->pid == getpid() || process->session == getsid(0) ||
 	    is_kept(sweep, process->pid))
 		claim.owner = OWNER_OTHER;
 	else if (process->parent == getpid())
-		claim = judge_orphan(sweep, process->pid, process->session);
+		claim = judge_orphan(sweep, process->pid, process->session, &sure);
 	else {
 		claim.run = find_run_of(sweep, process->pid, process->session);
 		claim.owner = claim.run != NULL ? OWNER_RUN : OWNER_OPEN;
@@ -363,36 +321,36 @@ judge_one(const struct sweep *sweep, const struct process *process)
 static void
 judge_all(const struct sweep *sweep, struct claim *claims)
 {
-	const struct process *all = sweep->seen.data;
+	const struct seen *all = sweep->seen.data;
 
 	for (size_t i = 0; i < sweep->seen.len; i++) {
-		const struct process *at = &all[i];
+		const struct seen *at = &all[i];
 		struct claim claim = { OWNER_OPEN, NULL };
 		while (at != NULL && claim.owner == OWNER_OPEN) {
 			claim = claims[at - all];
 			if (claim.owner == OWNER_OPEN)
-				claim = judge_one(sweep, at);
+				claim = judge_one(sweep, &at->process);
 			if (claim.owner == OWNER_OPEN)
 				claims[at - all].owner = OWNER_OTHER; /* no rings */
-			at = find_process(sweep, at->parent);
+			at = find_process(sweep, at->process.parent);
 		}
 		if (claim.owner == OWNER_OPEN)
 			claim.owner = OWNER_OTHER;
-		const struct process *stop = at;
+		const struct seen *stop = at;
 		at = &all[i];
 		do {
 			claims[at - all] = claim;
-			at = find_process(sweep, at->parent);
+			at = find_process(sweep, at->process.parent);
 		} while (at != stop && at != NULL);
 	}
 }
 
 static bool
-is_victim(const struct process *process, const struct claim *claim)
+is_victim(const struct seen *seen, const struct claim *claim)
 {
-	if (process->state == 'Z' || process->state == 'X')
+	if (seen->process.state == 'Z' || seen->process.state == 'X')
 		return false;
-	return process->stale || claim->owner == OWNER_OVER ||
+	return seen->stale || claim->owner == OWNER_OVER ||
 	    (claim->owner == OWNER_RUN && claim->run->doomed);
 }
 
@@ -403,7 +361,7 @@ choose_signal(struct sweep *sweep)
 	size_t running = 0;
 
 	for (size_t i = 0; i < sweep->victims.len; i++)
-		running += sweep->victims.data[i].state != 'T';
+		running += sweep->victims.data[i].process.state != 'T';
 	bool stop = sweep->victims.len > FEW && running > 0 && sweep->stops < STOPS_MAX;
 	sweep->stops = stop ? sweep->stops + 1 : 0;
 	return stop ? SIGSTOP : SIGKILL;
@@ -416,7 +374,7 @@ find_victims(struct sweep *sweep)
 	AUTO_FREE struct claim *claims = xcalloc(n + 1, sizeof(*claims));
 
 	if (n > 0)
-		qsort(sweep->seen.data, n, sizeof(struct process), compare_pids);
+		qsort(sweep->seen.data, n, sizeof(struct seen), compare_pids);
 	judge_all(sweep, claims);
 	for (struct sweep_run *run = sweep->runs; run != NULL; run = run->next)
 		run->found = false;
@@ -430,22 +388,12 @@ find_victims(struct sweep *sweep)
 	sweep->signum = choose_signal(sweep);
 }
 
-static void
-signal_process(const struct process *process, int signum)
-{
-	struct process now;
-	AUTO_CLOSE int fd = (int)syscall(SYS_pidfd_open, process->pid, 0);
-
-	if (fd >= 0 && read_process(process->pid, &now) && now.born == process->born)
-		syscall(SYS_pidfd_send_signal, fd, signum, NULL, 0);
-}
-
 /* False: there are more. */
 static bool
 collect_some(struct sweep *sweep)
 {
 	const struct dirent *entry;
-	struct process process;
+	struct seen seen;
 	uint64_t pid, number;
 	bool hook;
 
@@ -455,15 +403,15 @@ collect_some(struct sweep *sweep)
 			return true;
 		if (parse_uint(entry->d_name, 1, INT32_MAX, &pid) != 0)
 			continue;
-		if (!read_process((pid_t)pid, &process)) {
+		if (!procfs_read((pid_t)pid, &seen.process)) {
 			sweep->blind =
 			    sweep->blind || errno == EMFILE || errno == ENFILE;
 			continue;
 		}
-		process.stale = sweep->first &&
-		    read_mark(sweep, process.pid, &hook, &number) && !hook &&
+		seen.stale = sweep->first &&
+		    read_mark(sweep, (pid_t)pid, &hook, &number) && !hook &&
 		    find_run(sweep, number) == NULL;
-		*list_add(&sweep->seen) = process;
+		*list_add(&sweep->seen) = seen;
 	}
 	return false;
 }
@@ -472,7 +420,8 @@ static bool
 signal_some(struct sweep *sweep)
 {
 	for (size_t i = 0; i < STEP && sweep->signalled < sweep->victims.len; i++)
-		signal_process(&sweep->victims.data[sweep->signalled++], sweep->signum);
+		procfs_signal(
+		    &sweep->victims.data[sweep->signalled++].process, sweep->signum);
 	return sweep->signalled == sweep->victims.len;
 }
 
@@ -586,14 +535,21 @@ sweep_kill(struct sweep *sweep, struct sweep_run *run)
 	want_walk(sweep);
 }
 
+/* What a hook leaves is seen at once, while it is known to have left something. */
 void
 sweep_end(struct sweep *sweep, struct sweep_run *run)
 {
-	for (struct sweep_run **at = &sweep->runs; *at != NULL; at = &(*at)->next)
-		if (*at == run) {
-			*at = run->next;
-			return;
-		}
+	struct sweep_run **at = &sweep->runs;
+
+	while (*at != NULL && *at != run)
+		at = &(*at)->next;
+	if (*at == NULL)
+		return;
+	*at = run->next;
+	if (!run->hook)
+		return;
+	sweep->hooks_left = true;
+	look_around(sweep, NULL);
 }
 
 static bool
@@ -634,7 +590,7 @@ sweep_new(struct loop *loop, uint64_t place, bool adopts, const struct sweep_out
 	sweep->adopts = adopts;
 	sweep->first = true;
 	sweep->again_ms = AGAIN_MS;
-	sweep->children_fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+	sweep->children_fd = procfs_open_children();
 	sweep->tick = loop_timer_new(loop, on_tick, sweep);
 	sweep->step = loop_timer_new(loop, on_step, sweep);
 	want_walk(sweep);

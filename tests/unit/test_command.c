@@ -6,8 +6,6 @@
  */
 #include "agent/runner/command.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <signal.h>
@@ -22,169 +20,13 @@
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
+#include "tests/unit/command_bed.h"
 #include "tests/unit/tap.h"
-
-#define RESULTS_MAX 512
-
-struct result {
-	struct wire_exited exited;
-	int64_t at;
-};
-
-struct bed {
-	struct loop *loop;
-	struct commands *commands;
-	struct loop_timer *limit;
-	struct result *results;
-	size_t count, wanted;
-	int fds;
-	bool late;
-};
-
-static char *no_environment[] = { NULL };
-
-static int
-count_fds(void)
-{
-	int count = 0;
-	DIR *dir = opendir("/proc/self/fd");
-
-	while (readdir(dir) != NULL)
-		count++;
-	closedir(dir);
-	return count;
-}
-
-static void
-on_exited(void *arg, struct wire_message *message)
-{
-	struct bed *bed = arg;
-
-	CU_ASSERT_FATAL(bed->count < RESULTS_MAX);
-	bed->results[bed->count].exited = message->exited;
-	bed->results[bed->count++].at = clock_boot_ms();
-	if (bed->count == bed->wanted)
-		loop_stop(bed->loop);
-}
-
-static void
-on_limit(void *arg)
-{
-	struct bed *bed = arg;
-
-	bed->late = true;
-	loop_stop(bed->loop);
-}
-
-static struct bed *
-bed_new(void)
-{
-	struct bed *bed = xcalloc(1, sizeof(*bed));
-	struct commands_out out = { .exited = on_exited, .arg = bed };
-
-	loop_free(loop_new()); /* the first loop opens what all share */
-	bed->fds = count_fds();
-	bed->results = xcalloc(RESULTS_MAX, sizeof(*bed->results));
-	bed->loop = loop_new();
-	bed->limit = loop_timer_new(bed->loop, on_limit, bed);
-	bed->commands = commands_new(bed->loop, (uint64_t)getpid(), &out);
-	return bed;
-}
-
-static void
-bed_free(struct bed *bed)
-{
-	commands_free(bed->commands);
-	CU_ASSERT(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD);
-	loop_timer_free(bed->limit);
-	loop_free(bed->loop);
-	CU_ASSERT_EQUAL(count_fds(), bed->fds);
-	free(bed->results);
-	free(bed);
-}
-
-/* Until so many more answers came; false: not within the limit. */
-static bool
-await(struct bed *bed, size_t count, int64_t limit_ms)
-{
-	bed->wanted = bed->count + count;
-	bed->late = false;
-	loop_timer_after(bed->limit, limit_ms);
-	loop_run(bed->loop);
-	loop_timer_stop(bed->limit);
-	return !bed->late;
-}
-
-static struct conf_command
-shell(char *argv[4], const char *text)
-{
-	argv[0] = (char *)(uintptr_t) "/bin/sh";
-	argv[1] = (char *)(uintptr_t) "-c";
-	argv[2] = (char *)(uintptr_t)text;
-	argv[3] = NULL;
-	return (struct conf_command){ .argv = argv,
-		.environment = no_environment,
-		.output_size = WIRE_OUTPUT_MAX };
-}
-
-/* Runs one and gives its result; valid until the next. */
-static const struct wire_exited *
-run_command(struct bed *bed, const struct conf_command *command, int64_t timeout_ms)
-{
-	size_t before = bed->count;
-
-	commands_run(bed->commands, 7, command, NULL, NULL, timeout_ms);
-	CU_ASSERT_EQUAL(bed->count, before);
-	CU_ASSERT_FATAL(await(bed, 1, timeout_ms + 5000));
-	CU_ASSERT_EQUAL(bed->results[before].exited.run, 7);
-	return &bed->results[before].exited;
-}
-
-static const struct wire_exited *
-run_shell(struct bed *bed, const char *text, int64_t timeout_ms)
-{
-	char *argv[4];
-	struct conf_command command = shell(argv, text);
-
-	return run_command(bed, &command, timeout_ms);
-}
-
-static bool
-output_is(const struct wire_exited *exited, const char *text)
-{
-	bool same = exited->output_len == strlen(text) &&
-	    memcmp(exited->output, text, exited->output_len) == 0;
-
-	if (!same)
-		printf("# got \"%.*s\"\n", (int)exited->output_len, exited->output);
-	return same;
-}
-
-static bool
-process_lives(pid_t pid)
-{
-	char path[32], state = 'X';
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	AUTO_FCLOSE FILE *file = fopen(path, "re");
-	return file != NULL && fscanf(file, "%*d %*s %c", &state) == 1 && state != 'Z';
-}
-
-/* Waits on the loop until the process is gone. */
-static bool
-await_death(struct bed *bed, pid_t pid, int64_t limit_ms)
-{
-	int64_t end = clock_boot_ms() + limit_ms;
-
-	while (process_lives(pid) && clock_boot_ms() < end)
-		await(bed, RESULTS_MAX, 20);
-	return !process_lives(pid);
-}
 
 static void
 test_exit_codes(void)
 {
-	struct bed *bed = bed_new();
+	struct bed *bed = bed_new(false);
 	char text[32];
 	int wrong = 0;
 
@@ -203,7 +45,7 @@ test_signals(void)
 {
 	static const int signals[] = { SIGHUP, SIGINT, SIGQUIT, SIGABRT, SIGKILL,
 		SIGSEGV, SIGPIPE, SIGTERM, SIGUSR1 };
-	struct bed *bed = bed_new();
+	struct bed *bed = bed_new(false);
 	char text[64];
 
 	for (size_t i = 0; i < ARRAY_LENGTH(signals); i++) {
@@ -218,8 +60,9 @@ test_signals(void)
 static void
 test_cannot_run(void)
 {
-	struct bed *bed = bed_new();
+	struct bed *bed = bed_new(false);
 	char *argv[] = { (char *)(uintptr_t) "/nonexistent/program", NULL };
+	char *no_environment[] = { NULL };
 	struct conf_command command = { .argv = argv, .environment = no_environment };
 	const struct wire_exited *exited = run_command(bed, &command, 5000);
 
@@ -242,7 +85,7 @@ test_cannot_run(void)
 static void
 test_timeout(void)
 {
-	struct bed *bed = bed_new();
+	struct bed *bed = bed_new(false);
 	int64_t began = clock_boot_ms();
 	const struct wire_exited *exited = run_shell(bed, "echo begun; sleep 100", 200);
 
@@ -256,7 +99,7 @@ test_timeout(void)
 static void
 test_timeout_stubborn(void)
 {
-	struct bed *bed = bed_new();
+	struct bed *bed = bed_new(false);
 	int64_t began = clock_boot_ms();
 	const struct wire_exited *exited = run_shell(
 	    bed, "trap '' TERM; sleep 100 & echo $!; wait; sleep 100; sleep 100", 200);
@@ -274,7 +117,7 @@ test_timeout_stubborn(void)
 static void
 test_timeout_child_left(void)
 {
-	struct bed *bed = bed_new();
+	struct bed *bed = bed_new(false);
 	int64_t began = clock_boot_ms();
 	const struct wire_exited *exited =
 	    run_shell(bed, "(trap '' TERM; sleep 100; sleep 100) & echo $!; wait", 200);
@@ -291,7 +134,7 @@ test_timeout_child_left(void)
 static void
 test_output_tail(void)
 {
-	struct bed *bed = bed_new();
+	struct bed *bed = bed_new(false);
 	static char text[1200000];
 	size_t len = 0;
 
@@ -317,7 +160,7 @@ test_output_tail(void)
 static void
 test_background(void)
 {
-	struct bed *bed = bed_new();
+	struct bed *bed = bed_new(false);
 	char *argv[4];
 	struct conf_command command = shell(argv, "sleep 30 & echo $!; exit 3");
 
@@ -343,7 +186,7 @@ test_background(void)
 static void
 test_given(void)
 {
-	struct bed *bed = bed_new();
+	struct bed *bed = bed_new(false);
 	int open_fd = fcntl(0, F_DUPFD, 20); /* not close-on-exec, on purpose */
 	sigset_t set;
 
@@ -377,7 +220,7 @@ test_given(void)
 static void
 test_arguments(void)
 {
-	struct bed *bed = bed_new();
+	struct bed *bed = bed_new(false);
 	char *argv[] = { (char *)(uintptr_t) "/bin/sh", (char *)(uintptr_t) "-c",
 		(char *)(uintptr_t) "echo \"$0|$1|$2|$A|$B|$PATH|$LANG\"",
 		(char *)(uintptr_t) "own", NULL };
@@ -399,7 +242,7 @@ test_arguments(void)
 static void
 test_user(void)
 {
-	struct bed *bed = bed_new();
+	struct bed *bed = bed_new(false);
 	char *argv[4];
 	struct conf_command command = shell(argv,
 	    "echo $(id -un) $(id -ru) $(id -rg) $(id -G) $USER $LOGNAME $HOME; "
@@ -430,7 +273,7 @@ test_user(void)
 static void
 test_no_overlap(void)
 {
-	struct bed *bed = bed_new();
+	struct bed *bed = bed_new(false);
 	const struct conf_role role = { 0 }, other_role = { 0 };
 	char *argv[4];
 	struct conf_command check = shell(argv, "sleep 0.3");
@@ -456,7 +299,7 @@ test_no_overlap(void)
 static void
 test_turns(void)
 {
-	struct bed *bed = bed_new();
+	struct bed *bed = bed_new(false);
 	char *argv[4];
 	struct conf_command *all = xcalloc(80, sizeof(*all));
 	int64_t began = clock_boot_ms();
@@ -485,7 +328,7 @@ test_turns(void)
 static void
 test_kill(void)
 {
-	struct bed *bed = bed_new();
+	struct bed *bed = bed_new(false);
 	char *argv[4];
 	struct conf_command command = shell(argv, "exec sleep 100");
 
@@ -509,7 +352,7 @@ test_kill(void)
 static void
 test_orphan(void)
 {
-	struct bed *bed = bed_new();
+	struct bed *bed = bed_new(false);
 	char *argv[3][4], text[3][128], file[] = "/tmp/lictor-test-XXXXXX";
 	struct conf_command check = shell(argv[0], text[0]),
 			    hook = shell(argv[1], text[1]);
@@ -540,7 +383,7 @@ test_orphan(void)
 static void
 test_free(void)
 {
-	struct bed *bed = bed_new();
+	struct bed *bed = bed_new(false);
 	char *argv[2][4];
 	struct conf_command first = shell(argv[0], "echo $$; trap '' TERM; sleep 100"),
 			    second = shell(argv[1], "sleep 100");

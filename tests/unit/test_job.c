@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Commands that try to get away, each once in a control group and once without. The rules of
+ * all: it is answered in time; soon after, no process of it lives, whatever session, parent or
+ * environment that has; the check beside it was not late; descriptors and children of the
+ * runner are as before.
+ */
+#include "agent/runner/job.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/base/loop.h"
+#include "agent/base/util.h"
+#include "agent/runner/command.h"
+#include "tests/unit/command_bed.h"
+#include "tests/unit/tap.h"
+
+#define DEADLINE_MS 300
+#define KILL_MS 2000
+#define SLACK_MS 1500 /* the machine may be busy */
+#define BESIDE_MS 700 /* the most that the check beside may take */
+#define MIB ((int64_t)1048576)
+
+/* A process's environment names this lictord's runs, or its arguments our own number: a mark
+ * that those bear who clear their environment. */
+static bool
+bears(const char *pid, const char *file, const char *text)
+{
+	char path[300], data[16384];
+
+	snprintf(path, sizeof(path), "/proc/%s/%s", pid, file);
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t len = fd < 0 ? -1 : read(fd, data, sizeof(data) - 1);
+	return len > 0 && memmem(data, (size_t)len, text, strlen(text)) != NULL;
+}
+
+static bool
+is_zombie(const char *pid)
+{
+	return !process_lives((pid_t)strtol(pid, NULL, 10));
+}
+
+static size_t
+count_left(void)
+{
+	char place[64], mark[64];
+	const struct dirent *entry;
+	DIR *dir = opendir("/proc");
+	size_t count = 0;
+
+	snprintf(place, sizeof(place), "LICTOR_RUN=%x-", (unsigned int)getpid());
+	snprintf(mark, sizeof(mark), "1000.%d", (int)getpid());
+	while ((entry = readdir(dir)) != NULL)
+		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' &&
+		    (bears(entry->d_name, "environ", place) ||
+			bears(entry->d_name, "cmdline", mark)) &&
+		    !is_zombie(entry->d_name))
+			count++;
+	closedir(dir);
+	return count;
+}
+
+static bool
+nothing_left(struct bed *bed, int64_t limit_ms)
+{
+	int64_t end = clock_boot_ms() + limit_ms;
+
+	while (count_left() > 0 && clock_boot_ms() < end)
+		await(bed, RESULTS_MAX, 20);
+	size_t left = count_left();
+	if (left > 0)
+		printf("# %zu processes are left\n", left);
+	return left == 0;
+}
+
+static int64_t
+resident(void)
+{
+	char text[64] = "";
+	AUTO_CLOSE int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	char *rest;
+
+	CU_ASSERT(read(fd, text, sizeof(text) - 1) > 0);
+	strtol(text, &rest, 10);
+	return strtol(rest, NULL, 10) * sysconf(_SC_PAGESIZE);
+}
+
+struct hostile {
+	const char *name, *text; /* %s: the mark, a number of seconds */
+	int64_t timeout_ms;
+	bool obeys; /* TERM ends its first process */
+	enum wire_exit how;
+	uint64_t processes; /* as nobody */
+};
+
+static const struct hostile hostiles[] = {
+	{ "ignores TERM", "trap '' TERM; while :; do sleep %s; done", DEADLINE_MS,
+	    false, WIRE_EXIT_TIMEOUT, 0 },
+	{ "a child in a session of its own", "setsid sleep %s & wait", DEADLINE_MS,
+	    true, WIRE_EXIT_TIMEOUT, 0 },
+	{ "one that ignores TERM",
+	    "setsid sh -c \"trap '' TERM; sleep %s; sleep 9\" & wait", DEADLINE_MS,
+	    true, WIRE_EXIT_TIMEOUT, 0 },
+	{ "forks twice", "(setsid sleep %s &); sleep 9", DEADLINE_MS, true,
+	    WIRE_EXIT_TIMEOUT, 0 },
+	{ "forks twice and ends", "(setsid sleep %s &); exit 0", 5000, true,
+	    WIRE_EXIT_CODE, 0 },
+	{ "leaves its parents one after the other",
+	    "(setsid sh -c '(setsid sh -c \"(setsid sleep %s &)\" &)' &); sleep 0.2",
+	    5000, true, WIRE_EXIT_CODE, 0 },
+	{ "clears its environment as well",
+	    "(env -i /usr/bin/setsid /bin/sleep %s &); exit 0", 5000, true,
+	    WIRE_EXIT_CODE, 0 },
+	{ "a grandchild holds the pipe", "(sleep %s &); exit 0", 5000, true,
+	    WIRE_EXIT_CODE, 0 },
+	{ "closes its output and sleeps", "exec >&- 2>&-; sleep %s", DEADLINE_MS, true,
+	    WIRE_EXIT_TIMEOUT, 0 },
+	{ "stops itself", "kill -STOP $$; sleep %s", DEADLINE_MS, true,
+	    WIRE_EXIT_TIMEOUT, 0 },
+	{ "stops itself in a session of its own",
+	    "setsid sh -c 'kill -STOP $$; sleep %s' & wait", DEADLINE_MS, true,
+	    WIRE_EXIT_TIMEOUT, 0 },
+	{ "writes without end", "cat /dev/zero", DEADLINE_MS, true, WIRE_EXIT_TIMEOUT,
+	    0 },
+	{ "writes without end beside its parent",
+	    "setsid cat /dev/zero & setsid cat /dev/zero & wait", DEADLINE_MS, true,
+	    WIRE_EXIT_TIMEOUT, 0 },
+	{ "forks without end", "exec perl -e 'fork while 1'", DEADLINE_MS, true,
+	    WIRE_EXIT_TIMEOUT, 60 },
+	{ "forks sessions without end, which ignore TERM",
+	    "perl -MPOSIX -e '$SIG{TERM} = \"IGNORE\"; while (1) { fork; "
+	    "POSIX::setsid() }' & exec sleep 9",
+	    DEADLINE_MS, true, WIRE_EXIT_TIMEOUT, 60 },
+	{ "is another process and session all the time",
+	    "perl -MPOSIX -e 'while (1) { exit if fork; POSIX::setsid() }' & exec "
+	    "sleep 9",
+	    DEADLINE_MS, true, WIRE_EXIT_TIMEOUT, 60 },
+};
+
+#define HOSTILES ARRAY_LENGTH(hostiles)
+#define BESIDE (HOSTILES + 1)
+
+/* All of them at the same time, and the check beside, again and again. */
+struct crowd {
+	struct bed *bed;
+	struct conf_command commands[HOSTILES], beside;
+	char *argv[BESIDE][4], *text[HOSTILES];
+	const struct result *results[HOSTILES];
+	int64_t began, beside_began, worst;
+};
+
+static void
+run_beside(struct crowd *crowd)
+{
+	crowd->beside_began = clock_boot_ms();
+	commands_run(crowd->bed->commands, BESIDE, &crowd->beside, NULL, NULL, 5000);
+}
+
+static void
+crowd_start(struct crowd *crowd, bool delegated)
+{
+	char text[512], mark[32];
+
+	snprintf(mark, sizeof(mark), "1000.%d", (int)getpid());
+	crowd->bed = bed_new(delegated);
+	crowd->began = clock_boot_ms();
+	for (size_t i = 0; i < HOSTILES; i++) {
+		struct conf_command *command = &crowd->commands[i];
+		snprintf(text, sizeof(text), hostiles[i].text, mark);
+		crowd->text[i] = xstrdup(text);
+		*command = shell(crowd->argv[i], crowd->text[i]);
+		command->processes = hostiles[i].processes;
+		if (command->processes != 0 && geteuid() == 0)
+			command->user = (char *)(uintptr_t) "nobody";
+		commands_run(crowd->bed->commands, i, command, NULL, NULL,
+		    hostiles[i].timeout_ms);
+	}
+	crowd->beside = shell(crowd->argv[HOSTILES], "exit 0");
+	run_beside(crowd);
+}
+
+/* Until each was answered. */
+static void
+crowd_watch(struct crowd *crowd, int64_t limit_ms)
+{
+	struct bed *bed = crowd->bed;
+	int64_t end = clock_boot_ms() + limit_ms;
+
+	for (size_t answers = 0, at = 0; answers < HOSTILES && clock_boot_ms() < end;) {
+		await(bed, 1, 100);
+		for (; at < bed->count; at++) {
+			const struct result *result = &bed->results[at];
+			if (result->exited.run < HOSTILES) {
+				crowd->results[result->exited.run] = result;
+				answers++;
+				continue;
+			}
+			int64_t took = result->at - crowd->beside_began;
+			crowd->worst = took > crowd->worst ? took : crowd->worst;
+			if (at + 2 * HOSTILES < RESULTS_MAX)
+				run_beside(crowd);
+		}
+	}
+}
+
+static void
+judge(const struct crowd *crowd, size_t i)
+{
+	const struct hostile *hostile = &hostiles[i];
+	const struct result *result = crowd->results[i];
+	int64_t most = hostile->how == WIRE_EXIT_CODE ? 0 : hostile->timeout_ms;
+
+	most += (hostile->obeys ? 0 : KILL_MS) + SLACK_MS;
+	CU_ASSERT_PTR_NOT_NULL(result);
+	if (result == NULL || result->exited.how != hostile->how ||
+	    result->at - crowd->began > most)
+		printf("# %s: how %d after %d ms\n", hostile->name,
+		    result == NULL ? -1 : (int)result->exited.how,
+		    result == NULL ? 0 : (int)(result->at - crowd->began));
+	if (result == NULL)
+		return;
+	CU_ASSERT_EQUAL(result->exited.how, hostile->how);
+	CU_ASSERT(result->at - crowd->began <= most);
+}
+
+static void
+try_hostile(bool delegated)
+{
+	struct crowd crowd = { .bed = NULL };
+	int64_t before = resident();
+
+	crowd_start(&crowd, delegated);
+	crowd_watch(&crowd, 8000);
+	int64_t end = crowd.began + DEADLINE_MS + KILL_MS + SLACK_MS;
+	CU_ASSERT(nothing_left(crowd.bed, end - clock_boot_ms()));
+	CU_ASSERT(resident() - before < 4 * MIB);
+	printf("# the check beside took %d ms at most\n", (int)crowd.worst);
+	CU_ASSERT(crowd.worst < BESIDE_MS);
+	for (size_t i = 0; i < HOSTILES; i++) {
+		judge(&crowd, i);
+		free(crowd.text[i]);
+	}
+	bed_free(crowd.bed);
+	CU_ASSERT_EQUAL(count_left(), 0);
+}
+
+static void
+test_hostile(void)
+{
+	try_hostile(false);
+}
+
+static void
+test_hostile_delegated(void)
+{
+	if (!bed_can_delegate()) {
+		printf("# not seen: no control groups of version 2 here\n");
+		CU_PASS("skipped");
+		return;
+	}
+	try_hostile(true);
+}
+
+/* What a hook starts stays when the hook has ended, also while checks come and go; what it
+ * has started when it is late does not. */
+static void
+try_hook(bool delegated)
+{
+	struct bed *bed = bed_new(delegated);
+	char *argv[4], text[128];
+	static const char *const ways[] = { "sleep", "setsid sleep",
+		"env -i /usr/bin/setsid /bin/sleep" };
+
+	for (size_t i = 0; i < ARRAY_LENGTH(ways); i++) {
+		snprintf(text, sizeof(text), "(%s 1000.%d >/dev/null 2>&1 & echo $!)",
+		    ways[i], (int)getpid());
+		struct conf_command hook = shell(argv, text);
+		hook.kind = CONF_COMMAND_HOOK;
+		const struct wire_exited *exited = run_command(bed, &hook, 5000);
+		pid_t pid = (pid_t)strtol(exited->output, NULL, 10);
+		CU_ASSERT_FATAL(pid > 1);
+		for (int k = 0; k < 3; k++)
+			run_shell(bed, "(sleep 9 & setsid sleep 9 &); exit 0", 5000);
+		int64_t end = clock_boot_ms() + SLACK_MS;
+		while (count_left() != 1 && clock_boot_ms() < end)
+			await(bed, RESULTS_MAX, 20);
+		CU_ASSERT_FALSE(await_death(bed, pid, 100));
+		CU_ASSERT_EQUAL(count_left(), 1);
+		kill(pid, SIGKILL);
+		CU_ASSERT(await_death(bed, pid, 1000));
+	}
+	snprintf(
+	    text, sizeof(text), "(setsid sleep 1000.%d &); sleep 9", (int)getpid());
+	struct conf_command late = shell(argv, text);
+	late.kind = CONF_COMMAND_HOOK;
+	CU_ASSERT_EQUAL(run_command(bed, &late, DEADLINE_MS)->how, WIRE_EXIT_TIMEOUT);
+	CU_ASSERT(nothing_left(bed, KILL_MS + SLACK_MS));
+	if (!delegated) /* an orphan is reaped within a second */
+		await(bed, RESULTS_MAX, 1200);
+	bed_free(bed);
+}
+
+static void
+test_hook(void)
+{
+	try_hook(false);
+	if (bed_can_delegate())
+		try_hook(true);
+}
+
+/* Limits are what the command finds; a hook has none of them. */
+static void
+try_limits(bool delegated)
+{
+	struct bed *bed = bed_new(delegated);
+	char *argv[4];
+	struct conf_command command = shell(
+	    argv, "ulimit -n; ulimit -v; ulimit -c; cat /proc/self/oom_score_adj");
+
+	command.files = 57;
+	command.memory = (uint64_t)(100 * MIB);
+	CU_ASSERT(output_is(run_command(bed, &command, 5000), "57\n102400\n0\n500\n"));
+	command.kind = CONF_COMMAND_HOOK;
+	command.files = command.memory = 0;
+	struct rlimit files;
+	getrlimit(RLIMIT_NOFILE, &files);
+	char want[64];
+	snprintf(want, sizeof(want), "%llu\nunlimited\n",
+	    (unsigned long long)files.rlim_cur);
+	const struct wire_exited *exited = run_command(bed, &command, 5000);
+	CU_ASSERT_EQUAL(strncmp(exited->output, want, strlen(want)), 0);
+	CU_ASSERT_PTR_NULL(memmem(exited->output, exited->output_len, "500", 3));
+
+	struct conf_command few = shell(argv, "ulimit -p");
+	few.processes = 57;
+	exited = run_command(bed, &few, 5000);
+	CU_ASSERT(exited->how == WIRE_EXIT_CODE);
+	CU_ASSERT(output_is(exited, "57\n") || delegated);
+	bed_free(bed);
+}
+
+static void
+test_limits(void)
+{
+	try_limits(false);
+	if (bed_can_delegate())
+		try_limits(true);
+}
+
+/* A runner in a process of its own, which runs the command and is then killed. */
+static void
+predecessor(const char *text, uint64_t place)
+{
+	struct loop *loop = loop_new();
+	struct commands_out out = { 0 };
+	struct commands *commands = commands_new(loop, place, &out);
+	char *argv[4];
+	struct conf_command command = shell(argv, text);
+	char *no_environment[] = { NULL };
+
+	command.environment = no_environment;
+	commands_run(commands, 1, &command, NULL, NULL, 60000);
+	loop_run(loop);
+	_exit(0);
+}
+
+/* The first process of a check dies with the runner; what it had started, with the
+ * successor's start. */
+static void
+test_predecessor(void)
+{
+	char text[128];
+	uint64_t place = (uint64_t)getpid();
+	int64_t end = clock_boot_ms() + 5000;
+
+	snprintf(text, sizeof(text), "setsid sleep 1000.%d & exec sleep 1000.%d",
+	    (int)getpid(), (int)getpid());
+	pid_t pid = fork();
+	if (pid == 0)
+		predecessor(text, place);
+	while (count_left() != 2 && clock_boot_ms() < end)
+		poll(NULL, 0, 10);
+	CU_ASSERT_EQUAL(count_left(), 2);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	while (count_left() != 1 && clock_boot_ms() < end)
+		poll(NULL, 0, 10);
+	CU_ASSERT_EQUAL(count_left(), 1);
+	struct bed *bed = bed_new(false);
+	CU_ASSERT(nothing_left(bed, 2000));
+	bed_free(bed);
+}
+
+/* As in an old container: a filter that does not know clone3. */
+static bool
+forbid_clone3(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { ARRAY_LENGTH(code), code };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+static int
+without_clone3(bool delegated)
+{
+	unsigned int before = CU_get_number_of_failures();
+	struct bed *bed = bed_new(delegated);
+
+	if (!forbid_clone3())
+		return 1;
+	signal(SIGPIPE, SIG_IGN);
+	const struct wire_exited *exited =
+	    run_shell(bed, "grep SigIgn /proc/self/status; exit 5", 5000);
+	CU_ASSERT(exited->how == WIRE_EXIT_CODE && exited->value == 5);
+	CU_ASSERT(memmem(exited->output, exited->output_len, "1000\n", 5) == NULL);
+	run_shell(bed, "(setsid sleep 9 &); exit 0", 5000);
+	CU_ASSERT(nothing_left(bed, 1000));
+	bed_free(bed);
+	return CU_get_number_of_failures() != before;
+}
+
+static void
+test_without_clone3(void)
+{
+	for (int delegated = 0; delegated <= bed_can_delegate(); delegated++) {
+		int status = -1;
+		fflush(stdout);
+		pid_t pid = fork();
+		if (pid == 0)
+			_exit(without_clone3(delegated));
+		CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+		CU_ASSERT_EQUAL(status, 0);
+	}
+}
+
+/* Checks that exit at once, thousands of times: memory and descriptors stay as they are. */
+static void
+try_many(bool delegated)
+{
+	struct bed *bed = bed_new(delegated);
+	char *argv[] = { (char *)(uintptr_t) "/bin/true", NULL }, *none[] = { NULL };
+	struct conf_command *all = xcalloc(200, sizeof(*all));
+	int64_t early = 0;
+	int fds = 0;
+
+	for (int round = 0; round < 10; round++) {
+		bed->count = 0;
+		for (uint64_t i = 0; i < 200; i++) {
+			all[i] =
+			    (struct conf_command){ .argv = argv, .environment = none };
+			commands_run(bed->commands, i, &all[i], NULL, NULL, 20000);
+		}
+		CU_ASSERT(await(bed, 200, 20000));
+		for (size_t i = 0; i < bed->count; i++)
+			CU_ASSERT(bed->results[i].exited.how == WIRE_EXIT_CODE &&
+			    bed->results[i].exited.value == 0);
+		await(bed, RESULTS_MAX, 20);
+		if (round == 1) {
+			early = resident();
+			fds = count_fds();
+		}
+	}
+	CU_ASSERT(resident() - early < MIB / 2);
+	CU_ASSERT(count_fds() <= fds);
+	free(all);
+	bed_free(bed);
+}
+
+static void
+test_many(void)
+{
+	try_many(false);
+	if (bed_can_delegate())
+		try_many(true);
+}
+
+/* Where no descriptor is left a run is unknown, and the next one is not when there are. */
+static void
+test_no_descriptors(void)
+{
+	struct bed *bed = bed_new(false);
+	struct rlimit before, few;
+
+	run_shell(bed, "exit 0", 5000);
+	getrlimit(RLIMIT_NOFILE, &before);
+	int used = count_fds() - 3; /* ., .. and the folder itself */
+	for (int more = -2; more < 8; more++) {
+		few = (struct rlimit){ (rlim_t)(used + more), before.rlim_max };
+		setrlimit(RLIMIT_NOFILE, &few);
+		const struct wire_exited *exited = run_shell(bed, "exit 4", 5000);
+		setrlimit(RLIMIT_NOFILE, &before);
+		CU_ASSERT(exited->how == WIRE_EXIT_UNKNOWN ||
+		    (exited->how == WIRE_EXIT_CODE && exited->value == 4));
+		CU_ASSERT(more >= 0 || exited->how == WIRE_EXIT_UNKNOWN);
+		CU_ASSERT(more < 7 || exited->how == WIRE_EXIT_CODE);
+	}
+	bed_free(bed);
+}
+
+static const struct tap_case cases[] = {
+	{ "nobody gets away", test_hostile },
+	{ "nobody gets away from a control group", test_hostile_delegated },
+	{ "what a hook starts may stay", test_hook },
+	{ "limits are set", test_limits },
+	{ "what a dead runner's checks left ends", test_predecessor },
+	{ "it goes without clone3", test_without_clone3 },
+	{ "thousands of runs leave nothing", test_many },
+	{ "without descriptors a run is unknown", test_no_descriptors },
+};
+
+TAP_MAIN("job", cases)
