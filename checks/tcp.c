@@ -5,16 +5,16 @@
  * so far. The connection is the run's; the answer's memory is ours, from the first read to
  * the end of the run.
  */
-#include <ctype.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/base/resolve.h"
 #include "agent/base/url.h"
 #include "agent/base/util.h"
+#include "checks/address.h"
 #include "checks/builtin.h"
+#include "checks/bytes.h"
 #include "checks/check.h"
 #include "checks/expression.h"
 
@@ -26,8 +26,7 @@ struct tcp_check {
 	char *ca_file, *cert_file, *key_file, *server_name;
 	uint64_t certificate_warning; /* days; 0: off */
 	/* made by prepare */
-	char host[254];
-	uint16_t port;
+	struct address to;
 	char *bytes; /* what `send` stands for */
 	size_t n_bytes;
 	struct expression *expected;
@@ -68,63 +67,6 @@ release(void *conf)
 	check->bytes = NULL;
 }
 
-static int
-split_address(struct tcp_check *check, char *why, size_t why_size)
-{
-	const char *colon = strrchr(check->address, ':');
-	char fault[120];
-
-	if (colon != NULL && url_port(colon + 1, &check->port, why, why_size) != 0)
-		return -1;
-	if (resolve_split(check->address, check->host, sizeof(check->host),
-		&check->port, fault, sizeof(fault)) == 0) {
-		if (url_is_host(check->host))
-			return 0;
-		str_copy(fault, sizeof(fault), "neither an address nor a host name");
-	}
-	snprintf(why, why_size,
-	    "%s, expected \"host:port\", \"192.0.2.1:80\" or \"[2001:db8::1]:80\"",
-	    fault);
-	return -1;
-}
-
-/* What stands after a backslash: the byte and where the text goes on, or NULL. */
-static const char *
-read_escape(const char *p, char *out)
-{
-	static const char letters[] = "nrt0\\", bytes[] = "\n\r\t\0\\";
-	const char *letter = *p != '\0' ? strchr(letters, *p) : NULL;
-
-	if (letter != NULL) {
-		*out = bytes[letter - letters];
-		return p + 1;
-	}
-	if (p[0] != 'x' || !isxdigit((unsigned char)p[1]) ||
-	    !isxdigit((unsigned char)p[2]))
-		return NULL;
-	*out = (char)strtoul((char[]){ p[1], p[2], '\0' }, NULL, 16);
-	return p + 3;
-}
-
-static int
-read_send(struct tcp_check *check, char *why, size_t why_size)
-{
-	const char *p = check->send;
-
-	check->bytes = xcalloc(1, strlen(p) + 1);
-	while (*p != '\0') {
-		char byte = *p++;
-		if (byte == '\\' && (p = read_escape(p, &byte)) == NULL) {
-			snprintf(why, why_size,
-			    "a backslash before what is not known, expected \\n, \\r, "
-			    "\\t, \\0, \\xNN or \\\\");
-			return -1;
-		}
-		check->bytes[check->n_bytes++] = byte;
-	}
-	return 0;
-}
-
 /* The first option that is of no use as the others are, or NULL. */
 static const char *
 check_files(const struct tcp_check *check, char *why, size_t why_size)
@@ -160,11 +102,14 @@ prepare(void *conf, const char **option, char *why, size_t why_size)
 	struct tcp_check *check = conf;
 
 	*option = "address";
-	if (split_address(check, why, why_size) != 0)
+	if (address_parse(check->address, 0, &check->to, why, why_size) != 0)
 		return -1;
 	*option = "send";
-	if (check->send != NULL && read_send(check, why, why_size) != 0)
-		return -1;
+	if (check->send != NULL) {
+		check->bytes = bytes_parse(check->send, &check->n_bytes, why, why_size);
+		if (check->bytes == NULL)
+			return -1;
+	}
 	*option = check_files(check, why, why_size);
 	if (*option != NULL)
 		return -1;
@@ -295,8 +240,8 @@ start(struct check_run *run)
 {
 	const struct tcp_check *check = check_conf(run);
 
-	check_connect(run, check->host, check->port, check->tls ? &check->files : NULL,
-	    connected);
+	check_connect(run, check->to.host, check->to.port,
+	    check->tls ? &check->files : NULL, connected);
 }
 
 const struct check_class check_tcp_class = {

@@ -62,67 +62,6 @@ struct resolve {
 	bool telling, freed; /* freed while it tells: the shell stays until it has */
 };
 
-static int
-fail(char *why, size_t why_size, const char *fault)
-{
-	str_copy(why, why_size, fault);
-	return -EINVAL;
-}
-
-/* The port after the last colon; *host_len is what stands before it. */
-static bool
-split_port(const char *text, size_t *host_len, uint16_t *port)
-{
-	const char *colon = strrchr(text, ':');
-	uint64_t value;
-
-	if (colon == NULL || parse_uint(colon + 1, 1, UINT16_MAX, &value) != 0)
-		return false;
-	*host_len = (size_t)(colon - text);
-	*port = (uint16_t)value;
-	return true;
-}
-
-static bool
-is_name(const char *host)
-{
-	return host[0] != '\0' && strlen(host) <= 253 && host[0] != '.' &&
-	    strspn(host,
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") ==
-	    strlen(host);
-}
-
-int
-resolve_split(const char *text, char *host, size_t host_size, uint16_t *port, char *why,
-    size_t why_size)
-{
-	bool brackets = text[0] == '[';
-	union resolve_address address;
-	size_t len;
-	socklen_t address_len;
-	uint16_t number;
-
-	if (!split_port(text, &len, &number))
-		return fail(why, why_size, "no port from 1 to 65535 after a colon");
-	if (brackets && (len < 2 || text[len - 1] != ']'))
-		return fail(why, why_size, "no closing bracket before the port");
-	AUTO_FREE char *bare =
-	    brackets ? xstrndup(text + 1, len - 2) : xstrndup(text, len);
-	bool literal = resolve_literal(bare, number, &address, &address_len);
-	bool ipv6 = literal && address.sa.sa_family == AF_INET6;
-	if (brackets && !ipv6)
-		return fail(why, why_size, "no IPv6 address in the brackets");
-	if (!brackets && strchr(bare, ':') != NULL)
-		return fail(why, why_size, "an IPv6 address stands in brackets");
-	if (!literal && !is_name(bare))
-		return fail(why, why_size, "neither an address nor a host name");
-	if (strlen(bare) >= host_size)
-		return fail(why, why_size, "the host name is too long");
-	str_copy(host, host_size, bare);
-	*port = number;
-	return 0;
-}
-
 bool
 resolve_is_localhost(const char *host)
 {

@@ -20,11 +20,6 @@ union resolve_address {
 	struct sockaddr_in6 in6;
 };
 
-/* "10.0.0.1:80", "[::1]:80" or "name:80" taken apart; the brackets go. 0 or -EINVAL with
- * the fault in `why`. */
-int resolve_split(const char *text, char *host, size_t host_size, uint16_t *port,
-    char *why, size_t why_size);
-
 /* "localhost" and what ends in ".localhost" (RFC 6761 6.3): this host, nobody is asked. */
 bool resolve_is_localhost(const char *host);
 

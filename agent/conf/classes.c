@@ -17,12 +17,15 @@
 #include "checks/check.h"
 
 static const struct check_class *const builtin[] = {
+	&check_dns_class,
 	&check_file_class,
 	&check_http_class,
+	&check_icmp_class,
 	&check_process_class,
 	&check_script_class,
 	&check_tcp_class,
 	&check_ttl_class,
+	&check_udp_class,
 	&check_unit_class,
 };
 

@@ -19,60 +19,6 @@
 #include "tests/unit/until.h"
 
 static void
-test_split(void)
-{
-	static const struct {
-		const char *text, *host;
-		unsigned int port;
-	} rows[] = {
-		{ "10.0.0.1:80", "10.0.0.1", 80 },
-		{ "[::1]:80", "::1", 80 },
-		{ "name:65535", "name", 65535 },
-		{ "a-b.c_d.example.:1", "a-b.c_d.example.", 1 },
-		{ "", NULL, 0 },
-		{ ":80", NULL, 0 },
-		{ "name", NULL, 0 },
-		{ "name:", NULL, 0 },
-		{ "name:0", NULL, 0 },
-		{ "name:65536", NULL, 0 },
-		{ "name:080", NULL, 0 },
-		{ "name:80 ", NULL, 0 },
-		{ "na me:80", NULL, 0 },
-		{ "name:-1", NULL, 0 },
-		{ "::1:80", NULL, 0 },
-		{ "[::1]80", NULL, 0 },
-		{ "[::1]", NULL, 0 },
-		{ "[::1:80", NULL, 0 },
-		{ "[:80", NULL, 0 },
-		{ "[]:80", NULL, 0 },
-		{ "[10.0.0.1]:80", NULL, 0 },
-		{ "[name]:80", NULL, 0 },
-		{ "name]:80", NULL, 0 },
-		{ ".name:80", NULL, 0 },
-		{ "a/b:80", NULL, 0 },
-		{ "http://name:80", NULL, 0 },
-		{ "n\x01:80", NULL, 0 },
-	};
-
-	for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
-		char host[64] = "old", why[96] = "";
-		uint16_t port = 7;
-		int error = resolve_split(
-		    rows[i].text, host, sizeof(host), &port, why, sizeof(why));
-		CU_ASSERT_EQUAL(error, rows[i].host != NULL ? 0 : -EINVAL);
-		CU_ASSERT_STRING_EQUAL(
-		    host, rows[i].host != NULL ? rows[i].host : "old");
-		CU_ASSERT_EQUAL(port, rows[i].host != NULL ? rows[i].port : 7);
-		CU_ASSERT_EQUAL(why[0] != '\0', rows[i].host == NULL);
-	}
-	char small[5] = "", why[96];
-	uint16_t port;
-	CU_ASSERT_EQUAL(resolve_split("four:1", small, 5, &port, why, sizeof(why)), 0);
-	CU_ASSERT_EQUAL(
-	    resolve_split("fives:1", small, 5, &port, why, sizeof(why)), -EINVAL);
-}
-
-static void
 test_literals(void)
 {
 	static const struct {
@@ -615,7 +561,6 @@ test_freed_in_a_callback(void)
 }
 
 static const struct tap_case cases[] = {
-	{ "addresses with a port", test_split },
 	{ "literals", test_literals },
 	{ "nobody is asked", test_nobody_is_asked },
 	{ "names", test_names },
