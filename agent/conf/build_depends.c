@@ -23,14 +23,16 @@ build_add_depend(
 	build->depends[build->n_depends++] = (struct build_depend){ check, section };
 }
 
-/* A name without a service is looked for in the check's own, then among the node's. */
+/* A name without a service is looked for among the others of the same one, then among the
+ * node's. */
 static const struct conf_check *
 find(const struct build *build, const struct conf_check *check, const char *name)
 {
 	const struct conf_service *service = check->service;
 
 	for (size_t i = 0; service != NULL && i < service->n_checks; i++)
-		if (strcmp(service->checks[i]->name, name) == 0)
+		if (service->checks[i] != check &&
+		    strcmp(service->checks[i]->name, name) == 0)
 			return service->checks[i];
 	return conf_find_check(build->conf, name);
 }

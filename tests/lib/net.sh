@@ -224,7 +224,7 @@ service_start()
 	start "$1" webservice "$LICTOR_BUILD/tests/tools/webservice" "$1" 8080
 }
 
-# The two files, all that a host needs. SERVICE_MORE and ROLE_MORE add to them.
+# The two files, all that a host needs. CHECK_MORE, SERVICE_MORE and ROLE_MORE add to them.
 host_files()
 {
 	local host=$1 etc="$LAB_DIR/$1/etc"
@@ -239,7 +239,7 @@ host_files()
 	cat >"$etc/services.d/web.conf" <<-END
 		service "web" {
 		  port = 8080
-		  http "page" { url = "http://127.0.0.1:8080/" }${SERVICE_MORE:+
+		  http "page" { url = "http://127.0.0.1:8080/"${CHECK_MORE:+ $CHECK_MORE} }${SERVICE_MORE:+
 		  $SERVICE_MORE}
 		}
 		role "web" {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* The status object, drawn from the real modules of a configuration that has not run yet:
- * every member that lictorctl(1) names is there, and of the type that it says. */
+/* The status object, drawn from the real modules of a configuration of which nothing has
+ * run yet: every member that lictorctl(1) names is there, and of the type that it says. */
 #include "agent/status/status.h"
 
 #include "agent/base/loop.h"
@@ -19,6 +19,10 @@
 #include <unistd.h>
 
 static const char lictor_conf[] = "tcp \"uplink\" { address = \"127.0.0.1:1\" }\n"
+				  "ttl \"job\" { ttl = 10s  window = 1\n"
+				  "  error-rate-warning = 100  flap-threshold = 0 }\n"
+				  "tcp \"slow\" { address = \"127.0.0.1:1\"\n"
+				  "  latency-warning = 1s }\n"
 				  "service \"web\" {\n"
 				  "  port = 80\n"
 				  "  tcp \"port\" { address = \"127.0.0.1:80\" }\n"
@@ -102,6 +106,8 @@ draw(const char *node)
 	from.sched = s;
 	from.services = v;
 	from.report = r;
+	sched_start(s);
+	sched_report(s, 1, CHECK_CRITICAL, "it failed");
 	cJSON *status = status_json(&from);
 	report_free(r);
 	services_free(v);
@@ -158,7 +164,21 @@ test_members(void)
 		{ "services.1.known", "true" },
 		{ "services.1.checks", "[]" },
 		{ "checks.0.name", "\"uplink\"" },
-		{ "checks.1", NULL },
+		{ "checks.0.flapping", "false" },
+		{ "checks.0.flap_percent", "0" },
+		{ "checks.0.error_percent", NULL },
+		{ "checks.0.latency_ms", NULL },
+		{ "checks.1.name", "\"job\"" },
+		{ "checks.1.type", "\"ttl\"" },
+		{ "checks.1.status", "\"critical\"" },
+		{ "checks.1.reason", "\"state\"" },
+		{ "checks.1.interval_ms", "10000" },
+		{ "checks.1.flap_percent", NULL },
+		{ "checks.1.error_percent", "100" },
+		{ "checks.1.latency_ms", NULL },
+		{ "checks.1.took_ms", NULL },
+		{ "checks.2.error_percent", NULL },
+		{ "checks.3", NULL },
 		{ "services.0.checks.0.took_ms", NULL },
 		{ "services.0.checks.0.changed_at", NULL },
 	};
