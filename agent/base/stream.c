@@ -54,7 +54,7 @@ struct stream {
 	bool readable, writable, last, spoken;
 	/* the race */
 	struct resolve_call *lookup;
-	union resolve_address literal, *addresses;
+	union resolve_address only, *addresses; /* only: there is one */
 	size_t n_addresses, next;
 	struct socket *racing;
 	struct loop_timer *timer; /* NULL: one address */
@@ -126,7 +126,7 @@ race_stop(struct stream *stream)
 	}
 	loop_timer_free(stream->timer);
 	stream->timer = NULL;
-	if (stream->addresses != &stream->literal)
+	if (stream->addresses != &stream->only)
 		free(stream->addresses);
 	stream->addresses = NULL;
 }
@@ -482,15 +482,17 @@ on_found(
     void *arg, const union resolve_address *addresses, size_t count, const char *why)
 {
 	struct stream *stream = arg;
+	enum net_error error = resolve_error(stream->lookup);
 	in_port_t port = htons(stream->target->port);
 
 	stream->lookup = NULL;
 	if (count == 0) {
 		stream->state = STATE_OVER;
-		stream->out.connected(stream->arg, NET_RESOLVE, why);
+		stream->out.connected(stream->arg, error, why);
 		return;
 	}
-	stream->addresses = xcalloc(count, sizeof(*addresses));
+	stream->addresses =
+	    count == 1 ? &stream->only : xcalloc(count, sizeof(*addresses));
 	for (size_t i = 0; i < count; i++) {
 		stream->addresses[i] = addresses[i];
 		if (addresses[i].sa.sa_family == AF_INET6)
@@ -557,12 +559,12 @@ stream_open(struct streams *streams, const struct stream_target *target,
 	stream->target = target;
 	stream->out = *out;
 	stream->arg = arg;
-	if (!resolve_literal(target->host, target->port, &stream->literal, &len)) {
+	if (!resolve_literal(target->host, target->port, &stream->only, &len)) {
 		stream->lookup =
 		    resolve_start(streams->resolve, target->host, on_found, stream);
 		return stream;
 	}
-	stream->addresses = &stream->literal;
+	stream->addresses = &stream->only;
 	begin_race(stream, 1);
 	if (stream->state == STATE_LOST)
 		put_off(stream);

@@ -14,6 +14,7 @@
 
 #include "agent/base/util.h"
 #include "tests/unit/tap.h"
+#include "tests/unit/until.h"
 
 #define MANY 2000
 
@@ -306,6 +307,146 @@ test_unwatched_is_silent_and_numbers_come_again(void)
 	loop_free(watcher.loop);
 }
 
+/* Many descriptors that are watched for edges, and a rule for what happens in each call. */
+#define EDGES 200
+
+struct edges {
+	struct loop *loop;
+	struct watched {
+		struct edges *edges;
+		struct loop_edge *edge;
+		int fds[2], calls;
+		unsigned int events; /* all that were told */
+	} watched[EDGES];
+	int told;
+	void (*rule)(struct edges *edges, struct watched *watched);
+};
+
+static void
+on_edge(void *arg, unsigned int events)
+{
+	struct watched *watched = arg;
+
+	watched->calls++;
+	watched->events |= events;
+	watched->edges->told++;
+	if (watched->edges->rule != NULL)
+		watched->edges->rule(watched->edges, watched);
+}
+
+static struct edges *
+edges_new(void (*rule)(struct edges *edges, struct watched *watched))
+{
+	struct edges *edges = xcalloc(1, sizeof(*edges));
+
+	edges->loop = loop_new();
+	for (int i = 0; i < EDGES; i++) {
+		struct watched *one = &edges->watched[i];
+		one->edges = edges;
+		CU_ASSERT_EQUAL_FATAL(
+		    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, one->fds), 0);
+		one->edge = loop_edge_new(edges->loop, one->fds[0], on_edge, one);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(one->edge);
+	}
+	run_for(edges->loop, 30); /* all can be written to */
+	CU_ASSERT_EQUAL(edges->told, EDGES);
+	for (int i = 0; i < EDGES; i++)
+		edges->watched[i].calls = (int)(edges->watched[i].events = 0);
+	edges->told = 0;
+	edges->rule = rule;
+	return edges;
+}
+
+static void
+edges_free(struct edges *edges)
+{
+	for (int i = 0; i < EDGES; i++) {
+		loop_edge_free(edges->watched[i].edge);
+		close(edges->watched[i].fds[0]);
+		close(edges->watched[i].fds[1]);
+	}
+	loop_free(edges->loop);
+	free(edges);
+}
+
+static void
+say_to_all(struct edges *edges)
+{
+	for (int i = 0; i < EDGES; i++)
+		CU_ASSERT_EQUAL(write(edges->watched[i].fds[1], "x", 1), 1);
+	run_for(edges->loop, 30);
+}
+
+/* Each is told once of what has come, read or not, and again when more comes. */
+static void
+test_edges_are_told_once(void)
+{
+	struct edges *edges = edges_new(NULL);
+
+	for (int round = 1; round <= 3; round++) {
+		say_to_all(edges);
+		for (int i = 0; i < EDGES; i++)
+			CU_ASSERT_EQUAL(edges->watched[i].calls, round);
+	}
+	CU_ASSERT_EQUAL(edges->watched[0].events & (LOOP_END | LOOP_FAULT), 0);
+	CU_ASSERT_NOT_EQUAL(edges->watched[0].events & LOOP_READ, 0);
+	shutdown(edges->watched[0].fds[1], SHUT_WR);
+	CU_ASSERT_EQUAL(write(edges->watched[1].fds[0], "x", 1), 1);
+	close(edges->watched[1].fds[1]); /* it had something to read: a reset */
+	edges->watched[1].fds[1] = -1;
+	run_for(edges->loop, 30);
+	CU_ASSERT_EQUAL(edges->watched[0].events & (LOOP_END | LOOP_FAULT), LOOP_END);
+	CU_ASSERT_NOT_EQUAL(edges->watched[1].events & LOOP_FAULT, 0);
+	edges_free(edges);
+}
+
+static void
+free_all(struct edges *edges, struct watched *watched)
+{
+	for (int i = 0; i < EDGES; i++) {
+		loop_edge_free(edges->watched[i].edge);
+		edges->watched[i].edge = NULL;
+	}
+}
+
+static void
+test_edges_are_freed_in_a_batch(void)
+{
+	struct edges *edges = edges_new(free_all);
+
+	say_to_all(edges);
+	CU_ASSERT_EQUAL(edges->told, 1);
+	edges_free(edges);
+}
+
+/* Every other one is dropped, whichever half is told first. */
+static void
+skip_other(struct edges *edges, struct watched *watched)
+{
+	loop_edge_skip(edges->watched[(watched - edges->watched) ^ 1].edge);
+}
+
+static void
+test_edges_are_skipped(void)
+{
+	struct edges *edges = edges_new(skip_other);
+	int both = 0, none = 0;
+
+	say_to_all(edges);
+	for (int i = 0; i < EDGES; i += 2) {
+		int calls = edges->watched[i].calls + edges->watched[i + 1].calls;
+		both += calls > 1;
+		none += calls == 0;
+	}
+	CU_ASSERT_EQUAL(none, 0);
+	CU_ASSERT_TRUE(both <= EDGES / 64 + 1); /* parted by the end of a batch */
+	edges->rule = NULL;
+	edges->told = 0;
+	say_to_all(edges);
+	CU_ASSERT_EQUAL(edges->told, EDGES);
+	edges_free(edges);
+}
+
 struct signals {
 	struct loop *loop;
 	struct loop_signal *signal;
@@ -376,6 +517,7 @@ test_half_made(void)
 	loop_free(NULL);
 	loop_timer_free(NULL);
 	loop_io_free(NULL);
+	loop_edge_free(NULL);
 	loop_signal_free(NULL);
 }
 
@@ -388,6 +530,9 @@ static const struct tap_case cases[] = {
 	    test_errors_are_reported_as_watched },
 	{ "unwatched is silent and numbers come again",
 	    test_unwatched_is_silent_and_numbers_come_again },
+	{ "edges are told once", test_edges_are_told_once },
+	{ "edges are freed in a batch", test_edges_are_freed_in_a_batch },
+	{ "edges are skipped", test_edges_are_skipped },
 	{ "signals arrive", test_signals_arrive },
 	{ "stop before run, free of nothing", test_half_made },
 };
