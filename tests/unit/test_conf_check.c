@@ -95,7 +95,7 @@ depends(void)
 				  "service \"x\" {\n"
 				  "  tcp \"node\" { " A " depends-on = net }\n"
 				  "  tcp \"own\" { " A " depends-on = up }\n"
-				  "  tcp \"up\" { " A " }\n"
+				  "  tcp \"up\" { " A " depends-on = up }\n"
 				  "  tcp \"other\" { " A " depends-on = \"y/up\" }\n"
 				  "}\n"
 				  "service \"y\" { tcp \"up\" { " A " } }\n"
