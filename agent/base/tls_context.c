@@ -35,6 +35,10 @@ struct mark {
 	int64_t device, inode, size, changed_ns, written_ns;
 };
 
+struct system_paths {
+	const char *dir, *bundle; /* or NULL */
+};
+
 enum file {
 	FILE_CA, /* or the directory of the system's */
 	FILE_CERT,
@@ -180,20 +184,35 @@ is_hashed(const char *path)
 
 /* Where the system has its authorities: as OpenSSL looks (SSL_CTX_load_verify_locations(3)),
  * but the bundle only where there is no hashed directory or it was asked for. */
-static bool
-find_system(const char **path)
+static void
+find_system(struct system_paths *paths)
 {
 	const char *dir = secure_getenv(X509_get_default_cert_dir_env());
-	const char *bundle = secure_getenv(X509_get_default_cert_file_env());
 
-	if (bundle == NULL) {
-		*path = dir != NULL ? dir : X509_get_default_cert_dir();
-		if (is_hashed(*path))
-			return true;
-		bundle = X509_get_default_cert_file();
-	}
-	*path = bundle;
-	return false;
+	paths->bundle = secure_getenv(X509_get_default_cert_file_env());
+	paths->dir = dir != NULL ? dir : X509_get_default_cert_dir();
+	if (!is_hashed(paths->dir))
+		paths->dir = NULL;
+	if (paths->dir == NULL && paths->bundle == NULL)
+		paths->bundle = X509_get_default_cert_file();
+}
+
+/* Of both in one. */
+static struct mark
+mark_of_system(void)
+{
+	struct system_paths paths;
+	struct mark dir, mark;
+
+	find_system(&paths);
+	dir = mark_of(paths.dir);
+	mark = mark_of(paths.bundle);
+	mark.device ^= dir.device;
+	mark.inode ^= dir.inode;
+	mark.size ^= dir.size;
+	mark.changed_ns ^= dir.changed_ns;
+	mark.written_ns ^= dir.written_ns;
+	return mark;
 }
 
 static X509_STORE *
@@ -210,19 +229,19 @@ new_store(void)
 static X509_STORE *
 system_store(struct tls_contexts *contexts)
 {
-	const char *path;
-	bool hashed = find_system(&path);
-	struct mark mark = mark_of(path);
+	struct mark mark = mark_of_system();
+	struct system_paths paths;
 
 	if (contexts->system != NULL && same_mark(&mark, &contexts->system_mark))
 		return contexts->system;
 	X509_STORE_free(contexts->system);
 	contexts->system = new_store();
 	contexts->system_mark = mark;
-	if (hashed)
-		X509_STORE_load_path(contexts->system, path);
-	else
-		X509_STORE_load_file(contexts->system, path);
+	find_system(&paths);
+	if (paths.dir != NULL)
+		X509_STORE_load_path(contexts->system, paths.dir);
+	if (paths.bundle != NULL)
+		X509_STORE_load_file(contexts->system, paths.bundle);
 	return contexts->system;
 }
 
@@ -312,6 +331,33 @@ accept_any(X509_STORE_CTX *chain, void *arg)
 	return 1;
 }
 
+/* Of what the system offers of TLS 1.3, the suite with SHA-256 first: the keys of a
+ * handshake are derived in a tenth less of its time than with SHA-384. */
+static void
+prefer_sha256(SSL_CTX *ssl)
+{
+	static const char first[] = TLS1_3_RFC_AES_128_GCM_SHA256;
+	const STACK_OF(SSL_CIPHER) *ciphers = SSL_CTX_get_ciphers(ssl);
+	struct buf suites = { .limit = 512 };
+	bool offered = false;
+
+	for (int i = 0; i < sk_SSL_CIPHER_num(ciphers); i++) {
+		const SSL_CIPHER *cipher = sk_SSL_CIPHER_value(ciphers, i);
+		const char *name = SSL_CIPHER_standard_name(cipher);
+		if (strcmp(SSL_CIPHER_get_version(cipher), "TLSv1.3") != 0)
+			continue;
+		if (strcmp(name, first) == 0)
+			offered = true;
+		else
+			buf_printf(&suites, ":%s", name);
+	}
+	AUTO_FREE char *all =
+	    xasprintf("%s%s", first, suites.data == NULL ? "" : suites.data);
+	if (offered)
+		SSL_CTX_set_ciphersuites(ssl, all);
+	buf_free(&suites);
+}
+
 /* Checks are short and many: buffers only while something is in them, as few reads as
  * possible, no session kept by OpenSSL (tls_session does). */
 static int
@@ -329,6 +375,7 @@ load(struct tls_context *context)
 	    SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 		SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_read_ahead(ssl, 1);
+	prefer_sha256(ssl);
 	SSL_CTX_set_session_cache_mode(
 	    ssl, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_set_default_passwd_cb(ssl, no_password);
@@ -344,14 +391,12 @@ load(struct tls_context *context)
 	return error;
 }
 
-static const char *
-watched_path(const struct tls_context *context, enum file file)
+static struct mark
+mark_now(const struct tls_context *context, enum file file)
 {
-	const char *path = context->paths[file];
-
-	if (file == FILE_CA && path == NULL && !context->no_verify)
-		find_system(&path);
-	return path;
+	if (file == FILE_CA && context->paths[file] == NULL && !context->no_verify)
+		return mark_of_system();
+	return mark_of(context->paths[file]);
 }
 
 static uint64_t
@@ -380,7 +425,7 @@ new_context(struct tls_contexts *contexts, const struct net_tls *conf)
 	context->looked_at = clock_boot_ms();
 	for (enum file i = 0; i < FILE_COUNT; i++) {
 		context->paths[i] = paths[i] == NULL ? NULL : xstrdup(paths[i]);
-		context->marks[i] = mark_of(watched_path(context, i));
+		context->marks[i] = mark_now(context, i);
 	}
 	ERR_clear_error();
 	if (load(context) != 0) {
@@ -403,7 +448,7 @@ is_current(struct tls_context *context)
 		return true;
 	context->looked_at = now;
 	for (enum file i = 0; i < FILE_COUNT; i++) {
-		struct mark mark = mark_of(watched_path(context, i));
+		struct mark mark = mark_now(context, i);
 		if (!same_mark(&mark, &context->marks[i]))
 			return false;
 	}

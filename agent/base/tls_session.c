@@ -5,6 +5,7 @@
  * shows no certificate and none is verified, so a session lives five minutes from the
  * moment of its verification, however often it is resumed, and not beyond the end of any
  * certificate of the chain: what a server shows anew is seen within that time.
+ * The server's certificate is not kept in them, for that is most of a session's size.
  * A table with chains that doubles; what is past its time goes before it does.
  */
 #include "agent/base/tls_session.h"
@@ -68,6 +69,69 @@ size_t
 tls_sessions_count(const struct tls_sessions *sessions)
 {
 	return sessions->count;
+}
+
+/* The parts of a session's DER (an OCTET STRING each and so on) but the certificate,
+ * which is number 3 of those with a number; how long they are, or 0. */
+static size_t
+copy_parts(unsigned char *out, const unsigned char *in, long len)
+{
+	const unsigned char *end = in + len;
+	unsigned char *at = out;
+	int tag, class;
+	long part;
+
+	while (in < end) {
+		const unsigned char *start = in;
+		if ((ASN1_get_object(&in, &part, &tag, &class, end - in) & 0x80) != 0)
+			return 0;
+		in += part;
+		if (class == V_ASN1_CONTEXT_SPECIFIC && tag == 3)
+			continue;
+		memcpy(at, start, (size_t)(in - start));
+		at += in - start;
+	}
+	return (size_t)(at - out);
+}
+
+/* The same session without the certificates, some 1 KB instead of 10 KB, or NULL. There is
+ * no call for this: it takes the way over the form that files have. */
+static SSL_SESSION *
+lightened(const SSL_SESSION *session)
+{
+	AUTO_FREE unsigned char *whole = NULL, *light = NULL;
+	int size = i2d_SSL_SESSION(session, NULL), tag, class;
+	unsigned char *out;
+	long len;
+
+	if (size <= 0)
+		return NULL;
+	out = whole = xcalloc(1, (size_t)size);
+	light = xcalloc(1, (size_t)size + 8);
+	i2d_SSL_SESSION(session, &out);
+	const unsigned char *in = whole;
+	if ((ASN1_get_object(&in, &len, &tag, &class, size) & 0x80) != 0)
+		return NULL;
+	size_t parts = copy_parts(light + 8, in, len);
+	int head = ASN1_object_size(1, (int)parts, V_ASN1_SEQUENCE) - (int)parts;
+	if (parts == 0 || head < 2 || head > 8)
+		return NULL;
+	out = light + 8 - head;
+	in = out;
+	ASN1_put_object(&out, 1, (int)parts, V_ASN1_SEQUENCE, V_ASN1_UNIVERSAL);
+	return d2i_SSL_SESSION(NULL, &in, head + (long)parts);
+}
+
+/* As it is kept: light, unless that is not to be had. Takes it over. */
+static SSL_SESSION *
+lighten(SSL_SESSION *session)
+{
+	SSL_SESSION *light = session != NULL ? lightened(session) : NULL;
+
+	if (light == NULL)
+		return session;
+	SSL_SESSION_free(session);
+	return light;
 }
 
 static bool
@@ -161,6 +225,7 @@ tls_sessions_keep(
 	struct kept *kept = xcalloc(1, sizeof(*kept) + len + 1);
 	kept->hash = hash;
 	kept->session = *session;
+	kept->session.session = lighten(session->session);
 	memcpy(kept->key, key, len + 1);
 	struct kept **at = &sessions->slots[hash & (sessions->size - 1)];
 	kept->next = *at;

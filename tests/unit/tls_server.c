@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -387,10 +388,12 @@ serve(void *arg)
 	struct connection *connection = arg;
 	struct tls_peer peer = { .fd = connection->fd };
 	const struct tls_server_conf *conf = connection->conf;
+	int yes = 1;
 
 	peer.ssl = SSL_new(connection->context);
 	free(connection);
 	pthread_cleanup_push(close_connection, &peer);
+	setsockopt(peer.fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
 	SSL_set_fd(peer.ssl, peer.fd);
 	if (conf->raw != NULL)
 		conf->raw(peer.fd);
