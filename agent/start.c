@@ -25,10 +25,12 @@
 #include "agent/base/paths.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
+#include "agent/conf/host.h"
 #include "agent/conf/trial.h"
 #include "agent/runner/child.h"
 #include "agent/runner/runner.h"
 #include "agent/warden/warden.h"
+#include "checks/builtin.h"
 
 #define LOCK_MS 5000
 #define DEBUG_MAX 16
@@ -125,6 +127,23 @@ count_things(const struct conf *conf, char *out, size_t size)
 	    conf->n_roles, plural(conf->n_roles));
 }
 
+/* What is no fault, but will not go well on this host; of each kind the first one. */
+static void
+warn(const struct conf *conf)
+{
+	char why[CONF_ERROR_MAX], label[CONF_LABEL_MAX];
+
+	for (size_t i = 0; i < conf->n_checks; i++) {
+		const struct conf_check *check = conf->checks[i];
+		if (check->class != &check_icmp_class ||
+		    host_check_ping(why, sizeof(why)) == 0)
+			continue;
+		conf_check_label(check, label);
+		fprintf(stderr, "warning: check %s: %s\n", label, why);
+		return;
+	}
+}
+
 static int
 start_runner(const struct start *start)
 {
@@ -139,6 +158,7 @@ start_runner(const struct start *start)
 	}
 	count_things(conf, things, sizeof(things));
 	if (start->test) {
+		warn(conf);
 		printf("configuration ok: %s\n", things);
 	} else {
 		log_notice("runner", "lictord %s starts: %s", PACKAGE_VERSION, things);

@@ -15,6 +15,7 @@
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -277,4 +278,16 @@ host_check_address(int family, const unsigned char *address, char *why, size_t w
 	    "%s is a permanent address of this host (on %s), expected one that only "
 	    "lictor sets",
 	    text, name);
+}
+
+int
+host_check_ping(char *why, size_t why_size)
+{
+	AUTO_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_ICMP);
+
+	if (fd >= 0 || errno != EACCES)
+		return 0;
+	return say(why, why_size,
+	    "none of our groups may send echoes, expected one of them to be within "
+	    "net.ipv4.ping_group_range");
 }

@@ -23,5 +23,7 @@ int host_check_user(const char *name, char *why, size_t why_size);
 /* Not an address that this host has for good (without a lifetime, as the warden's have). */
 int host_check_address(
     int family, const unsigned char *address, char *why, size_t why_size);
+/* That the kernel lets us send echoes. */
+int host_check_ping(char *why, size_t why_size);
 
 #endif

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Which addresses are the host's own for good: in a network namespace of the test's own,
- * with addresses that stay and addresses that, like a warden's, have a lifetime.
+ * with addresses that stay and addresses that, like a warden's, have a lifetime. And who may
+ * send echoes there.
  */
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,12 +101,36 @@ test_many(void)
 	CU_ASSERT(is_free("10.1.3.251"));
 }
 
+static bool
+set_groups(const char *range)
+{
+	AUTO_CLOSE int fd =
+	    open("/proc/sys/net/ipv4/ping_group_range", O_WRONLY | O_CLOEXEC);
+
+	return fd >= 0 && write(fd, range, strlen(range)) > 0;
+}
+
+static void
+test_ping(void)
+{
+	char why[200] = "";
+
+	CU_ASSERT(set_groups("0 0"));
+	CU_ASSERT_EQUAL(host_check_ping(why, sizeof(why)), 0);
+	CU_ASSERT_STRING_EQUAL(why, "");
+	CU_ASSERT(set_groups("1 0"));
+	CU_ASSERT_EQUAL(host_check_ping(why, sizeof(why)), -1);
+	CU_ASSERT_PTR_NOT_NULL(
+	    strstr(why, "expected one of them to be within net.ipv4.ping_group_range"));
+}
+
 static const struct tap_case cases[] = {
 	{ "an address of another host is free", test_elsewhere },
 	{ "a permanent address is the host's own", test_permanent },
 	{ "an address with a lifetime may be a vip", test_lifetime },
 	{ "the far end of a link is another host", test_peer },
 	{ "one of a thousand addresses is found", test_many },
+	{ "who may send echoes", test_ping },
 };
 
 int
