@@ -207,6 +207,14 @@ read_list(char ***member, const struct check_option *option, const struct node *
 	return 0;
 }
 
+/* A file that nobody else may read. */
+static bool
+is_secret(const char *option)
+{
+	return strcmp(option, "token-file") == 0 ||
+	    strcmp(option, "password-file") == 0;
+}
+
 static int
 check_host(const struct check_option *option, const struct node *node, char *error)
 {
@@ -216,8 +224,8 @@ check_host(const struct check_option *option, const struct node *node, char *err
 
 	switch (option->type) {
 	case CHECK_OPTION_FILE:
-		result = host_check_file(
-		    value, strcmp(option->name, "token-file") == 0, why, sizeof(why));
+		result =
+		    host_check_file(value, is_secret(option->name), why, sizeof(why));
 		break;
 	case CHECK_OPTION_COMMAND:
 		result = host_check_command(value, why, sizeof(why));
