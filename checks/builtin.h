@@ -7,6 +7,7 @@ struct check_class;
 /* The types built into lictord, by their names in the configuration. */
 extern const struct check_class check_dns_class;
 extern const struct check_class check_file_class;
+extern const struct check_class check_grpc_class;
 extern const struct check_class check_http_class;
 extern const struct check_class check_icmp_class;
 extern const struct check_class check_process_class;

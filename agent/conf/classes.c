@@ -19,6 +19,7 @@
 static const struct check_class *const builtin[] = {
 	&check_dns_class,
 	&check_file_class,
+	&check_grpc_class,
 	&check_http_class,
 	&check_icmp_class,
 	&check_process_class,
