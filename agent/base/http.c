@@ -236,16 +236,16 @@ take_url(struct http_call *call, const char *text)
 	return true;
 }
 
-/* `address` in words, or NULL where the URL has one or none is needed. */
+/* `addresses` in words, or NULL where the URL has one or none is needed. */
 static void
-start(struct http_call *call, const char *address)
+start(struct http_call *call, const char *addresses)
 {
 	struct transfer_request request = {
 		.method = call->method,
 		.url = call->url,
 		.to = &call->to,
 		.unix_socket = call->unix_socket,
-		.address = address,
+		.addresses = addresses,
 		.proxy = call->proxy,
 		.proxy_to = &call->proxy_to,
 		.version = call->version,
@@ -271,15 +271,21 @@ on_resolved(
 {
 	struct http_call *call = arg;
 	enum net_error error = resolve_error(call->query);
-	char text[INET6_ADDRSTRLEN] = "";
+	struct buf list = { .limit = (INET6_ADDRSTRLEN + 3) * RESOLVE_MAX };
 
 	call->query = NULL;
 	if (error != NET_OK) {
 		end(call, error, why);
 		return;
 	}
-	resolve_format(&addresses[0].sa, text, sizeof(text));
-	start(call, text);
+	for (size_t i = 0; i < count; i++) {
+		bool ipv6 = addresses[i].sa.sa_family == AF_INET6;
+		char text[INET6_ADDRSTRLEN];
+		resolve_format(&addresses[i].sa, text, sizeof(text));
+		buf_printf(&list, ipv6 ? "%s[%s]" : "%s%s", i > 0 ? "," : "", text);
+	}
+	start(call, list.data);
+	buf_free(&list);
 }
 
 /* Whom to connect to. */

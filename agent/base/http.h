@@ -30,7 +30,7 @@ struct http_request {
 	size_t body_limit;		/* more of the answer's body than this is not kept;
 					   0: it is not waited for */
 	bool error_body;		/* nor is that of a status below 400 */
-	const char *resolve;		/* "host:port:address": where to connect instead of
+	const char *resolve;		/* "host:port:address,…": where to connect instead of
 					   asking for the name */
 	bool follow;			/* redirects, at most 5; headers go to the first
 					   host and port only */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * One HTTP exchange with one address: the one file that knows libcurl. Its multi interface
+ * One HTTP exchange with one host: the one file that knows libcurl. Its multi interface
  * drives the connections, the loop watches its sockets and keeps its timer. What curl
  * could do besides is left to http, the one user: names (curl would start a thread), the
  * deadline, redirects; and to tls' parts: which authorities are trusted and what a fault of
@@ -327,17 +327,18 @@ set_request(struct transfer *transfer, const struct transfer_request *request)
 	}
 }
 
-/* "HOST:PORT:ADDRESS", for curl's own table of names. */
+/* "HOST:PORT:ADDRESSES", for curl's own table of names, where it forgets it after a minute:
+ * redirects can name any number of hosts. A connection is made to the first that takes it,
+ * the families in a race. */
 static void
-set_address(struct transfer *transfer, const struct url *host, const char *address)
+set_addresses(struct transfer *transfer, const struct url *host, const char *addresses)
 {
-	char entry[384];
-
 	if (resolve_is_localhost(host->host))
-		address = "127.0.0.1,[::1]";
-	if (address == NULL)
+		addresses = "127.0.0.1,[::1]";
+	if (addresses == NULL)
 		return;
-	snprintf(entry, sizeof(entry), "%s:%u:%s", host->host, host->port, address);
+	AUTO_FREE char *entry =
+	    xasprintf("+%s:%u:%s", host->host, host->port, addresses);
 	transfer->names = append(NULL, entry);
 	curl_easy_setopt(transfer->easy, CURLOPT_RESOLVE, transfer->names);
 }
@@ -369,17 +370,12 @@ set_route(struct transfer *transfer, const struct transfer_request *request)
 	} else if (request->proxy != NULL) {
 		curl_easy_setopt(transfer->easy, CURLOPT_PROXY, request->proxy);
 		curl_easy_setopt(transfer->easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-		set_address(transfer, request->proxy_to, request->address);
-		if (renamed)
-			set_destination(transfer, to->host);
-	} else if (request->address != NULL) {
-		set_destination(transfer, request->address);
-	} else if (renamed) {
-		set_destination(
-		    transfer, resolve_is_localhost(to->host) ? "127.0.0.1" : to->host);
+		set_addresses(transfer, request->proxy_to, request->addresses);
 	} else {
-		set_address(transfer, to, NULL);
+		set_addresses(transfer, to, request->addresses);
 	}
+	if (request->unix_socket == NULL && renamed)
+		set_destination(transfer, to->host);
 }
 
 /* curl takes the name to verify from the URL: put it there, and keep the Host header. */

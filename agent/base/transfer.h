@@ -16,8 +16,10 @@ struct url;
 struct transfer_request {
 	const char *method, *url, *unix_socket;
 	const struct url *to;	/* the same URL, taken apart */
-	const char *address;	/* where to connect; NULL: where the URL says, an address */
-	const char *proxy;	/* an http:// URL, or NULL; `address` is the proxy's then */
+	/* where to connect, parted by commas, IPv6 ones in brackets; NULL: where the URL
+	 * says, which is an address or localhost */
+	const char *addresses;
+	const char *proxy;	/* an http:// URL, or NULL; `addresses` are the proxy's then */
 	const struct url *proxy_to;	/* the same, taken apart */
 	enum http_version version;
 	char *const *headers;	/* or NULL; the caller's own first */
@@ -55,8 +57,8 @@ struct transfer_out {
 struct transfers *transfers_new(struct loop *loop, const struct transfer_out *out);
 void transfers_free(struct transfers *transfers);	/* when it has no transfers */
 
-/* One request to one address and its answer: no names are asked for, nothing is followed,
- * nothing ends by time. NULL with `why`. `arg` is given to the callbacks. */
+/* One request and its answer: no names are asked for, nothing is followed, nothing ends by
+ * time. NULL with `why`. `arg` is given to the callbacks. */
 struct transfer *transfer_start(struct transfers *transfers,
     const struct transfer_request *request, void *arg, const char **why);
 void transfer_free(struct transfer *transfer);

@@ -449,8 +449,7 @@ test_every_ending_has_its_name(void)
 		{ "http://127.0.0.1:1/", NET_REFUSED,
 		    "no connection: Connection refused" },
 		{ "ftp://127.0.0.1/", NET_LOCAL, "this is not an http or https URL" },
-		{ "file:///etc/passwd", NET_LOCAL,
-		    "this is not an http or https URL" },
+		{ "file:///etc/passwd", NET_LOCAL, "this is not an http or https URL" },
 		{ "http://127.0.0.1:70000/", NET_LOCAL,
 		    "this is not an http or https URL" },
 		{ "http://", NET_LOCAL, "this is not an http or https URL" },
@@ -595,7 +594,7 @@ test_where_to_connect(void)
 {
 	struct client client;
 	char url[128], fixed[128];
-	struct http_request at = { .resolve = fixed };
+	struct http_request at = { .resolve = fixed, .fresh = true };
 
 	client_open(&client);
 	struct http_request unix_socket = { .unix_socket = client.server.path };
@@ -612,6 +611,14 @@ test_where_to_connect(void)
 	CU_ASSERT_PTR_NOT_NULL(strstr(client.body, "Host: some.invalid"));
 	snprintf(fixed, sizeof(fixed), "some.invalid:%u:127.0.0.2", client.server.port);
 	CU_ASSERT_EQUAL(ask(&client, url, at)->error, NET_REFUSED);
+	/* the first that takes the connection */
+	snprintf(fixed, sizeof(fixed), "some.invalid:%u:127.0.0.2,[::2],127.0.0.1",
+	    client.server.port);
+	CU_ASSERT_EQUAL(ask(&client, url, at)->status, 200);
+	snprintf(url, sizeof(url), "http://Some.Invalid.:%u/echo", client.server.port);
+	snprintf(
+	    fixed, sizeof(fixed), "some.invalid.:%u:127.0.0.1", client.server.port);
+	CU_ASSERT_EQUAL(ask(&client, url, at)->status, 200);
 	if (client.server.port6 != 0) {
 		snprintf(url, sizeof(url), "http://[::1]:%u/echo", client.server.port6);
 		CU_ASSERT_EQUAL(ask(&client, url, plain)->status, 200);
