@@ -38,7 +38,6 @@ struct http_check {
 	struct status_range *ranges;
 	size_t n_ranges;
 	struct expression *expected;
-	struct check_http_request request;
 };
 
 static const struct check_option options[] = {
@@ -265,33 +264,6 @@ prepare_expectations(
 }
 
 static void
-make_request(struct http_check *check, bool tls)
-{
-	bool body = check->expected != NULL || check->expect_json != NULL;
-
-	check->request = (struct check_http_request){
-		.method = check->method,
-		.url = check->url,
-		.headers = (const char *const *)check->headers,
-		.body = check->body,
-		.body_len = check->body != NULL ? strlen(check->body) : 0,
-		.version = check->version[0] == '1' ? CHECK_HTTP_1_1
-		    : tls                           ? CHECK_HTTP_2
-						    : CHECK_HTTP_2_PLAIN,
-		.follow = check->follow,
-		.keep_alive = check->keep_alive,
-		.proxy = check->proxy,
-		.tls = { .ca_file = check->ca_file,
-		    .cert_file = check->cert_file,
-		    .key_file = check->key_file,
-		    .server_name = check->server_name,
-		    .no_verify = !check->verify },
-		.body_limit = body ? BODY_MATCHED : BODY_SHOWN,
-		.error_body = !body,
-	};
-}
-
-static void
 release(void *conf)
 {
 	struct http_check *check = conf;
@@ -309,14 +281,11 @@ prepare(void *conf, const char **option, char *why, size_t why_size)
 	struct url url;
 
 	*option = "url";
-	if (url_split(check->url, &url, why, why_size) != 0)
+	if (url_split(check->url, &url, why, why_size) != 0 ||
+	    prepare_request(check, option, why, why_size) != 0 ||
+	    prepare_way(check, url.tls, option, why, why_size) != 0)
 		return -1;
-	if (prepare_request(check, option, why, why_size) != 0 ||
-	    prepare_way(check, url.tls, option, why, why_size) != 0 ||
-	    prepare_expectations(check, option, why, why_size) != 0)
-		return -1;
-	make_request(check, url.tls);
-	return 0;
+	return prepare_expectations(check, option, why, why_size);
 }
 
 static enum check_status
@@ -415,12 +384,41 @@ answered(struct check_run *run, const struct check_http_reply *reply)
 		    reply->reason, "%s %s: %s", check->method, check->url, reply->why);
 }
 
+static enum check_http_version
+version(const struct http_check *check)
+{
+	if (check->version[0] == '1')
+		return CHECK_HTTP_1_1;
+	return strncmp(check->url, "https:", 6) == 0 ? CHECK_HTTP_2
+						     : CHECK_HTTP_2_PLAIN;
+}
+
 static void
 start(struct check_run *run)
 {
 	const struct http_check *check = check_conf(run);
+	struct check_http_request *request = check_state(run);
+	bool body = check->expected != NULL || check->expect_json != NULL;
 
-	check_http(run, &check->request, answered);
+	*request = (struct check_http_request){
+		.method = check->method,
+		.url = check->url,
+		.headers = (const char *const *)check->headers,
+		.body = check->body,
+		.body_len = check->body != NULL ? strlen(check->body) : 0,
+		.version = version(check),
+		.follow = check->follow,
+		.keep_alive = check->keep_alive,
+		.proxy = check->proxy,
+		.tls = { .ca_file = check->ca_file,
+		    .cert_file = check->cert_file,
+		    .key_file = check->key_file,
+		    .server_name = check->server_name,
+		    .no_verify = !check->verify },
+		.body_limit = body ? BODY_MATCHED : BODY_SHOWN,
+		.error_body = !body,
+	};
+	check_http(run, request, answered);
 }
 
 const struct check_class check_http_class = {
@@ -428,6 +426,7 @@ const struct check_class check_http_class = {
 	.name = "http",
 	.help = "asks for a URL and judges the status and the body of the answer",
 	.conf_size = sizeof(struct http_check),
+	.run_size = sizeof(struct check_http_request),
 	.options = options,
 	.prepare = prepare,
 	.release = release,
