@@ -231,7 +231,9 @@ end_with_fault(struct transfer *transfer, CURLcode code)
 		str_copy(fault, sizeof(fault),
 		    transfer->answered
 			? "the connection ended in the middle of the answer"
-			: "the connection ended without an answer");
+			: transfer->version == HTTP_1_1
+			? "the connection ended without an answer"
+			: "the connection ended without an answer of HTTP/2");
 		break;
 	case NET_GARBAGE:
 		str_copy(fault, sizeof(fault),
@@ -448,10 +450,12 @@ version_for(const struct transfer *transfer)
 				: CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
 }
 
+/* libcurl 7.88 fails on a second request of HTTP/2 without TLS over one connection. */
 static void
 set_handle(struct transfer *transfer, bool fresh)
 {
 	CURL *easy = transfer->easy;
+	bool alone = fresh || transfer->version == HTTP_2_PLAIN;
 
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
@@ -465,8 +469,8 @@ set_handle(struct transfer *transfer, bool fresh)
 	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
-	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, fresh ? 1L : 0L);
-	curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, fresh ? 1L : 0L);
+	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, alone ? 1L : 0L);
+	curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, alone ? 1L : 0L);
 }
 
 /* NULL, or why it cannot be sent. */
