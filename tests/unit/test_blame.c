@@ -31,6 +31,8 @@ static const struct process_end killed = { "signal 9 (Killed)", false };
 
 /* ---- the page, and processes that die ---- */
 
+static const int fatal[] = { SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL };
+
 struct death {
 	struct blackbox *box;
 	int signum; /* 0: exit status 3 */
@@ -66,7 +68,8 @@ left_by(void (*act)(struct blackbox *box, int signum), int signum, int *status)
 	pid_t pid = fork();
 	if (pid == 0) {
 		/* what the sanitizers would say of it is not of interest */
-		signal(SIGSEGV, SIG_DFL);
+		for (size_t i = 0; i < ARRAY_LENGTH(fatal); i++)
+			signal(fatal[i], SIG_DFL);
 		struct blackbox *own = open_again(blackbox_fd(box));
 		act(own, signum);
 		_exit(9);
