@@ -122,10 +122,10 @@ every_end_in_a_check_is_known(void)
 		CU_ASSERT_EQUAL(note.place, BLACKBOX_CHECK);
 		CU_ASSERT_EQUAL(note.index, 7);
 		/* the handler changes nothing of how it ends */
-		if (signals[i] == 0)
-			CU_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == 3)
-		else
-			CU_ASSERT(WIFSIGNALED(status) && WTERMSIG(status) == signals[i])
+		bool same = signals[i] == 0
+		    ? WIFEXITED(status) && WEXITSTATUS(status) == 3
+		    : WIFSIGNALED(status) && WTERMSIG(status) == signals[i];
+		CU_ASSERT(same);
 		note = left_by(after_a_check, signals[i], &status);
 		CU_ASSERT_EQUAL(note.place, BLACKBOX_OURS);
 		note = left_by(between_checks, signals[i], &status);
