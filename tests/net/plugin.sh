@@ -4,6 +4,7 @@
 # A plugin that crashes on the master: the agent goes with it and comes back, and nobody
 # outside notices. The address stays, Consul shows nothing critical, the log says whose
 # fault it was. What crashed three times within a minute is left out.
+# An agent that starts when the plugin is another one, or gone, does without it.
 . "${top_srcdir:-.}/tests/net/setup.sh"
 
 crashed="agent died \(signal 11 \(Segmentation fault\)\) in the plugin crashy, in the check web/db"
@@ -79,6 +80,27 @@ check "the address stayed" at_most "$waited" $((5 * slack))
 check "the role stayed" test "$(register .holder)" = "$holder"
 stop server watcher
 check "Consul never showed anything critical" not grep -q critical "$LAB_DIR/server/watcher.out"
+
+# agent_killed PATTERN: the backup's agent, after which its log has one more such line.
+agent_killed()
+{
+	local count pid
+	count=$(log_count "$BACKUP" "$1")
+	for pid in $(lictord_pids "$BACKUP"); do
+		! grep -q '^lictord: agent' "/proc/$pid/cmdline" || kill -KILL "$pid"
+	done
+	wait_for 10 eval "[ \"\$(log_count $BACKUP '$1')\" -gt $count ]"
+}
+
+plugin=$LAB_DIR/$BACKUP/plugins/crashy.so
+rm "$plugin"
+check "without the file the agent leaves the plugin out" \
+    agent_killed "the plugin crashy is left out: .* No such file or directory"
+sed 's/"file"/"path"/' "$top/tests/plugins/crashy.c" |
+    ${CC:-cc} -shared -fPIC -I"$top" -o "$plugin" -x c -
+check "with another one that has other options too" \
+    agent_killed "all plugins are left out, since one has changed: .*unknown option .file."
+check "the other checks go on" wait_for 10 settled
 summary=$(observer_stop)
 check "never two holders" never_two "$summary"
 check "the address never moved" grep -q 'switches 0$' <<<"$summary"
