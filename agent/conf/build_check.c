@@ -79,12 +79,12 @@ set_thresholds(struct build *build, const struct node *section,
 	    raw->latency_warning_ms >= raw->latency_critical_ms)
 		return options_fault(section, "latency-warning", build->error,
 		    "it is not below latency-critical, expected less");
-	check->flap_threshold = (unsigned int)raw->flap_threshold;
-	check->window = (unsigned int)raw->window;
-	check->error_rate_warning = (unsigned int)raw->error_rate_warning;
-	check->error_rate_critical = (unsigned int)raw->error_rate_critical;
-	check->latency_warning_ms = raw->latency_warning_ms;
-	check->latency_critical_ms = raw->latency_critical_ms;
+	check->flap_threshold = (uint8_t)raw->flap_threshold;
+	check->window = (uint16_t)raw->window;
+	check->error_rate_warning = (uint8_t)raw->error_rate_warning;
+	check->error_rate_critical = (uint8_t)raw->error_rate_critical;
+	check->latency_warning_ms = (uint32_t)raw->latency_warning_ms;
+	check->latency_critical_ms = (uint32_t)raw->latency_critical_ms;
 	return 0;
 }
 

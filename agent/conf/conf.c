@@ -8,6 +8,7 @@
  */
 #include "agent/conf/conf.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,6 +135,8 @@ conf_load(struct conf_bundle *bundle, const struct conf_loading *loading,
 		result = build_all(&build, &trees);
 	free(build.depends);
 	free_trees(&trees);
+	/* the trees were ten times what is left, and the allocator would keep it for us */
+	malloc_trim(0);
 	if (result == 0)
 		return conf;
 	conf_free(conf);

@@ -60,7 +60,7 @@ struct conf_plugin {
 	int line;
 };
 
-/* Of a passive class all three times are its "ttl". */
+/* Of a passive class all three times are its "ttl". There are thousands: mind the size. */
 struct conf_check {
 	uint32_t index;
 	const struct check_class *class;
@@ -70,12 +70,12 @@ struct conf_check {
 	const struct conf_command *command;	/* NULL if the class has none */
 	int64_t interval_ms, fast_interval_ms, timeout_ms;
 	unsigned int rise, fall;
-	enum check_status initial;
 	const struct conf_check *depends_on;	/* NULL: none; never a circle */
-	unsigned int flap_threshold;		/* percent; 0: off */
-	unsigned int window;			/* results */
-	unsigned int error_rate_warning, error_rate_critical;	/* percent; 0: none */
-	int64_t latency_warning_ms, latency_critical_ms;	/* 0: none */
+	uint32_t latency_warning_ms, latency_critical_ms;	/* 0: none */
+	uint16_t window;			/* results */
+	uint8_t error_rate_warning, error_rate_critical;	/* percent; 0: none */
+	uint8_t flap_threshold;			/* percent; 0: off */
+	enum check_status initial : 8;
 	size_t output_size;
 	char *notes;
 	const char *file;

@@ -77,10 +77,11 @@ random_check(void)
 
 	check.rise = random_below(3) + 1;
 	check.fall = random_below(3) + 1;
-	check.flap_threshold = random_below(2) * (random_below(100) + 1);
-	check.window = random_below(30) + 1;
-	check.error_rate_critical = random_below(2) * (random_below(100) + 1);
-	check.error_rate_warning = random_below(2) * (random_below(100) + 1);
+	check.flap_threshold = (uint8_t)(random_below(2) * (random_below(100) + 1));
+	check.window = (uint16_t)(random_below(30) + 1);
+	check.error_rate_critical =
+	    (uint8_t)(random_below(2) * (random_below(100) + 1));
+	check.error_rate_warning = (uint8_t)(random_below(2) * (random_below(100) + 1));
 	check.latency_critical_ms = random_below(2) * (random_below(50) + 1);
 	check.latency_warning_ms = random_below(2) * (random_below(50) + 1);
 	return check;

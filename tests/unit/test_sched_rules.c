@@ -332,7 +332,7 @@ make_check(struct scenario *s, size_t i)
 	check->timeout_ms = 20 + random_below(3000);
 	check->rise = 1 + random_below(3);
 	check->fall = 1 + random_below(3);
-	check->flap_threshold = random_below(2) * 20;
+	check->flap_threshold = random_below(2) == 0 ? 0 : 20;
 	check->initial = (enum check_status)random_below(3);
 	if (i > 0 && random_below(2) == 0)
 		check->depends_on = &w->checks[random_below((unsigned int)i)];

@@ -40,7 +40,7 @@ compare(const void *a, const void *b)
 static void
 naive_look(struct naive *n)
 {
-	int64_t up[1000];
+	static int64_t up[1000];
 	int n_up = 0, from = n->len - (int)n->limits.size;
 
 	n->failed = n->count = 0;

@@ -207,9 +207,9 @@ loop_timer_at(struct loop_timer *timer, int64_t when)
 	    : when <= loop->now ? when / SLOT_MS
 				: (when + SLOT_MS - 1) / SLOT_MS;
 	timer->set = true;
-	TAILQ_FOREACH_REVERSE(before, &loop->timers, timers, link)
-	if (before->slot <= timer->slot)
-		break;
+	before = TAILQ_LAST(&loop->timers, timers);
+	while (before != NULL && before->slot > timer->slot)
+		before = TAILQ_PREV(before, timers, link);
 	if (before != NULL)
 		TAILQ_INSERT_AFTER(&loop->timers, before, timer, link);
 	else
