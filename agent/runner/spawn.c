@@ -31,7 +31,6 @@
 #include "agent/runner/account.h"
 
 #define STACK_SIZE (64 * 1024)
-#define KILLED_FIRST "500" /* of oom_score_adj's 1000: before any service */
 
 /* What the child runs before exec: AddressSanitizer would leave marks of its stack behind,
  * in the memory that it shares with the parent. */
@@ -75,11 +74,11 @@ heed(const unsigned char *ignored)
 }
 
 CHILD_SIDE bool
-write_at(int folder_fd, const char *path, const char *text, size_t len)
+enter_cgroup(int cgroup_fd)
 {
-	int fd = openat(folder_fd, path, O_WRONLY | O_CLOEXEC);
+	int fd = openat(cgroup_fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
 
-	return fd >= 0 && write(fd, text, len) == (ssize_t)len && close(fd) == 0;
+	return fd >= 0 && write(fd, "0", 1) == 1 && close(fd) == 0;
 }
 
 /* What clone3 would have done. */
@@ -87,8 +86,7 @@ CHILD_SIDE bool
 begin_plain(const struct spawn *spawn)
 {
 	end_handlers();
-	return spawn->cgroup_fd < 0 ||
-	    write_at(spawn->cgroup_fd, "cgroup.procs", "0", 1);
+	return spawn->cgroup_fd < 0 || enter_cgroup(spawn->cgroup_fd);
 }
 
 CHILD_SIDE bool
@@ -154,9 +152,6 @@ child_exec(const struct child *child)
 		return "open its descriptors";
 	if (setsid() < 0)
 		return "start a session";
-	if (spawn->expendable) /* not possible in some containers; it is only better */
-		(void)!write_at(AT_FDCWD, "/proc/self/oom_score_adj", KILLED_FIRST,
-		    sizeof(KILLED_FIRST) - 1);
 	if (spawn->account != NULL && !become(spawn->account))
 		return "become its user";
 	if (!limit_all(spawn))

@@ -22,8 +22,7 @@ struct spawn {
 	int cgroup_fd;			/* the control group that it begins in, or -1 */
 	const struct account *account;	/* to become, or NULL */
 	uint64_t memory, processes, files;	/* limits, 0: none */
-	/* It is killed when this process dies, leaves no core dump, and is killed before
-	 * others when the host's memory is short. */
+	/* It is killed when this process dies, and leaves no core dump. */
 	bool expendable;
 };
 
