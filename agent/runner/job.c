@@ -13,7 +13,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -25,10 +24,10 @@
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
-#include "agent/runner/account.h"
 #include "agent/runner/cgroup.h"
-#include "agent/runner/spawn.h"
+#include "agent/runner/launch.h"
 #include "agent/runner/sweep.h"
+#include "agent/runner/tail.h"
 #include "agent/runner/words.h"
 
 #define KILL_AFTER_MS 2000
@@ -38,13 +37,6 @@
 #define FREE_MS 1000 /* one stuck in the kernel is waited for, but not for ever */
 #define SPARE_MAX 64
 #define READ_SIZE ((size_t)65536) /* all that a pipe holds */
-#define PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-/* The last bytes of a stream: the byte number n stands at n modulo the size. */
-struct tail {
-	char data[WIRE_OUTPUT_MAX];
-	uint64_t total;
-};
 
 struct job {
 	struct sweep_run mark;
@@ -71,50 +63,16 @@ struct job {
 struct jobs {
 	struct loop *loop;
 	struct jobs_out out;
-	struct spawner *spawner;
-	struct accounts *accounts;
+	struct launcher *launcher;
 	struct cgroups *cgroups; /* NULL: there are none for us */
 	struct sweep *sweep;
 	struct job *started, *spare;
 	size_t n_spare;
-	struct words argv, environment; /* of the one that is being started */
-	char mark[SWEEP_MARK_MAX]; /* its own variable */
 	struct wire_message message; /* the answer that is being given */
 	char data[READ_SIZE];
 };
 
 static const char not_its_turn[] = "not started: ended before its turn came";
-
-static void
-tail_add(struct tail *tail, const char *data, size_t len)
-{
-	size_t size = sizeof(tail->data);
-
-	if (len > size) {
-		tail->total += len - size;
-		data += len - size;
-		len = size;
-	}
-	size_t at = tail->total % size;
-	size_t first = len < size - at ? len : size - at;
-	memcpy(tail->data + at, data, first);
-	memcpy(tail->data, data + first, len - first);
-	tail->total += len;
-}
-
-/* At most `max` bytes, the last ones, in their order. */
-static uint32_t
-tail_copy(const struct tail *tail, char *out, size_t max)
-{
-	size_t size = sizeof(tail->data);
-	size_t len = tail->total < max ? (size_t)tail->total : max;
-	size_t at = (size_t)((tail->total - len) % size);
-	size_t first = len < size - at ? len : size - at;
-
-	memcpy(out, tail->data + at, first);
-	memcpy(out + first, tail->data, len - first);
-	return (uint32_t)len;
-}
 
 static bool
 is_check(const struct job *job)
@@ -388,85 +346,38 @@ on_limit(void *arg)
 
 /* --- its beginning --- */
 
-/* A watched pipe's reading end stays here, its writing end is returned; -1 with errno. */
-static int
-open_output(struct job *job)
-{
-	int fds[2];
-
-	if (pipe2(fds, O_CLOEXEC) != 0)
-		return -1;
-	fcntl(fds[0], F_SETFL, O_NONBLOCK);
-	job->output_fd = fds[0];
-	return fds[1];
-}
-
-/* Argument list and environment, in the memory that all jobs share for it. */
-static void
-make_words(struct job *job, const struct account *account)
-{
-	struct jobs *jobs = job->jobs;
-	const char *const base[] = { "PATH=" PATH, "LANG=C.UTF-8", NULL };
-
-	jobs->argv.len = jobs->environment.len = 0;
-	words_add(&jobs->argv, (const char *const *)job->command->argv);
-	words_add(&jobs->argv, (const char *const *)job->argv);
-	words_set(&jobs->environment, base);
-	words_set(&jobs->environment, (const char *const *)account->environment);
-	words_set(&jobs->environment, (const char *const *)job->command->environment);
-	words_set(&jobs->environment, (const char *const *)job->environment);
-	sweep_mark(jobs->sweep, &job->mark, jobs->mark);
-	words_set(&jobs->environment, (const char *const[]){ jobs->mark, NULL });
-}
-
-/* Starts the program as `account`; 0 or -errno with `step`. */
-static int
-job_spawn(struct job *job, const struct account *account, const char **step)
-{
-	const struct conf_command *command = job->command;
-	struct jobs *jobs = job->jobs;
-	bool counted = job->cgroup != NULL && cgroups_count_processes(jobs->cgroups);
-
-	make_words(job, account);
-	*step = "open a pipe";
-	AUTO_CLOSE int output = open_output(job);
-	if (output < 0)
-		return -errno;
-	struct spawn spawn = {
-		.argv = (char *const *)jobs->argv.text,
-		.environment = (char *const *)jobs->environment.text,
-		.directory = command->directory != NULL ? command->directory : "/",
-		.output_fd = output,
-		.cgroup_fd = job->cgroup != NULL ? cgroup_fd(job->cgroup) : -1,
-		.account = account->change ? account : NULL,
-		.memory = command->memory,
-		.processes = counted ? 0 : command->processes,
-		.files = command->files,
-		.expendable = is_check(job),
-	};
-	return spawner_start(jobs->spawner, &spawn, &job->mark.pid, &job->pidfd, step);
-}
-
 /* 0, or -errno with `step`: what could not be done. */
 static int
-job_try(struct job *job, const char **step)
+job_launch(struct job *job, const char **step)
 {
 	struct jobs *jobs = job->jobs;
-	int error = 0;
-	const struct account *account =
-	    accounts_find(jobs->accounts, job->command->user, &error);
+	char mark[SWEEP_MARK_MAX];
+	struct launched launched;
+	struct launch launch = {
+		.command = job->command,
+		.arguments = job->argv,
+		.environment = job->environment,
+		.mark = mark,
+		.cgroup_fd = -1,
+	};
 
-	*step = error == -EPERM ? "become its user, for lictord does not run as root"
-				: "find its user";
-	if (account == NULL)
-		return error;
 	*step = "make a control group";
-	if (jobs->cgroups != NULL)
+	if (jobs->cgroups != NULL) {
 		job->cgroup =
 		    cgroup_take(jobs->cgroups, !is_check(job), job->command->processes);
-	if (jobs->cgroups != NULL && job->cgroup == NULL)
-		return -errno;
-	return job_spawn(job, account, step);
+		if (job->cgroup == NULL)
+			return -errno;
+		launch.cgroup_fd = cgroup_fd(job->cgroup);
+		launch.counted = cgroups_count_processes(jobs->cgroups);
+	}
+	sweep_mark(jobs->sweep, &job->mark, mark);
+	int error = launcher_start(jobs->launcher, &launch, &launched, step);
+	if (error != 0)
+		return error;
+	job->mark.pid = launched.pid;
+	job->pidfd = launched.pidfd;
+	job->output_fd = launched.output_fd;
+	return 0;
 }
 
 /* 0 or -errno. */
@@ -507,7 +418,7 @@ job_start(struct job *job)
 		job_refuse(job, not_its_turn);
 		return false;
 	}
-	int error = job_try(job, &step);
+	int error = job_launch(job, &step);
 	if (error == 0) {
 		step = "watch it";
 		error = job_watch(job);
@@ -563,12 +474,14 @@ take_spare(struct jobs *jobs)
 static void
 job_reset(struct job *job)
 {
-	struct job old = { .jobs = job->jobs,
-		.limit = job->limit,
-		.more = job->more,
-		.drain = job->drain };
+	struct jobs *jobs = job->jobs;
+	struct loop_timer *limit = job->limit, *more = job->more, *drain = job->drain;
 
-	memcpy(job, &old, offsetof(struct job, tail));
+	memset(job, 0, offsetof(struct job, tail));
+	job->jobs = jobs;
+	job->limit = limit;
+	job->more = more;
+	job->drain = drain;
 	job->tail.total = 0;
 	job->pidfd = job->output_fd = -1;
 }
@@ -674,8 +587,7 @@ jobs_new(struct loop *loop, uint64_t place, const struct jobs_out *out)
 
 	jobs->loop = loop;
 	jobs->out = *out;
-	jobs->spawner = spawner_new();
-	jobs->accounts = accounts_new();
+	jobs->launcher = launcher_new();
 	jobs->cgroups = cgroups_new();
 	jobs->sweep = sweep_new(loop, place, jobs->cgroups == NULL, &sweep_out);
 	return jobs;
@@ -693,9 +605,6 @@ jobs_free(struct jobs *jobs)
 	}
 	sweep_free(jobs->sweep);
 	cgroups_free(jobs->cgroups);
-	accounts_free(jobs->accounts);
-	spawner_free(jobs->spawner);
-	words_cleanup(&jobs->argv);
-	words_cleanup(&jobs->environment);
+	launcher_free(jobs->launcher);
 	free(jobs);
 }
