@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,12 +20,24 @@
 #define CHILDREN_MAX ((size_t)1 << 20)
 #define BEGINNING_S 10 /* nothing stays within exec for longer */
 
+/* The field of that number of /proc/PID/stat, of which `state` is the third. */
+static uint64_t
+read_field(const char *state, int number)
+{
+	const char *at = state;
+
+	for (int i = 3; i < number && at != NULL; i++) {
+		at = strchr(at, ' ');
+		at = at != NULL ? at + 1 : NULL;
+	}
+	return at != NULL ? strtoull(at, NULL, 10) : 0;
+}
+
 /* The name in parentheses may hold anything, also parentheses. */
 bool
 procfs_read(pid_t pid, struct procfs_process *process)
 {
 	char path[48], text[1024];
-	int parent, session;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -34,16 +45,17 @@ procfs_read(pid_t pid, struct procfs_process *process)
 	if (len <= 0)
 		return false;
 	text[len] = '\0';
-	const char *rest = strrchr(text, ')');
-	*process = (struct procfs_process){ .pid = pid };
-	if (rest == NULL ||
-	    sscanf(rest,
-		") %c %d %*d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
-		"%*d %*d %" SCNu64,
-		&process->state, &parent, &session, &process->born) != 4)
+	const char *name_end = strrchr(text, ')');
+	if (name_end == NULL || strlen(name_end) < 3)
 		return false;
-	process->parent = parent;
-	process->session = session;
+	const char *state = name_end + 2;
+	*process = (struct procfs_process){
+		.pid = pid,
+		.state = *state,
+		.parent = (pid_t)read_field(state, 4),
+		.session = (pid_t)read_field(state, 6),
+		.born = read_field(state, 22),
+	};
 	return true;
 }
 

@@ -110,19 +110,19 @@ sweep_mark(
 	    run->hook ? "hook" : "check", run->number);
 }
 
-/* Its variable LICTOR_RUN, if that names a run of this place. */
+/* Its variable LICTOR_RUN, if that names a run of this place (sweep_mark). */
 static bool
 read_mark(const struct sweep *sweep, pid_t pid, bool *hook, uint64_t *number)
 {
 	AUTO_FREE char *text = procfs_variable(pid, NAME);
-	char kind[6];
-	uint64_t place;
+	char *rest = NULL;
 
-	if (text == NULL ||
-	    sscanf(text, "%" SCNx64 "-%5[a-z]-%" SCNx64, &place, kind, number) != 3 ||
-	    place != sweep->place)
+	if (text == NULL || strtoull(text, &rest, 16) != sweep->place || *rest != '-')
 		return false;
-	*hook = strcmp(kind, "hook") == 0;
+	*hook = strncmp(rest, "-hook-", 6) == 0;
+	if (!*hook && strncmp(rest, "-check-", 7) != 0)
+		return false;
+	*number = strtoull(strrchr(rest, '-') + 1, NULL, 16);
 	return true;
 }
 

@@ -34,6 +34,11 @@
 #define SLACK_MS 1500 /* the machine may be busy */
 #define BESIDE_MS 700 /* the most that the check beside may take */
 #define MIB ((int64_t)1048576)
+#ifdef __SANITIZE_ADDRESS__ /* what is freed is kept for a while */
+#define MEMORY_TOLD false
+#else
+#define MEMORY_TOLD true
+#endif
 
 /* A process's environment names this lictord's runs, or its arguments our own number: a mark
  * that those bear who clear their environment. */
@@ -247,7 +252,7 @@ try_hostile(bool delegated)
 	crowd_watch(&crowd, 8000);
 	int64_t end = crowd.began + DEADLINE_MS + KILL_MS + SLACK_MS;
 	CU_ASSERT(nothing_left(crowd.bed, end - clock_boot_ms()));
-	CU_ASSERT(resident() - before < 4 * MIB);
+	CU_ASSERT(!MEMORY_TOLD || resident() - before < 4 * MIB);
 	printf("# the check beside took %d ms at most\n", (int)crowd.worst);
 	CU_ASSERT(crowd.worst < BESIDE_MS);
 	for (size_t i = 0; i < HOSTILES; i++) {
@@ -441,7 +446,9 @@ without_clone3(bool delegated)
 static void
 test_without_clone3(void)
 {
-	for (int delegated = 0; delegated <= bed_can_delegate(); delegated++) {
+	int modes = bed_can_delegate() ? 2 : 1;
+
+	for (int delegated = 0; delegated < modes; delegated++) {
 		int status = -1;
 		fflush(stdout);
 		pid_t pid = fork();
@@ -479,7 +486,7 @@ try_many(bool delegated)
 			fds = count_fds();
 		}
 	}
-	CU_ASSERT(resident() - early < MIB / 2);
+	CU_ASSERT(!MEMORY_TOLD || resident() - early < MIB / 2);
 	CU_ASSERT(count_fds() <= fds);
 	free(all);
 	bed_free(bed);
