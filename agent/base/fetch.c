@@ -227,17 +227,16 @@ static void
 on_sweep(void *arg)
 {
 	struct fetch *fetch = arg;
-	int64_t now = loop_now(fetch->loop);
-	struct line *line;
+	int64_t last = loop_now(fetch->loop) - KEEP_MS;
+	struct line *line = TAILQ_FIRST(&fetch->kept), *next;
 
-	while ((line = TAILQ_FIRST(&fetch->kept)) != NULL) {
-		if (line->since + KEEP_MS > now) {
-			loop_timer_at(fetch->sweep, line->since + KEEP_MS);
-			return;
-		}
+	for (; line != NULL && line->since <= last; line = next) {
+		next = TAILQ_NEXT(line, link);
 		TAILQ_REMOVE(&fetch->kept, line, link);
 		free_line(line);
 	}
+	if (line != NULL)
+		loop_timer_at(fetch->sweep, line->since + KEEP_MS);
 }
 
 /* ---- calls ---- */

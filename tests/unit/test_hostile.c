@@ -6,7 +6,7 @@
  * from a configuration, and its run ends at a deadline, as in the daemon.
  */
 #include <arpa/inet.h>
-#include <fcntl.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +34,7 @@
 #define OK "HTTP/1.1 200 OK\r\n"
 #define LENGTH_5 "Content-Length: 5\r\n"
 #define CHUNKED "Transfer-Encoding: chunked\r\n"
-#define BYTES(text) .bytes = text, .len = sizeof(text) - 1
+#define BYTES(text) .bytes = (text), .len = sizeof(text) - 1
 #define EXPECT(expression) .options = "expect-body = '" expression "'"
 #define FOR_EVER "for ever and ever "
 
@@ -702,7 +702,8 @@ deaf_port(int fds[3], bool listens)
 	CU_ASSERT(!listens || listen(fds[0], 0) == 0);
 	CU_ASSERT_EQUAL(getsockname(fds[0], (struct sockaddr *)&address, &len), 0);
 	for (int i = 1; i < 3 && listens; i++)
-		connect(fds[i], (struct sockaddr *)&address, len);
+		CU_ASSERT(connect(fds[i], (struct sockaddr *)&address, len) == 0 ||
+		    errno == EINPROGRESS);
 	return ntohs(address.sin_port);
 }
 
