@@ -77,7 +77,7 @@ parse_size(const char *text, uint64_t min, uint64_t max, uint64_t *out)
 	static const char units[] = "KMG";
 	size_t digits = strspn(text, "0123456789");
 	const char *end, *unit = NULL;
-	uint64_t value;
+	uint64_t value = 0;
 	int error = read_digits(text, &end, &value);
 
 	if (text[digits] != '\0')

@@ -202,29 +202,78 @@ free_table(cfg_opt_t *table)
 	free(table);
 }
 
-/* All values are text to libconfuse: what they mean is ours to judge. */
-static cfg_opt_t *
-make_table(const struct schema *schema)
+/* Nodes of one kind, from all places where it may stand. */
+struct nodes {
+	const struct node **list;
+	size_t len;
+};
+
+/* The children of that name of all of these, for the caller to free. */
+static struct nodes
+children_named(const struct nodes *parents, const char *name)
 {
-	const struct check_option *option;
+	struct nodes found = { 0 };
+
+	for (size_t i = 0; i < parents->len; i++) {
+		const struct node *parent = parents->list[i];
+		for (size_t k = 0; k < parent->n_children; k++) {
+			if (strcmp(parent->children[k]->name, name) != 0)
+				continue;
+			if ((found.len & (found.len - 1)) == 0)
+				found.list = xrealloc(found.list,
+				    found.len == 0 ? 1 : 2 * found.len,
+				    sizeof(*found.list));
+			found.list[found.len++] = parent->children[k];
+		}
+	}
+	return found;
+}
+
+static bool
+is_named(const struct nodes *parents, const char *name)
+{
+	for (size_t i = 0; i < parents->len; i++)
+		if (node_find(parents->list[i], name) != NULL)
+			return true;
+	return false;
+}
+
+static void
+table_add(cfg_opt_t **table, size_t *n, cfg_opt_t opt)
+{
+	*table = xrealloc(*table, *n + 2, sizeof(**table));
+	(*table)[(*n)++] = opt;
+	(*table)[*n] = (cfg_opt_t)CFG_END();
+}
+
+/* What libconfuse has to know to read these nodes: it copies the table into each section
+ * that it meets, so what nobody wrote stays out of it. All values are text to it: what they
+ * mean is ours to judge. */
+static cfg_opt_t *
+make_table(const struct schema *schema, const struct nodes *nodes)
+{
 	cfg_opt_t *table = xcalloc(1, sizeof(*table));
+	const struct check_option *option;
 	struct schema section;
 	size_t n = 0;
 
-	for (; (option = schema_option(schema, n)) != NULL; n++) {
-		table = xrealloc(table, n + 2, sizeof(*table));
-		table[n] = takes_list(option)
-		    ? (cfg_opt_t)CFG_STR_LIST(option->name, NULL, CFGF_NONE)
-		    : (cfg_opt_t)CFG_STR(option->name, NULL, CFGF_NONE);
-	}
-	for (size_t i = 0; schema_section(schema, i, &section); i++, n++) {
+	table[0] = (cfg_opt_t)CFG_END();
+	for (size_t i = 0; (option = schema_option(schema, i)) != NULL; i++)
+		if (is_named(nodes, option->name))
+			table_add(&table, &n,
+			    takes_list(option)
+				? (cfg_opt_t)CFG_STR_LIST(option->name, NULL, CFGF_NONE)
+				: (cfg_opt_t)CFG_STR(option->name, NULL, CFGF_NONE));
+	for (size_t i = 0; schema_section(schema, i, &section); i++) {
+		struct nodes inner = children_named(nodes, section.name);
 		cfg_flag_t flags =
 		    section.titled ? CFGF_MULTI | CFGF_TITLE : CFGF_NODEFAULT;
-		table = xrealloc(table, n + 2, sizeof(*table));
-		table[n] =
-		    (cfg_opt_t)CFG_SEC(section.name, make_table(&section), flags);
+		if (inner.len > 0)
+			table_add(&table, &n,
+			    (cfg_opt_t)CFG_SEC(
+				section.name, make_table(&section, &inner), flags));
+		free(inner.list);
 	}
-	table[n] = (cfg_opt_t)CFG_END();
 	return table;
 }
 
@@ -272,7 +321,7 @@ copy_sections(struct node *node, const struct schema *schema, cfg_t *cfg)
 			if (copy_section(child, &section, found) != 0)
 				return -1;
 		}
-		if (cfg_size(cfg, section.name) != nth)
+		if (nth > 0 && cfg_size(cfg, section.name) != nth)
 			return -1;
 	}
 	return 0;
@@ -288,7 +337,8 @@ static int
 read_values(
     struct node *root, const char *text, const struct schema *schema, char *error)
 {
-	cfg_opt_t *table = make_table(schema);
+	const struct nodes roots = { &(const struct node *){ root }, 1 };
+	cfg_opt_t *table = make_table(schema, &roots);
 	cfg_t *cfg = cfg_init(table, CFGF_NONE);
 	int result = -1;
 
