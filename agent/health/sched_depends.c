@@ -73,6 +73,10 @@ let_go(struct sched_entry *entry)
 		    "%s: %s again, because what it depends on is not critical", label,
 		    passive ? "is judged" : "runs");
 	}
+	if (entry->excused && passive) /* its next outcome may be far away */
+		sched_say(entry,
+		    judge_excuse(
+			&entry->judge, entry->check, "it waits for the next report"));
 	entry->waits = entry->excused = false;
 	if (passive) {
 		entry->started = now;

@@ -97,6 +97,36 @@ reports(void)
 	world_free(w);
 }
 
+/* What is said while it is held back does not count, and it has a whole ttl afterwards. */
+static void
+reports_held_back(void)
+{
+	struct world *w = world_new(2, 1000, 200, 500);
+
+	world_make_passive(w, 1, 5000);
+	w->checks[1].depends_on = &w->checks[0];
+	w->checks[0].fall = 1;
+	world_start(w);
+	virtual_loop_run(w->loop, 1000);
+	CU_ASSERT_EQUAL(sched_report(w->sched, 1, CHECK_PASSING, "up"), 0);
+	w->fakes[0].status = CHECK_CRITICAL;
+	virtual_loop_run(w->loop, 60000);
+	CU_ASSERT_STRING_EQUAL(state_of(w, 1)->output,
+	    "not judged: it depends on check-0, which is critical");
+	CU_ASSERT_EQUAL(sched_report(w->sched, 1, CHECK_CRITICAL, "down"), 0);
+	CU_ASSERT_EQUAL(state_of(w, 1)->status, CHECK_PASSING);
+	w->fakes[0].status = CHECK_PASSING;
+	virtual_loop_run(w->loop, 4000);
+	CU_ASSERT_EQUAL(state_of(w, 0)->status, CHECK_PASSING);
+	CU_ASSERT_STRING_EQUAL(state_of(w, 1)->output, "it waits for the next report");
+	CU_ASSERT_EQUAL(state_of(w, 1)->status, CHECK_PASSING);
+	virtual_loop_run(w->loop, 4000);
+	CU_ASSERT_EQUAL(state_of(w, 1)->reason, CHECK_REASON_TIMEOUT);
+	CU_ASSERT_EQUAL(w->fakes[1].changes, 2);
+	CU_ASSERT_EQUAL(w->fakes[1].outputs, 2);
+	world_free(w);
+}
+
 /* Before and after the start; what depends on one that was never looked at does not wait. */
 static void
 left_out(void)
@@ -135,6 +165,7 @@ static const struct tap_case cases[] = {
 	{ "a chain of checks waits for its first", a_chain },
 	{ "nobody is blamed before the first result above", not_looked_at_yet },
 	{ "reports come in time, or it is critical", reports },
+	{ "reports do not count while it is held back", reports_held_back },
 	{ "a class that is left out runs no more", left_out },
 };
 TAP_MAIN("sched_waits", cases)
