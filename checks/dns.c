@@ -199,7 +199,7 @@ end_unexpected(struct check_run *run, const char *missing, struct dns_reply repl
 {
 	struct dns_value value;
 	struct buf text = { .limit = 2048 };
-	char *shown[SHOWN_MAX];
+	char *shown[SHOWN_MAX] = { NULL };
 	size_t count = 0;
 
 	buf_printf(&text, "no answer is \"%s\"", missing);

@@ -140,15 +140,16 @@ struct rdata {
 };
 
 static bool
-add_number(struct rdata *data, size_t size)
+add_numbers(struct rdata *data, size_t size, unsigned int count)
 {
-	uint32_t value = 0;
-
-	if ((size_t)(data->end - data->at) < size)
+	if ((size_t)(data->end - data->at) < size * count)
 		return false;
-	for (size_t i = 0; i < size; i++)
-		value = value << 8 | *data->at++;
-	buf_printf(&data->text, data->text.len > 0 ? " %u" : "%u", value);
+	for (; count > 0; count--) {
+		uint32_t value = 0;
+		for (size_t i = 0; i < size; i++)
+			value = value << 8 | *data->at++;
+		buf_printf(&data->text, data->text.len > 0 ? " %u" : "%u", value);
+	}
 	return true;
 }
 
@@ -205,14 +206,13 @@ add_all(struct rdata *data, uint16_t type)
 	switch (type) {
 	case ns_t_a: return add_address(data, AF_INET, 4);
 	case ns_t_aaaa: return add_address(data, AF_INET6, 16);
-	case ns_t_mx: return add_number(data, 2) && add_name(data);
-	case ns_t_srv:
-		return add_number(data, 2) && add_number(data, 2) &&
-		    add_number(data, 2) && add_name(data);
+	case ns_t_mx: return add_numbers(data, 2, 1) && add_name(data);
+	case ns_t_srv: return add_numbers(data, 2, 3) && add_name(data);
 	case ns_t_soa:
-		return add_name(data) && add_name(data) && add_number(data, 4) &&
-		    add_number(data, 4) && add_number(data, 4) && add_number(data, 4) &&
-		    add_number(data, 4);
+		for (int i = 0; i < 2; i++)
+			if (!add_name(data))
+				return false;
+		return add_numbers(data, 4, 5);
 	case ns_t_txt: return add_strings(data);
 	default: return add_name(data); /* CNAME, NS, PTR */
 	}

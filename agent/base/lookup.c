@@ -249,11 +249,16 @@ lookups_new(struct loop *loop)
 void
 lookups_free(struct lookups *lookups)
 {
+	struct channel *channel, *next;
+
 	if (lookups == NULL)
 		return;
 	lookups->closing = true;
-	while (!LIST_EMPTY(&lookups->channels))
-		channel_free(LIST_FIRST(&lookups->channels));
+	for (channel = LIST_FIRST(&lookups->channels); channel != NULL;
+	     channel = next) {
+		next = LIST_NEXT(channel, link);
+		channel_free(channel);
+	}
 	if (lookups->files_fault == ARES_SUCCESS)
 		ares_destroy(lookups->files);
 	ares_library_cleanup();

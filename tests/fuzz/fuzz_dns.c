@@ -19,11 +19,10 @@ read_answer(
 	struct dns_reply reply;
 	struct dns_value value;
 	char name[32];
-	int more = 0;
 
 	switch (dns_read(&reply, message, len, question)) {
 	case DNS_ANSWERED:
-		while ((more = dns_next(&reply, &value)) > 0)
+		while (dns_next(&reply, &value) > 0)
 			if (memchr(value.text, '\0', sizeof(value.text)) == NULL ||
 			    (value.host != NULL &&
 				(value.host < value.text ||

@@ -229,11 +229,10 @@ test_damage(void)
 static void
 test_loops(void)
 {
+	static const char behind_label[] = "\x01"
+					   "a\xc0\x26";
 	static const char *const names[] = { "\xc0\x1a", "\xc0\x26", "\xc0\xff",
-		"\xff\xff",
-		"\x01"
-		"a\xc0\x26",
-		"\x40" };
+		"\xff\xff", behind_label, "\x40" };
 	struct dns_question question;
 	struct made made;
 	struct buf out = { .limit = 100 };
