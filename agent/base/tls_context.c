@@ -4,15 +4,10 @@
  * name them. A file that changed makes a new context at the next connection; the old one
  * ends with its last. A file that is of no use is an error that names it, even where an
  * earlier state of it was good: who replaced it must learn that now, not at the restart.
- * The system's authorities are one store for all, made when a first connection needs it;
- * where they are kept as a hashed directory nothing of it is loaded but what is asked for
- * (the bundle as a whole costs some megabytes).
  * Invariant: nothing is asked of the user's terminal, whatever a key file holds.
  */
 #include "agent/base/tls_context.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -21,23 +16,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <sys/stat.h>
 
+#include "agent/base/file_mark.h"
 #include "agent/base/tls_fault.h"
+#include "agent/base/tls_roots.h"
 #include "agent/base/util.h"
 
 #define LOOK_MS 1000
 #define IDLE_MS (10 * 60 * 1000)
 #define SLOTS 64
-
-/* What tells one state of a file from another; all 0: it cannot be seen. */
-struct mark {
-	int64_t device, inode, size, changed_ns, written_ns;
-};
-
-struct system_paths {
-	const char *dir, *bundle; /* or NULL */
-};
 
 enum file {
 	FILE_CA, /* or the directory of the system's */
@@ -54,7 +41,7 @@ struct tls_context {
 	struct tls_contexts *contexts;
 	char *paths[FILE_COUNT];
 	bool no_verify;
-	struct mark marks[FILE_COUNT];
+	struct file_mark marks[FILE_COUNT];
 	uint64_t hash, number;
 	int64_t looked_at;
 	int users;
@@ -68,14 +55,16 @@ SLIST_HEAD(context_list, tls_context);
 struct tls_contexts {
 	struct context_list slots[SLOTS];
 	uint64_t last_number;
-	X509_STORE *system;
-	struct mark system_mark;
+	struct tls_roots *roots;
 };
 
 struct tls_contexts *
 tls_contexts_new(void)
 {
-	return xcalloc(1, sizeof(struct tls_contexts));
+	struct tls_contexts *contexts = xcalloc(1, sizeof(*contexts));
+
+	contexts->roots = tls_roots_new();
+	return contexts;
 }
 
 static void
@@ -99,7 +88,7 @@ tls_contexts_free(struct tls_contexts *contexts)
 			SLIST_REMOVE_HEAD(&contexts->slots[i], link);
 			free_context(context);
 		}
-	X509_STORE_free(contexts->system);
+	tls_roots_free(contexts->roots);
 	free(contexts);
 }
 
@@ -131,118 +120,6 @@ uint64_t
 tls_context_number(const struct tls_context *context)
 {
 	return context->number;
-}
-
-static int64_t
-nanoseconds(const struct timespec *time)
-{
-	return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
-}
-
-static struct mark
-mark_of(const char *path)
-{
-	struct stat st;
-
-	if (path == NULL || stat(path, &st) != 0)
-		return (struct mark){ 0 };
-	return (struct mark){ (int64_t)st.st_dev, (int64_t)st.st_ino, st.st_size,
-		nanoseconds(&st.st_ctim), nanoseconds(&st.st_mtim) };
-}
-
-static bool
-same_mark(const struct mark *a, const struct mark *b)
-{
-	return a->device == b->device && a->inode == b->inode && a->size == b->size &&
-	    a->changed_ns == b->changed_ns && a->written_ns == b->written_ns;
-}
-
-/* "1a2b3c4d.0", as openssl-rehash(1) makes them. */
-static bool
-is_hashed_name(const char *name)
-{
-	size_t n = 0;
-
-	while (isxdigit((unsigned char)name[n]))
-		n++;
-	return n == 8 && name[n] == '.' && isdigit((unsigned char)name[n + 1]);
-}
-
-static bool
-is_hashed(const char *path)
-{
-	DIR *dir = opendir(path);
-	const struct dirent *entry;
-	bool hashed = false;
-
-	while (dir != NULL && !hashed && (entry = readdir(dir)) != NULL)
-		hashed = is_hashed_name(entry->d_name);
-	if (dir != NULL)
-		closedir(dir);
-	return hashed;
-}
-
-/* Where the system has its authorities: as OpenSSL looks (SSL_CTX_load_verify_locations(3)),
- * but the bundle only where there is no hashed directory or it was asked for. */
-static void
-find_system(struct system_paths *paths)
-{
-	const char *dir = secure_getenv(X509_get_default_cert_dir_env());
-
-	paths->bundle = secure_getenv(X509_get_default_cert_file_env());
-	paths->dir = dir != NULL ? dir : X509_get_default_cert_dir();
-	if (!is_hashed(paths->dir))
-		paths->dir = NULL;
-	if (paths->dir == NULL && paths->bundle == NULL)
-		paths->bundle = X509_get_default_cert_file();
-}
-
-/* Of both in one. */
-static struct mark
-mark_of_system(void)
-{
-	struct system_paths paths;
-	struct mark dir, mark;
-
-	find_system(&paths);
-	dir = mark_of(paths.dir);
-	mark = mark_of(paths.bundle);
-	mark.device ^= dir.device;
-	mark.inode ^= dir.inode;
-	mark.size ^= dir.size;
-	mark.changed_ns ^= dir.changed_ns;
-	mark.written_ns ^= dir.written_ns;
-	return mark;
-}
-
-static X509_STORE *
-new_store(void)
-{
-	X509_STORE *store = X509_STORE_new();
-
-	if (store == NULL)
-		out_of_memory();
-	return store;
-}
-
-/* An empty store is no error here: it knows no authority, and that is said then. */
-static X509_STORE *
-system_store(struct tls_contexts *contexts)
-{
-	struct mark mark = mark_of_system();
-	struct system_paths paths;
-
-	if (contexts->system != NULL && same_mark(&mark, &contexts->system_mark))
-		return contexts->system;
-	X509_STORE_free(contexts->system);
-	contexts->system = new_store();
-	contexts->system_mark = mark;
-	find_system(&paths);
-	if (paths.dir != NULL)
-		X509_STORE_load_path(contexts->system, paths.dir);
-	if (paths.bundle != NULL)
-		X509_STORE_load_file(contexts->system, paths.bundle);
-	return contexts->system;
 }
 
 static bool
@@ -292,10 +169,13 @@ load_authorities(struct tls_context *context)
 	if (context->no_verify)
 		return 0;
 	if (context->paths[FILE_CA] == NULL) {
-		SSL_CTX_set1_cert_store(context->ssl, system_store(context->contexts));
+		SSL_CTX_set1_cert_store(
+		    context->ssl, tls_roots_store(context->contexts->roots));
 		return 0;
 	}
-	store = new_store();
+	store = X509_STORE_new();
+	if (store == NULL)
+		out_of_memory();
 	SSL_CTX_set_cert_store(context->ssl, store);
 	if (X509_STORE_load_file(store, context->paths[FILE_CA]) != 1)
 		return fail(context, FILE_CA);
@@ -391,12 +271,12 @@ load(struct tls_context *context)
 	return error;
 }
 
-static struct mark
+static struct file_mark
 mark_now(const struct tls_context *context, enum file file)
 {
 	if (file == FILE_CA && context->paths[file] == NULL && !context->no_verify)
-		return mark_of_system();
-	return mark_of(context->paths[file]);
+		return tls_roots_mark();
+	return file_mark(context->paths[file]);
 }
 
 static uint64_t
@@ -448,8 +328,8 @@ is_current(struct tls_context *context)
 		return true;
 	context->looked_at = now;
 	for (enum file i = 0; i < FILE_COUNT; i++) {
-		struct mark mark = mark_now(context, i);
-		if (!same_mark(&mark, &context->marks[i]))
+		struct file_mark mark = mark_now(context, i);
+		if (!file_mark_same(&mark, &context->marks[i]))
 			return false;
 	}
 	return context->ssl != NULL;
