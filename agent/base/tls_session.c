@@ -26,8 +26,12 @@ struct kept {
 	char key[];
 };
 
+struct slot {
+	struct kept *first;
+};
+
 struct tls_sessions {
-	struct kept **slots; /* a power of two of them */
+	struct slot *slots; /* a power of two of them */
 	size_t size, count;
 	int64_t swept_at;
 };
@@ -59,8 +63,8 @@ tls_sessions_free(struct tls_sessions *sessions)
 	if (sessions == NULL)
 		return;
 	for (size_t i = 0; i < sessions->size; i++)
-		while (sessions->slots[i] != NULL)
-			forget(sessions, &sessions->slots[i]);
+		while (sessions->slots[i].first != NULL)
+			forget(sessions, &sessions->slots[i].first);
 	free(sessions->slots);
 	free(sessions);
 }
@@ -146,7 +150,7 @@ is_over(const struct tls_session *session)
 static struct kept **
 seek(struct tls_sessions *sessions, const char *key, uint64_t hash)
 {
-	struct kept **at = &sessions->slots[hash & (sessions->size - 1)];
+	struct kept **at = &sessions->slots[hash & (sessions->size - 1)].first;
 
 	while (*at != NULL && ((*at)->hash != hash || strcmp((*at)->key, key) != 0))
 		at = &(*at)->next;
@@ -163,7 +167,7 @@ sweep(struct tls_sessions *sessions)
 		return;
 	sessions->swept_at = now;
 	for (size_t i = 0; i < sessions->size; i++)
-		for (struct kept **at = &sessions->slots[i]; *at != NULL;)
+		for (struct kept **at = &sessions->slots[i].first; *at != NULL;)
 			if (is_over(&(*at)->session))
 				forget(sessions, at);
 			else
@@ -174,13 +178,14 @@ static void
 grow(struct tls_sessions *sessions)
 {
 	size_t size = sessions->size * 2;
-	struct kept **slots = xcalloc(size, sizeof(*slots)), *kept;
+	struct slot *slots = xcalloc(size, sizeof(*slots));
+	struct kept *kept;
 
 	for (size_t i = 0; i < sessions->size; i++)
-		while ((kept = sessions->slots[i]) != NULL) {
-			sessions->slots[i] = kept->next;
-			kept->next = slots[kept->hash & (size - 1)];
-			slots[kept->hash & (size - 1)] = kept;
+		while ((kept = sessions->slots[i].first) != NULL) {
+			sessions->slots[i].first = kept->next;
+			kept->next = slots[kept->hash & (size - 1)].first;
+			slots[kept->hash & (size - 1)].first = kept;
 		}
 	free(sessions->slots);
 	sessions->slots = slots;
@@ -227,7 +232,7 @@ tls_sessions_keep(
 	kept->session = *session;
 	kept->session.session = lighten(session->session);
 	memcpy(kept->key, key, len + 1);
-	struct kept **at = &sessions->slots[hash & (sessions->size - 1)];
+	struct kept **at = &sessions->slots[hash & (sessions->size - 1)].first;
 	kept->next = *at;
 	*at = kept;
 	sessions->count++;

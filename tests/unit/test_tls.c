@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -710,6 +711,28 @@ test_sessions_are_not_mixed(void)
 	bench_close(&bench);
 }
 
+/* What is kept of a target is small: the certificates are not. */
+static void
+test_kept_memory(void)
+{
+	struct tls_server_conf conf = { .certificate = "below.pem", .serve = answer };
+	enum { COUNT = 64, MOST = 2048 };
+	struct bench bench;
+
+	bench_open(&bench);
+	serve(&bench, conf);
+	struct net_tls tls = files(&bench, "ca.pem", NULL);
+	ask_target(&bench, &tls, HOST, "first");
+	size_t before = mallinfo2().uordblks;
+	for (int i = 0; i < COUNT; i++) {
+		AUTO_FREE char *target = xasprintf("target %d", i);
+		CU_ASSERT_EQUAL(ask_target(&bench, &tls, HOST, target).step, TLS_END);
+		CU_ASSERT_TRUE(ask_target(&bench, &tls, HOST, target).resumed);
+	}
+	CU_ASSERT_TRUE(mallinfo2().uordblks < before + (size_t)COUNT * MOST);
+	bench_close(&bench);
+}
+
 /* A certificate that ends while its session is kept. */
 static void
 test_expired_sessions(void)
@@ -1312,6 +1335,7 @@ static const struct tap_case cases[] = {
 	{ "without verifying", test_without_verifying },
 	{ "names", test_names },
 	{ "sessions are not mixed", test_sessions_are_not_mixed },
+	{ "kept memory", test_kept_memory },
 	{ "expired sessions", test_expired_sessions },
 	{ "files that change", test_files_that_change },
 	{ "files of no use", test_files_of_no_use },
