@@ -594,7 +594,7 @@ static const struct row http_rows[] = {
 	{ { "url=http://127.0.0.1:%/endless", "follow=true" }, CHECK_PASSING,
 	    CHECK_REASON_OK, "status 200" },
 	{ { "url=http://127.0.0.1:%/endless", "expect-body=." }, CHECK_CRITICAL,
-	    CHECK_REASON_TIMEOUT, "not done", 300 },
+	    CHECK_REASON_TIMEOUT, "not done", 1000 },
 	{ { "url=http://127.0.0.1:%/status/302" }, CHECK_CRITICAL, CHECK_REASON_STATUS,
 	    "/status/302: status 302" },
 	{ { "url=http://127.0.0.1:%/status/200", "keep-alive=true" }, CHECK_PASSING,
