@@ -25,7 +25,7 @@
 
 #define SLOT_MS 10
 #define NOWHERE SIZE_MAX
-#define EDGES_MAX 64 /* in one batch */
+#define EDGES_MAX 512 /* in one batch */
 
 struct loop_timer {
 	struct loop *loop;
@@ -46,6 +46,7 @@ struct loop {
 	size_t timers; /* that exist, set or not */
 	uint64_t order; /* of the next timer that is set */
 	int64_t armed_slot; /* what `wake` is set to, or -1 */
+	int64_t armed_for, lag; /* when it was due, and how late it was the last time */
 	struct loop_timer *due;
 	struct loop_io *edges; /* the epoll instance `edge_fd`, or NULL */
 	int edge_fd;
@@ -163,6 +164,7 @@ on_wake(uv_timer_t *wake)
 
 	loop->armed_slot = -1;
 	int64_t slot = loop_now(loop) / SLOT_MS;
+	loop->lag = loop_now(loop) - loop->armed_for;
 	while (loop->heap_len > 0 && loop->heap[0]->slot <= slot) {
 		struct loop_timer *timer = loop->heap[0];
 		heap_remove(timer);
@@ -192,6 +194,7 @@ on_prepare(uv_prepare_t *prepare)
 		return;
 	}
 	int64_t delay = slot * SLOT_MS - loop_now(loop);
+	loop->armed_for = loop_now(loop) + (delay > 0 ? delay : 0);
 	must(uv_timer_start(&loop->wake, on_wake, delay > 0 ? (uint64_t)delay : 0, 0),
 	    "timer");
 }
@@ -245,6 +248,12 @@ int64_t
 loop_now(const struct loop *loop)
 {
 	return (int64_t)uv_now(&loop->uv);
+}
+
+int64_t
+loop_lag(const struct loop *loop)
+{
+	return loop->lag;
 }
 
 struct loop_timer *

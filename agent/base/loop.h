@@ -24,6 +24,10 @@ void loop_stop(struct loop *loop);
 /* CLOCK_MONOTONIC in milliseconds, read once a turn. Not for leases (util.h). */
 int64_t loop_now(const struct loop *loop);
 
+/* How late this turn's timers were: more than a slot or two means that there is more to do
+ * than time. Milliseconds; of use in a timer's callback only. */
+int64_t loop_lag(const struct loop *loop);
+
 /*
  * One-shot timers. `when` is a time of loop_now's clock; it is rounded up to the next slot
  * of 10 ms, and all timers of a slot share one wake-up; one that is due already fires in

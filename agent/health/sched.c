@@ -6,7 +6,8 @@
  * neither together nor into each other. A command that was told to end still counts as
  * running until the runner says that it has ended.
  * What an outcome means is judge's to say; what follows from a new state is for those
- * behind `out`. What holds a check back is in sched_depends.c.
+ * behind `out`. What holds a check back is in sched_depends.c, and what makes it wait its
+ * turn in sched_queue.c.
  */
 #include "agent/health/sched.h"
 
@@ -23,7 +24,9 @@
 #include "agent/health/run.h"
 #include "agent/health/sched_state.h"
 
-#define FIRST_RUNS_MS 500 /* all checks have begun by then */
+/* All checks have begun by the longer of the two, or within their interval. */
+#define FIRST_RUNS_MS 500
+#define FIRST_RUN_MS 2 /* for each check */
 /* The runner keeps the deadline of a command too, and knows more: what the command wrote,
  * or that it never had its turn and nobody is to blame. */
 #define RUNNER_FIRST_MS 50
@@ -56,6 +59,7 @@ void
 sched_cancel(struct sched_entry *entry)
 {
 	loop_timer_stop(entry->timer);
+	sched_queue_leave(entry);
 	entry->due = false;
 	if (entry->run != NULL)
 		run_cancel(entry->run);
@@ -145,11 +149,12 @@ deadline_of(const struct sched_entry *entry)
 	    (check->command != NULL ? RUNNER_FIRST_MS : 0);
 }
 
-static void
-begin(struct sched_entry *entry)
+void
+sched_begin(struct sched_entry *entry)
 {
 	struct sched *sched = entry->sched;
 
+	entry->last_look = false;
 	entry->started = loop_now(sched->loop);
 	loop_timer_at(entry->timer, deadline_of(entry));
 	entry->due = entry->lingering;
@@ -186,6 +191,15 @@ give_up(struct sched_entry *entry)
 	conclude(entry, &outcome);
 }
 
+/* If the loop is late an answer may have come in time that nobody has read yet: what there is
+ * is read before the next turn. */
+static void
+look_again(struct sched_entry *entry)
+{
+	entry->last_look = true;
+	loop_timer_at(entry->timer, loop_now(entry->sched->loop));
+}
+
 /* It is time to look at this one: it may be held back, begin, or be out of time. */
 static void
 turn(struct sched_entry *entry)
@@ -201,9 +215,11 @@ turn(struct sched_entry *entry)
 	if (loop_now(entry->sched->loop) < first)
 		loop_timer_at(entry->timer, first);
 	else if (!open)
-		begin(entry);
+		sched_queue_up(entry);
 	else if (loop_now(entry->sched->loop) < deadline_of(entry))
 		loop_timer_at(entry->timer, deadline_of(entry));
+	else if (!entry->last_look)
+		look_again(entry);
 	else
 		give_up(entry);
 }
@@ -250,6 +266,7 @@ sched_new(const struct run_servants *servants, const struct conf *conf,
 	sched->loop = servants->loop;
 	sched->out = *out;
 	sched->runs = runs_new(servants, &runs_out);
+	sched_queue_init(sched);
 	sched->n_entries = conf->n_checks;
 	sched->entries = xcalloc(conf->n_checks, sizeof(*sched->entries));
 	for (size_t i = 0; i < conf->n_checks; i++)
@@ -264,6 +281,7 @@ sched_free(struct sched *sched)
 		return true;
 	for (size_t i = 0; i < sched->n_entries; i++)
 		entry_clear(&sched->entries[i]);
+	loop_timer_free(sched->next);
 	bool ended = runs_free(sched->runs);
 	free(sched->entries);
 	free(sched);
@@ -281,12 +299,22 @@ sched_adopt(
 	judge_adopt(&entry->judge, entry->check, status, excused ? NULL : output);
 }
 
+static int64_t
+first_runs(const struct sched *sched, int64_t interval)
+{
+	int64_t all = (int64_t)sched->n_entries * FIRST_RUN_MS;
+
+	if (all < FIRST_RUNS_MS)
+		all = FIRST_RUNS_MS;
+	return all < interval ? all : interval;
+}
+
 static void
 start_entry(struct sched_entry *entry)
 {
 	struct sched *sched = entry->sched;
 	int64_t interval = entry->check->interval_ms;
-	int64_t spread = interval < FIRST_RUNS_MS ? interval : FIRST_RUNS_MS;
+	int64_t spread = first_runs(sched, interval);
 	const struct sched_entry *blocker = sched_blocker(entry);
 
 	entry->started = sched->start;

@@ -5,12 +5,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "agent/health/judge.h"
 #include "agent/health/sched.h"
 
 /* The scheduler from the inside, shared by the files that make it: sched.c the time and
- * the runs, sched_depends.c what holds a check back. There are thousands of entries: mind
+ * the runs, sched_queue.c the waiting for time, sched_depends.c what holds a check back. There are thousands of entries: mind
  * their size. */
 struct sched_entry {
 	struct sched *sched;
@@ -25,6 +26,9 @@ struct sched_entry {
 	bool waits; /* for a check that it depends on */
 	bool excused; /* and its output says so */
 	bool left_out;
+	bool queued; /* its turn has come, but the host is busy */
+	bool last_look; /* out of time, unless what has come by now says otherwise */
+	TAILQ_ENTRY(sched_entry) queue;
 	uint32_t put_off_ms; /* its first run, after the start of the scheduler */
 	struct judge judge;
 };
@@ -38,6 +42,12 @@ struct sched {
 	bool started, depends; /* some check depends on another */
 	uint32_t sequence; /* of runs with a command: 1 to INT32_MAX, over again */
 	int64_t start;
+	/* so that more checks than this host can run are late, and not failed */
+	TAILQ_HEAD(, sched_entry) queue; /* whose turn has come, and cannot begin yet */
+	struct loop_timer *next;
+	int64_t turn;	/* its time, and how many runs have begun in it */
+	unsigned int begun;
+	int64_t busy_at; /* a run was put off; 0: none was for a while */
 };
 
 /* sched.c: ends the run, if there is one, and stops the timer. */
@@ -46,6 +56,14 @@ void sched_cancel(struct sched_entry *entry);
 void sched_say(const struct sched_entry *entry, enum judge_news news);
 /* sched.c: the first tick of its phase after a time. */
 int64_t sched_tick_after(const struct sched_entry *entry, int64_t time);
+
+/* sched.c: begins a run, now. */
+void sched_begin(struct sched_entry *entry);
+
+/* sched_queue.c: begins a run as soon as this host has time for it; leaves the queue again. */
+void sched_queue_init(struct sched *sched);
+void sched_queue_up(struct sched_entry *entry);
+void sched_queue_leave(struct sched_entry *entry);
 
 /* sched_depends.c: what keeps a check from running: the nearest of those it depends on that is
  * critical, or else one that was not looked at yet; NULL: nothing. */

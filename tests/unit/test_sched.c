@@ -225,6 +225,48 @@ late_loop(void)
 	world_free(w);
 }
 
+static unsigned int late_starts;
+
+static void
+take_too_long(struct fake *fake)
+{
+	late_starts += loop_lag(fake->world->loop) > 100;
+	virtual_loop_take(fake->world->loop, 30);
+}
+
+static bool
+ran_5_each(struct world *w)
+{
+	for (size_t i = 0; i < CHECKS_MAX; i++)
+		if (state_of(w, i)->runs < 5)
+			return false;
+	return true;
+}
+
+/* Each second has work for more than two: runs are late, none begins while the loop is, and
+ * nobody is blamed. */
+static void
+overload(void)
+{
+	struct world *w = world_new(CHECKS_MAX, 500, 500, 2000);
+
+	late_starts = 0;
+	for (size_t i = 0; i < CHECKS_MAX; i++) {
+		w->fakes[i].act = ACT_LATER;
+		w->fakes[i].takes_ms = 50;
+	}
+	w->on_start = take_too_long;
+	world_start(w);
+	CU_ASSERT(run_until(w, ran_5_each));
+	CU_ASSERT_EQUAL(late_starts, 0);
+	for (size_t i = 0; i < CHECKS_MAX; i++) {
+		CU_ASSERT_EQUAL(w->fakes[i].cancelled, 0);
+		CU_ASSERT_EQUAL(state_of(w, i)->status, CHECK_PASSING);
+	}
+	w->on_start = NULL;
+	world_free(w);
+}
+
 /* The pipe stays readable: whoever is called after it was done is counted. */
 static void
 no_call_after_done(void)
@@ -417,6 +459,7 @@ static const struct tap_case cases[] = {
 	{ "unknown counts neither way", unknown_is_not_failed },
 	{ "another output alone is said as such", output_alone },
 	{ "a loop that was late judges nobody", late_loop },
+	{ "more than there is time for is late, and not failed", overload },
 	{ "no callback comes after check_done", no_call_after_done },
 	{ "no callback comes after cancel", no_call_after_cancel },
 	{ "a run may be done within start", done_within_start },

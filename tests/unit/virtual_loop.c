@@ -46,6 +46,8 @@ TAILQ_HEAD(timers, loop_timer);
 
 struct loop {
 	int64_t now, taken; /* taken: will have passed at the end of the turn */
+	int64_t armed_for,
+	    lag; /* when the next timers are due, and how late they were */
 	struct timers timers, due;
 	TAILQ_HEAD(, loop_io) ios;
 	unsigned int handles;
@@ -57,7 +59,7 @@ loop_new(void)
 {
 	struct loop *loop = xcalloc(1, sizeof(*loop));
 
-	loop->now = 1003;
+	loop->now = loop->armed_for = 1003;
 	TAILQ_INIT(&loop->timers);
 	TAILQ_INIT(&loop->due);
 	TAILQ_INIT(&loop->ios);
@@ -79,6 +81,12 @@ loop_now(const struct loop *loop)
 	return loop->now;
 }
 
+int64_t
+loop_lag(const struct loop *loop)
+{
+	return loop->lag;
+}
+
 void
 loop_stop(struct loop *loop)
 {
@@ -96,6 +104,7 @@ fire_timers(struct loop *loop)
 {
 	struct loop_timer *timer;
 
+	loop->lag = loop->now - loop->armed_for;
 	while ((timer = TAILQ_FIRST(&loop->timers)) != NULL &&
 	    timer->slot <= loop->now / SLOT_MS) {
 		TAILQ_REMOVE(&loop->timers, timer, link);
@@ -165,6 +174,8 @@ loop_run(struct loop *loop)
 			puts("Bail out! there is nothing to wait for");
 			abort();
 		}
+		loop->armed_for =
+		    next->slot * SLOT_MS > turn ? next->slot * SLOT_MS : turn;
 		if (loop->now == turn && next->slot * SLOT_MS > loop->now)
 			loop->now = next->slot * SLOT_MS;
 	}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Where checks wait whose turn has come when this host is too busy to run them. A run that
+ * cannot be attended to fails for want of our time, not of the service's: so none begins
+ * while the loop is late, few begin in one turn, and deadlines count from the real start.
+ * First come, first served: that way none is put off for ever.
+ */
+#include "agent/base/log.h"
+#include "agent/base/loop.h"
+#include "agent/health/sched_state.h"
+
+#define BEGIN_MAX 64 /* runs in one turn */
+#define BUSY_LAG_MS 100
+#define BUSY_AGAIN_MS 50
+#define BUSY_OVER_MS 10000
+
+/* What is busy and until when is said once. */
+static void
+note_busy(struct sched *sched, bool busy)
+{
+	int64_t now = loop_now(sched->loop);
+
+	if (busy && sched->busy_at == 0)
+		log_warning("check",
+		    "checks start late: there are more than this host has time for");
+	if (busy)
+		sched->busy_at = now;
+	if (sched->busy_at == 0 || now - sched->busy_at < BUSY_OVER_MS)
+		return;
+	sched->busy_at = 0;
+	log_notice("check", "checks start in time again");
+}
+
+/* Runs that cannot be attended to would fail for want of our time: while the loop is late
+ * none begins, and never too many in one turn. */
+static bool
+may_begin(struct sched *sched)
+{
+	int64_t now = loop_now(sched->loop);
+	bool busy = loop_lag(sched->loop) > BUSY_LAG_MS;
+
+	note_busy(sched, busy);
+	if (sched->turn != now)
+		sched->begun = 0;
+	sched->turn = now;
+	if (!busy && sched->begun < BEGIN_MAX)
+		return true;
+	loop_timer_at(sched->next, busy ? now + BUSY_AGAIN_MS : now);
+	return false;
+}
+
+void
+sched_queue_leave(struct sched_entry *entry)
+{
+	if (entry->queued)
+		TAILQ_REMOVE(&entry->sched->queue, entry, queue);
+	entry->queued = false;
+}
+
+/* Who waits begins before who comes. */
+void
+sched_queue_up(struct sched_entry *entry)
+{
+	struct sched *sched = entry->sched;
+
+	if (entry->queued)
+		return;
+	if (TAILQ_EMPTY(&sched->queue) && may_begin(sched)) {
+		sched->begun++;
+		sched_begin(entry);
+		return;
+	}
+	loop_timer_stop(entry->timer);
+	entry->queued = true;
+	TAILQ_INSERT_TAIL(&sched->queue, entry, queue);
+}
+
+static void
+on_next(void *arg)
+{
+	struct sched *sched = arg;
+	struct sched_entry *entry;
+
+	while ((entry = TAILQ_FIRST(&sched->queue)) != NULL && may_begin(sched)) {
+		sched_queue_leave(entry);
+		sched->begun++;
+		sched_begin(entry);
+	}
+}
+
+void
+sched_queue_init(struct sched *sched)
+{
+	sched->next = loop_timer_new(sched->loop, on_next, sched);
+	TAILQ_INIT(&sched->queue);
+}
