@@ -376,11 +376,9 @@ edge_events(uint32_t events)
 	    ((events & (EPOLLERR | EPOLLHUP)) != 0 ? LOOP_FAULT : 0);
 }
 
-/* One batch a turn: what is left makes the instance readable again. */
-static void
-on_edges(void *arg, unsigned int events)
+static bool
+tell_batch(struct loop *loop)
 {
-	struct loop *loop = arg;
 	int n = epoll_wait(loop->edge_fd, loop->batch, EDGES_MAX, 0);
 
 	loop->batch_len = n > 0 ? n : 0;
@@ -390,6 +388,18 @@ on_edges(void *arg, unsigned int events)
 		if (edge != NULL)
 			edge->fn(edge->arg, edge_events(event->events));
 	}
+	return n > 0;
+}
+
+/* What the first batch leads to (a reset is an edge too, an answer may be quick) is taken
+ * along without another turn; what is left makes the instance readable again. */
+static void
+on_edges(void *arg, unsigned int events)
+{
+	struct loop *loop = arg;
+
+	if (tell_batch(loop))
+		tell_batch(loop);
 }
 
 struct loop_edge *

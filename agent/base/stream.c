@@ -43,6 +43,7 @@ enum order { ORDER_NONE, ORDER_WRITE, ORDER_READ };
 struct stream {
 	TAILQ_ENTRY(stream) soon;
 	struct streams *streams;
+	struct stream *former; /* once it is closed: the next of those */
 	const struct stream_target *target; /* until connected */
 	struct stream_out out;
 	void *arg;
@@ -74,11 +75,33 @@ struct streams {
 	struct resolve *resolve;
 	struct tlss *tlss;
 	struct sockets *sockets;
+	struct stream *former; /* closed: their memory is used again */
 	struct stream_list soon;
 	size_t n_soon;
 	struct loop *loop;
 	struct loop_timer *turn;
 };
+
+/* The memory of a stream is that of the one before, as its socket is: at hand. */
+static void
+recycle(struct stream *stream)
+{
+	stream->former = stream->streams->former;
+	stream->streams->former = stream;
+}
+
+static struct stream *
+stream_new(struct streams *streams)
+{
+	struct stream *stream = streams->former;
+
+	if (stream == NULL)
+		stream = xcalloc(1, sizeof(*stream));
+	else
+		streams->former = stream->former;
+	*stream = (struct stream){ .streams = streams };
+	return stream;
+}
 
 static void
 enter(struct stream *stream)
@@ -90,7 +113,7 @@ static void
 leave(struct stream *stream)
 {
 	if (--stream->depth == 0 && stream->closed)
-		free(stream);
+		recycle(stream);
 }
 
 static void
@@ -543,6 +566,11 @@ streams_free(struct streams *streams)
 	if (streams == NULL)
 		return;
 	assert(TAILQ_EMPTY(&streams->soon));
+	while (streams->former != NULL) {
+		struct stream *stream = streams->former;
+		streams->former = stream->former;
+		free(stream);
+	}
 	sockets_free(streams->sockets);
 	loop_timer_free(streams->turn);
 	free(streams);
@@ -552,10 +580,9 @@ struct stream *
 stream_open(struct streams *streams, const struct stream_target *target,
     const struct stream_out *out, void *arg)
 {
-	struct stream *stream = xcalloc(1, sizeof(*stream));
+	struct stream *stream = stream_new(streams);
 	socklen_t len;
 
-	stream->streams = streams;
 	stream->target = target;
 	stream->out = *out;
 	stream->arg = arg;
@@ -623,5 +650,5 @@ stream_close(struct stream *stream, bool polite)
 	if (stream->is_soon)
 		forget_soon(stream);
 	if (stream->depth == 0)
-		free(stream);
+		recycle(stream);
 }
