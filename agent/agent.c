@@ -35,6 +35,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 struct agent {
@@ -493,6 +494,18 @@ make_consul(struct agent *agent)
 		agent->self = self_new(agent->loop, agent->consul, &self);
 }
 
+/* A thousand checks at once are a thousand descriptors: all that the host allows. */
+static void
+raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static void
 agent_free(struct agent *agent)
 {
@@ -529,6 +542,7 @@ agent_main(const struct conf *conf, int runner_fd, int control_fd, struct blackb
 		&agent };
 	struct wire_message ready = { .type = WIRE_READY };
 
+	raise_descriptor_limit();
 	agent.runner = wire_new(
 	    agent.loop, runner_fd, WIRE_AGENT, WIRE_RUNNER, conf->generation, &runner);
 	make_health(&agent);

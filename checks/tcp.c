@@ -158,11 +158,11 @@ pass(struct check_run *run, const char *how)
 		    run, CHECK_PASSING, CHECK_REASON_OK, "%s: %s", check->address, how);
 	else if (days < 0)
 		check_done(run, CHECK_WARNING, CHECK_REASON_CERTIFICATE,
-		    "%s: the certificate has expired", check->address);
+		    "%s: %s, but the certificate has ended", check->address, how);
 	else
 		check_done(run, CHECK_WARNING, CHECK_REASON_CERTIFICATE,
-		    "%s: the certificate expires in %d day%s", check->address, days,
-		    days == 1 ? "" : "s");
+		    "%s: %s, but the certificate ends in %d day%s", check->address, how,
+		    days, days == 1 ? "" : "s");
 	forget(run);
 }
 

@@ -143,18 +143,22 @@ socket_limit(void)
 	return limit.rlim_cur - others;
 }
 
+/* Two numbers; without them every port may be one that the kernel chooses. */
 static void
 read_port_range(struct sockets *sockets)
 {
 	FILE *file AUTO_FCLOSE = fopen(RANGE_FILE, "re");
-	unsigned int first, last;
+	char line[32] = "", *first = line;
+	uint64_t from = 1, to = UINT16_MAX;
 
-	sockets->first_port = 1;
-	sockets->last_port = UINT16_MAX;
-	if (file == NULL || fscanf(file, "%5u %5u", &first, &last) != 2)
-		return;
-	sockets->first_port = (uint16_t)first;
-	sockets->last_port = (uint16_t)last;
+	if (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+		line[strcspn(line, "\n")] = '\0';
+		parse_uint(strsep(&first, "\t "), 1, UINT16_MAX, &from);
+		if (first != NULL)
+			parse_uint(first, 1, UINT16_MAX, &to);
+	}
+	sockets->first_port = (uint16_t)from;
+	sockets->last_port = (uint16_t)to;
 }
 
 struct sockets *
@@ -200,6 +204,7 @@ set_options(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &on, sizeof(on));
 }
 
+/* A descriptor, or -1 with errno; one of the other family gives way. */
 static int
 open_socket(struct sockets *sockets, enum family family)
 {
@@ -207,56 +212,51 @@ open_socket(struct sockets *sockets, enum family family)
 		[FAMILY_IPV4] = AF_INET, [FAMILY_IPV6] = AF_INET6
 	};
 	enum family other = family == FAMILY_IPV4 ? FAMILY_IPV6 : FAMILY_IPV4;
+	int fd = -1;
 
+	errno = EMFILE;
 	if (sockets->open >= sockets->limit && !drop_idle(sockets, other))
-		return -EMFILE;
-	for (;;) {
-		int fd = socket(
+		return -1;
+	do
+		fd = socket(
 		    domains[family], SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-		if (fd >= 0)
-			return fd;
-		int error = -errno;
-		if ((error != -EMFILE && error != -ENFILE) ||
-		    !drop_idle(sockets, other))
-			return error;
-	}
+	while (fd < 0 && (errno == EMFILE || errno == ENFILE) &&
+	    drop_idle(sockets, other));
+	return fd;
 }
 
-static int
-pooled_new(struct sockets *sockets, enum family family, struct pooled **out)
+static struct pooled *
+pooled_new(struct sockets *sockets, enum family family)
 {
 	int fd = open_socket(sockets, family);
 
-	if (fd == -EMFILE || fd == -ENFILE)
-		note_lack(sockets);
 	if (fd < 0)
-		return fd;
+		return NULL;
 	struct pooled *pooled = xcalloc(1, sizeof(*pooled));
 	pooled->socket.fd = fd;
 	pooled->sockets = sockets;
 	pooled->family = family;
-	pooled->edge = loop_edge_new(sockets->loop, fd, on_edge, pooled);
 	sockets->open++;
-	if (pooled->edge == NULL) {
-		int error = -errno;
-		pooled_free(pooled);
-		return error;
-	}
 	set_options(fd);
-	*out = pooled;
-	return 0;
+	pooled->edge = loop_edge_new(sockets->loop, fd, on_edge, pooled);
+	if (pooled->edge != NULL)
+		return pooled;
+	int error = errno;
+	pooled_free(pooled);
+	errno = error;
+	return NULL;
 }
 
-static int
-take(struct sockets *sockets, enum family family, struct pooled **out)
+/* Or NULL with errno. */
+static struct pooled *
+take(struct sockets *sockets, enum family family)
 {
 	struct socket *socket = sockets->idle[family];
 
 	if (socket == NULL)
-		return pooled_new(sockets, family, out);
+		return pooled_new(sockets, family);
 	sockets->idle[family] = socket->next;
-	*out = (struct pooled *)socket;
-	return 0;
+	return (struct pooled *)socket;
 }
 
 /* What the kernel would keep beyond a reset. */
@@ -284,12 +284,15 @@ sockets_connect(struct sockets *sockets, const struct sockaddr *to, socklen_t le
     void (*ready)(void *arg, struct socket *socket, unsigned int events), void *arg,
     struct socket **out)
 {
-	struct pooled *pooled = NULL;
-	int error = take(
-	    sockets, to->sa_family == AF_INET6 ? FAMILY_IPV6 : FAMILY_IPV4, &pooled);
+	struct pooled *pooled =
+	    take(sockets, to->sa_family == AF_INET6 ? FAMILY_IPV6 : FAMILY_IPV4);
 
-	if (error != 0)
-		return error;
+	if (pooled == NULL) {
+		int error = errno;
+		if (error == EMFILE || error == ENFILE)
+			note_lack(sockets);
+		return -error;
+	}
 	pooled->again = may_come_again(to);
 	pooled->looped = may_meet_itself(sockets, to);
 	pooled->socket.ready = ready;
@@ -298,9 +301,9 @@ sockets_connect(struct sockets *sockets, const struct sockaddr *to, socklen_t le
 		sockets->most = sockets->used;
 	begin_reviews(sockets);
 	if (connect(pooled->socket.fd, to, len) != 0 && errno != EINPROGRESS) {
-		error = -errno;
+		int error = errno;
 		sockets_release(&pooled->socket, false);
-		return error;
+		return -error;
 	}
 	*out = &pooled->socket;
 	return 0;

@@ -28,6 +28,7 @@
 #include "checks/check.h"
 #include "checks/expression.h"
 #include "tests/unit/tap.h"
+#include "tests/unit/tls_server.h"
 
 #define CHECKS_MAX 800
 #define PEERS_MAX 1024
@@ -508,6 +509,20 @@ struct row {
 };
 
 static void
+check_result(const struct bench *b, size_t i, enum check_status status,
+    enum check_reason reason, const char *says)
+{
+	const struct result *result = &b->results[i];
+	bool right = result->status == status && result->reason == reason &&
+	    strstr(result->output, says) != NULL;
+
+	if (!right)
+		printf("# row %zu: %s, %s: %s\n", i, check_status_name(result->status),
+		    check_reason_name(result->reason), result->output);
+	CU_ASSERT(right);
+}
+
+static void
 run_rows(const struct check_class *class, const struct row *rows, size_t n)
 {
 	struct bench *b = bench_new();
@@ -526,17 +541,8 @@ run_rows(const struct check_class *class, const struct row *rows, size_t n)
 			check->timeout_ms = rows[i].timeout_ms;
 	}
 	bench_run(b);
-	for (size_t i = 0; i < n; i++) {
-		bool right = b->results[i].status == rows[i].status &&
-		    b->results[i].reason == rows[i].reason &&
-		    strstr(b->results[i].output, rows[i].says) != NULL;
-		if (!right)
-			printf("# row %zu: %s, %s: %s\n", i,
-			    check_status_name(b->results[i].status),
-			    check_reason_name(b->results[i].reason),
-			    b->results[i].output);
-		CU_ASSERT(right);
-	}
+	for (size_t i = 0; i < n; i++)
+		check_result(b, i, rows[i].status, rows[i].reason, rows[i].says);
 	bench_free(b);
 }
 
@@ -639,6 +645,133 @@ static void
 tcp_outcomes(void)
 {
 	run_rows(&check_tcp_class, tcp_rows, ARRAY_LENGTH(tcp_rows));
+}
+
+#define DAY_S 86400
+static const struct tls_certificate certificates[] = {
+	{ .file = "ca.pem", .name = "Our CA", .authority = true },
+	{ .file = "other-ca.pem", .name = "Another CA", .authority = true },
+	{ .file = "well.pem",
+	    .issuer = "ca.pem",
+	    .alternatives = "DNS:db.example,IP:127.0.0.1",
+	    .from_s = -DAY_S,
+	    .until_s = 9 * DAY_S + DAY_S / 2 },
+	{ .file = "old.pem",
+	    .issuer = "ca.pem",
+	    .alternatives = "IP:127.0.0.1",
+	    .from_s = -9 * DAY_S,
+	    .until_s = -DAY_S },
+};
+
+enum { WELL_SERVER, OLD_SERVER, STRICT_SERVER, TLS_SERVERS };
+
+struct tls_row {
+	int server;
+	const char *given[6]; /* after "address" and "tls"; @ stands for the folder */
+	enum check_status status;
+	enum check_reason reason;
+	const char *says;
+};
+
+#define CA "ca-file=@/ca.pem"
+static const struct tls_row tls_rows[] = {
+	{ WELL_SERVER, { CA }, CHECK_PASSING, CHECK_REASON_OK, ": connected" },
+	{ WELL_SERVER, { CA, "send=PING\\n", "expect=^\\+PONG$" }, CHECK_PASSING,
+	    CHECK_REASON_OK, "answered as expected" },
+	{ WELL_SERVER, { CA, "send=PING\\n", "expect=^-" }, CHECK_CRITICAL,
+	    CHECK_REASON_BODY, "not as expected\n+PONG" },
+	{ WELL_SERVER, { CA, "server-name=db.example" }, CHECK_PASSING, CHECK_REASON_OK,
+	    ": connected" },
+	{ WELL_SERVER, { CA, "server-name=web.example" }, CHECK_CRITICAL,
+	    CHECK_REASON_TLS, "web.example" },
+	{ WELL_SERVER, { "ca-file=@/other-ca.pem" }, CHECK_CRITICAL, CHECK_REASON_TLS,
+	    "authority" },
+	{ WELL_SERVER, { "ca-file=@/other-ca.pem", "verify=false" }, CHECK_PASSING,
+	    CHECK_REASON_OK, ": connected" },
+	{ WELL_SERVER, { "ca-file=@/none.pem" }, CHECK_UNKNOWN, CHECK_REASON_LOCAL,
+	    "none.pem" },
+	{ WELL_SERVER, { CA, "certificate-warning=9" }, CHECK_PASSING, CHECK_REASON_OK,
+	    ": connected" },
+	{ WELL_SERVER, { CA, "certificate-warning=10" }, CHECK_WARNING,
+	    CHECK_REASON_CERTIFICATE,
+	    ": connected, but the certificate ends in 9 days" },
+	{ WELL_SERVER, { CA, "certificate-warning=10", "send=PING\\n", "expect=^-" },
+	    CHECK_CRITICAL, CHECK_REASON_BODY, "not as expected" },
+	{ OLD_SERVER, { CA }, CHECK_CRITICAL, CHECK_REASON_TLS, "expired" },
+	{ OLD_SERVER, { CA, "verify=false" }, CHECK_PASSING, CHECK_REASON_OK,
+	    ": connected" },
+	{ OLD_SERVER, { CA, "verify=false", "certificate-warning=1" }, CHECK_WARNING,
+	    CHECK_REASON_CERTIFICATE, ": connected, but the certificate has ended" },
+	{ STRICT_SERVER, { CA, "cert-file=@/well.pem", "send=PING\\n", "expect=PONG" },
+	    CHECK_PASSING, CHECK_REASON_OK, "answered as expected" },
+	{ STRICT_SERVER, { CA, "send=PING\\n", "expect=PONG" }, CHECK_CRITICAL,
+	    CHECK_REASON_TLS, "certificate" },
+};
+
+static void
+serve_pong(struct tls_peer *peer)
+{
+	char line[64];
+
+	if (tls_peer_read(peer, line, sizeof(line)) <= 0)
+		return;
+	tls_peer_write(peer, "+PONG", 5);
+	tls_peer_end(peer);
+}
+
+/* What stands for the folder is replaced. */
+static char *
+fill_in(const char *given, const char *folder)
+{
+	const char *at = strchr(given, '@');
+
+	return at == NULL
+	    ? xstrdup(given)
+	    : xasprintf("%.*s%s%s", (int)(at - given), given, folder, at + 1);
+}
+
+static void
+add_tls_row(
+    struct bench *b, const struct tls_row *row, uint16_t port, const char *folder)
+{
+	char *given[9] = { xasprintf("address=127.0.0.1:%u", port),
+		xstrdup("tls=true") };
+
+	for (size_t i = 0; i < ARRAY_LENGTH(row->given) && row->given[i] != NULL; i++)
+		given[i + 2] = fill_in(row->given[i], folder);
+	bench_add(b, &check_tcp_class, (const char *const *)given);
+	for (size_t i = 0; given[i] != NULL; i++)
+		free(given[i]);
+}
+
+static void
+tcp_with_tls(void)
+{
+	char *folder = tls_folder_new();
+	struct tls_server_conf confs[TLS_SERVERS] = {
+		[WELL_SERVER] = { folder, "well.pem", .serve = serve_pong },
+		[OLD_SERVER] = { folder, "old.pem", .serve = serve_pong },
+		[STRICT_SERVER] = { folder, "well.pem", .client_ca = "ca.pem",
+		    .serve = serve_pong },
+	};
+	struct tls_server *servers[TLS_SERVERS];
+	struct bench *b = bench_new();
+
+	for (size_t i = 0; i < ARRAY_LENGTH(certificates); i++)
+		tls_certificate_make(folder, &certificates[i]);
+	for (size_t i = 0; i < TLS_SERVERS; i++)
+		servers[i] = tls_server_start(&confs[i]);
+	for (size_t i = 0; i < ARRAY_LENGTH(tls_rows); i++)
+		add_tls_row(b, &tls_rows[i],
+		    tls_server_port(servers[tls_rows[i].server]), folder);
+	bench_run(b);
+	for (size_t i = 0; i < ARRAY_LENGTH(tls_rows); i++)
+		check_result(
+		    b, i, tls_rows[i].status, tls_rows[i].reason, tls_rows[i].says);
+	for (size_t i = 0; i < TLS_SERVERS; i++)
+		tls_server_stop(servers[i]);
+	bench_free(b);
+	tls_folder_free(folder);
 }
 
 /* Consul's rule for every status that a server can answer with. */
@@ -1024,6 +1157,7 @@ static const struct tap_case cases[] = {
 	{ "http judges what it is answered", http_outcomes },
 	{ "every HTTP status is judged by Consul's rule", http_statuses },
 	{ "tcp judges what it is answered", tcp_outcomes },
+	{ "tcp with TLS", tcp_with_tls },
 	{ "every exit status under every convention", script_statuses },
 	{ "how a command ended is said", script_endings },
 	{ "the tail of a script's output stays", script_tail },
