@@ -25,6 +25,7 @@ BENCH_SOURCE=$(cd "$(dirname "$0")" && pwd)
 : "${LICTOR_BUILD:=$PWD}"
 BENCH_PROGRAMS=$LICTOR_BUILD/tests/bench
 BENCH_DATA=$LICTOR_BUILD/bench-checks.data
+BENCH_PEERS="haproxy:haproxy keepalived:keepalived"
 # shellcheck source=tests/bench/systems.sh
 . "$BENCH_SOURCE/systems.sh"
 # shellcheck source=tests/bench/cell.sh

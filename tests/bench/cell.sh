@@ -4,8 +4,9 @@
 # One measurement: a network namespace, the target in it, a system in a control group, a
 # window. Used by bench.sh and soak.sh, with systems.sh.
 #
-# The caller sets BENCH_PROGRAMS, LICTOR_BUILD, BENCH_SECONDS, BENCH_SOURCE and BENCH_DATA (the file where each
-# measurement becomes a line).
+# The caller sets BENCH_SOURCE (this folder), BENCH_PROGRAMS, BENCH_SECONDS, BENCH_DATA (the
+# file where each measurement becomes a line) and BENCH_PEERS (the programs of the peers
+# that must be there).
 
 NET=
 BENCH_DIR=
@@ -261,8 +262,7 @@ bench_impossible()
 {
 	local program
 	[ "$(id -u)" = 0 ] || echo "it makes network namespaces and control groups: run it as root"
-	for program in ip:iproute2 curl:curl jq:jq openssl:openssl haproxy:haproxy \
-	    keepalived:keepalived pgrep:procps; do
+	for program in ip:iproute2 curl:curl jq:jq openssl:openssl pgrep:procps $BENCH_PEERS; do
 		command -v "${program%:*}" >/dev/null ||
 		    echo "the program ${program%:*} is missing: install the package ${program#*:}"
 	done

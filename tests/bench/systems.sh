@@ -101,7 +101,7 @@ consul_passing()
 
 lictor_ready()
 {
-	wait_for 60 consul_passing || complain "not all checks became passing in Consul"
+	wait_for "${READY_SECONDS:-60}" consul_passing || complain "not all checks became passing in Consul"
 }
 
 # The process that checks: the child of the main process with most memory.
