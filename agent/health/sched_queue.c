@@ -11,24 +11,28 @@
 
 #define BEGIN_MAX 64 /* runs in one turn */
 #define BUSY_LAG_MS 100
+#define BUSY_SAY_MS 1000
 #define BUSY_AGAIN_MS 50
 #define BUSY_OVER_MS 10000
 
-/* What is busy and until when is said once. */
+/* A moment's delay is nothing to say; that runs have waited for long is said once, and once
+ * that they do no longer. */
 static void
 note_busy(struct sched *sched, bool busy)
 {
 	int64_t now = loop_now(sched->loop);
+	const struct sched_entry *first = TAILQ_FIRST(&sched->queue);
 
-	if (busy && sched->busy_at == 0)
-		log_warning("check",
-		    "checks start late: there are more than this host has time for");
-	if (busy)
+	if (busy && first != NULL && now - first->queued_at > BUSY_SAY_MS) {
+		if (sched->busy_at == 0)
+			log_warning("check",
+			    "checks start late: there are more than this host has "
+			    "time for");
 		sched->busy_at = now;
-	if (sched->busy_at == 0 || now - sched->busy_at < BUSY_OVER_MS)
-		return;
-	sched->busy_at = 0;
-	log_notice("check", "checks start in time again");
+	} else if (sched->busy_at != 0 && now - sched->busy_at >= BUSY_OVER_MS) {
+		sched->busy_at = 0;
+		log_notice("check", "checks start in time again");
+	}
 }
 
 /* Runs that cannot be attended to would fail for want of our time: while the loop is late
@@ -72,6 +76,7 @@ sched_queue_up(struct sched_entry *entry)
 	}
 	loop_timer_stop(entry->timer);
 	entry->queued = true;
+	entry->queued_at = loop_now(sched->loop);
 	TAILQ_INSERT_TAIL(&sched->queue, entry, queue);
 }
 

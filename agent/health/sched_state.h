@@ -29,6 +29,7 @@ struct sched_entry {
 	bool queued; /* its turn has come, but the host is busy */
 	bool last_look; /* out of time, unless what has come by now says otherwise */
 	TAILQ_ENTRY(sched_entry) queue;
+	int64_t queued_at;
 	uint32_t put_off_ms; /* its first run, after the start of the scheduler */
 	struct judge judge;
 };
@@ -47,7 +48,7 @@ struct sched {
 	struct loop_timer *next;
 	int64_t turn;	/* its time, and how many runs have begun in it */
 	unsigned int begun;
-	int64_t busy_at; /* a run was put off; 0: none was for a while */
+	int64_t busy_at; /* runs wait for long, which was said; 0: no */
 };
 
 /* sched.c: ends the run, if there is one, and stops the timer. */
