@@ -205,12 +205,6 @@ no_password(char *out, int size, int writing, void *arg)
 	return -1;
 }
 
-static int
-accept_any(X509_STORE_CTX *chain, void *arg)
-{
-	return 1;
-}
-
 /* Of what the system offers of TLS 1.3, the suite with SHA-256 first: the keys of a
  * handshake are derived in a tenth less of its time than with SHA-384. */
 static void
@@ -261,8 +255,6 @@ load(struct tls_context *context)
 	SSL_CTX_set_default_passwd_cb(ssl, no_password);
 	SSL_CTX_set_verify(
 	    ssl, context->no_verify ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
-	if (context->no_verify)
-		SSL_CTX_set_cert_verify_callback(ssl, accept_any, NULL);
 	int error = load_authorities(context);
 	if (error == 0)
 		error = load_own(context);
@@ -398,9 +390,5 @@ tls_context_get(struct tls_contexts *contexts, const struct net_tls *conf, char 
 void
 tls_context_lend(const struct tls_context *context, SSL_CTX *other)
 {
-	if (context->no_verify)
-		SSL_CTX_set_cert_verify_callback(other, accept_any, NULL);
-	else
-		SSL_CTX_set1_verify_cert_store(
-		    other, SSL_CTX_get_cert_store(context->ssl));
+	SSL_CTX_set1_verify_cert_store(other, SSL_CTX_get_cert_store(context->ssl));
 }

@@ -243,9 +243,9 @@ fault_of(const SSL *ssl)
 	return observed != NULL ? &observed->fault : SSL_get_app_data(ssl);
 }
 
-/* Lists of revoked certificates count where there are any, and no authority needs one. */
-static int
-on_verify(int good, X509_STORE_CTX *chain)
+/* Also of a certificate that is refused: there is no other moment to see it. */
+static struct tls_fault *
+note_end(X509_STORE_CTX *chain)
 {
 	const SSL *ssl =
 	    X509_STORE_CTX_get_ex_data(chain, SSL_get_ex_data_X509_STORE_CTX_idx());
@@ -254,6 +254,15 @@ on_verify(int good, X509_STORE_CTX *chain)
 
 	if (fault != NULL && own != NULL)
 		fault->certificate_end = seconds_of(X509_get0_notAfter(own));
+	return fault;
+}
+
+/* Lists of revoked certificates count where there are any, and no authority needs one. */
+static int
+on_verify(int good, X509_STORE_CTX *chain)
+{
+	struct tls_fault *fault = note_end(chain);
+
 	if (good)
 		return 1;
 	if (X509_STORE_CTX_get_error(chain) == X509_V_ERR_UNABLE_TO_GET_CRL) {
@@ -263,6 +272,14 @@ on_verify(int good, X509_STORE_CTX *chain)
 	if (fault != NULL)
 		say_verdict(fault, chain);
 	return 0;
+}
+
+/* Instead of all verifying: the certificate is only looked at. */
+static int
+on_unverified(X509_STORE_CTX *chain, void *arg)
+{
+	note_end(chain);
+	return 1;
 }
 
 /* We have none, or OpenSSL would not ask: the alert that may follow has a reason. */
@@ -303,6 +320,8 @@ tls_fault_rules(SSL_CTX *context)
 	if (store != NULL && has_revocations(store))
 		X509_VERIFY_PARAM_set_flags(rules, X509_V_FLAG_CRL_CHECK);
 	SSL_CTX_set_verify(context, SSL_CTX_get_verify_mode(context), on_verify);
+	if (SSL_CTX_get_verify_mode(context) == SSL_VERIFY_NONE)
+		SSL_CTX_set_cert_verify_callback(context, on_unverified, NULL);
 	SSL_CTX_set_client_cert_cb(context, on_certificate_asked);
 	SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION);
 	if (SSL_CTX_get_min_proto_version(context) < TLS1_2_VERSION)

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -138,6 +139,21 @@ struct seen {
 	bool resumed;
 };
 
+static bool
+copy_file(const char *folder, const char *from, const char *to, const char *mode)
+{
+	AUTO_FREE char *source = xasprintf("%s/%s", folder, from);
+	AUTO_FREE char *target = xasprintf("%s/%s", folder, to);
+	AUTO_FREE char *data = xcalloc(1, 65536);
+	AUTO_FCLOSE FILE *in = fopen(source, "r");
+	AUTO_FCLOSE FILE *out = fopen(target, mode);
+
+	if (in == NULL || out == NULL)
+		return false;
+	size_t len = fread(data, 1, 65536, in);
+	return fwrite(data, 1, len, out) == len;
+}
+
 static void
 bench_open(struct bench *bench)
 {
@@ -148,6 +164,8 @@ bench_open(struct bench *bench)
 	    bench->folder, "ca.pem", "revoked.pem", DAY_S, "revocations.pem");
 	tls_revocation_make(
 	    bench->folder, "ca.pem", "revoked.pem", -60, "old-revocations.pem");
+	copy_file(bench->folder, "revocations.pem", "both.pem", "w");
+	copy_file(bench->folder, "other-ca.pem", "both.pem", "a");
 	bench->loop = loop_new();
 	bench->http = http_new(bench->loop);
 }
@@ -448,6 +466,7 @@ struct fault_row {
 	const char *host, *ca, *own;
 	enum net_error error;
 	const char *why; /* the beginning */
+	bool no_verify;
 };
 
 static const struct fault_row fault_rows[] = {
@@ -525,6 +544,9 @@ static const struct fault_row fault_rows[] = {
 	{ "certificate expired", { .certificate = "good.pem", .client_ca = "ca.pem" },
 	    .own = "old-client.pem", .error = NET_TLS,
 	    .why = "the server refused: our certificate has expired" },
+	{ "not verified, and refused",
+	    { .certificate = "old.pem", .client_ca = "ca.pem" }, .error = NET_TLS,
+	    .why = "the server requires a certificate of us", .no_verify = true },
 	{ "plain HTTP", { .raw = raw_http }, .error = NET_TLS,
 	    .why = "the other end does not speak TLS" },
 	{ "SSH", { .raw = raw_ssh }, .error = NET_TLS,
@@ -549,6 +571,8 @@ static const struct fault_row fault_rows[] = {
 	{ "a literal", { .certificate = "good.pem" }, .host = "127.0.0.1" },
 	{ "another than the revoked", { .certificate = "good.pem" },
 	    .ca = "revocations.pem" },
+	{ "an authority without a list", { .certificate = "stranger.pem" },
+	    .ca = "both.pem" },
 	{ "a chain", { .certificate = "below.pem" } },
 	{ "the middle is enough", { .certificate = "below.pem" }, .ca = "middle.pem" },
 	{ "itself is trusted", { .certificate = "own.pem" }, .ca = "own.pem" },
@@ -581,6 +605,7 @@ test_faults_have_words(void)
 		const char *ca = row->ca == NULL ? "ca.pem" : row->ca;
 		const char *host = row->host == NULL ? HOST : row->host;
 		struct net_tls tls = files(&bench, ca[0] == '\0' ? NULL : ca, row->own);
+		tls.no_verify = row->no_verify;
 		struct tls_server_conf conf = row->server;
 		conf.serve = answer;
 		serve(&bench, conf);
@@ -733,49 +758,100 @@ test_kept_memory(void)
 	bench_close(&bench);
 }
 
-/* A certificate that ends while its session is kept. */
+/* A certificate of the chain, the server's own or the one above, that ends while its
+ * session is kept. */
+static void
+expire(struct bench *bench, const char *words)
+{
+	struct net_tls tls = files(bench, "ca.pem", NULL);
+	struct seen seen = ask_target(bench, &tls, HOST, words);
+	int64_t start_ms = clock_raw_ms();
+
+	CU_ASSERT_TRUE(seen.resumed || seen.error != NET_OK);
+	while (seen.error == NET_OK && clock_raw_ms() - start_ms < LIMIT_MS) {
+		poll(NULL, 0, 50);
+		seen = ask_target(bench, &tls, HOST, words);
+	}
+	struct http_reply reply = ask_curl(bench, &tls, HOST);
+	CU_ASSERT_EQUAL(seen.error, NET_TLS);
+	CU_ASSERT_PTR_NOT_NULL(strstr(seen.why, words));
+	CU_ASSERT_STRING_EQUAL(reply.why, seen.why);
+}
+
 static void
 test_expired_sessions(void)
 {
-	struct tls_certificate brief = { .file = "brief.pem",
-		.issuer = "ca.pem",
-		.alternatives = "DNS:web.example",
-		.from_s = -DAY_S,
-		.until_s = 2 };
-	struct tls_server_conf conf = { .certificate = "brief.pem", .serve = answer };
-	int64_t start_ms = clock_raw_ms();
+	static const struct tls_certificate brief[] = {
+		{ .file = "brief.pem",
+		    .issuer = "ca.pem",
+		    .alternatives = "DNS:web.example",
+		    .from_s = -DAY_S,
+		    .until_s = 2 },
+		{ .file = "brief-ca.pem",
+		    .issuer = "ca.pem",
+		    .name = "Brief",
+		    .authority = true,
+		    .from_s = -DAY_S,
+		    .until_s = 2 },
+		{ .file = "below-brief.pem",
+		    .issuer = "brief-ca.pem",
+		    .alternatives = "DNS:web.example" },
+	};
+	static const char *const words[] = { "the certificate has expired",
+		"its authority \"Brief\" has expired" };
+	struct tls_server *servers[2];
 	struct bench bench;
 
 	bench_open(&bench);
-	tls_certificate_make(bench.folder, &brief);
-	serve(&bench, conf);
 	struct net_tls tls = files(&bench, "ca.pem", NULL);
-	CU_ASSERT_FALSE(ask(&bench, &tls, HOST).resumed);
-	struct seen seen = ask(&bench, &tls, HOST);
-	CU_ASSERT_TRUE(seen.resumed && seen.error == NET_OK);
-	while (seen.error == NET_OK && clock_raw_ms() - start_ms < LIMIT_MS) {
-		poll(NULL, 0, 50);
-		seen = ask(&bench, &tls, HOST);
+	for (size_t i = 0; i < ARRAY_LENGTH(brief); i++)
+		tls_certificate_make(bench.folder, &brief[i]);
+	for (size_t i = 0; i < 2; i++) {
+		struct tls_server_conf conf = { .certificate = brief[2 * i].file,
+			.serve = answer };
+		bench.server = NULL;
+		serve(&bench, conf);
+		servers[i] = bench.server;
+		CU_ASSERT_EQUAL(ask_target(&bench, &tls, HOST, words[i]).error, NET_OK);
+		CU_ASSERT_TRUE(ask_target(&bench, &tls, HOST, words[i]).resumed);
+		CU_ASSERT_EQUAL(ask_curl(&bench, &tls, HOST).error, NET_OK);
 	}
-	CU_ASSERT_EQUAL(seen.error, NET_TLS);
-	CU_ASSERT_PTR_NOT_NULL(strstr(seen.why, "has expired"));
-	CU_ASSERT_TRUE(now_s() >= seen.certificate_end);
+	for (size_t i = 0; i < 2; i++) {
+		bench.server = servers[i];
+		expire(&bench, words[i]);
+	}
+	tls_server_stop(servers[0]);
 	bench_close(&bench);
 }
 
-static bool
-copy_file(const char *folder, const char *from, const char *to)
+static void
+cut_if_resumed(struct tls_peer *peer)
 {
-	AUTO_FREE char *source = xasprintf("%s/%s", folder, from);
-	AUTO_FREE char *target = xasprintf("%s/%s", folder, to);
-	AUTO_FREE char *data = xcalloc(1, 65536);
-	AUTO_FCLOSE FILE *in = fopen(source, "r");
-	AUTO_FCLOSE FILE *out = fopen(target, "w");
+	char in[1024];
 
-	if (in == NULL || out == NULL)
-		return false;
-	size_t len = fread(data, 1, 65536, in);
-	return fwrite(data, 1, len, out) == len;
+	if (!tls_peer_resumed(peer))
+		answer(peer);
+	else
+		tls_peer_read(peer, in, sizeof(in));
+}
+
+/* What may be at fault is not offered again. */
+static void
+test_failed_sessions(void)
+{
+	struct tls_server_conf conf = { .certificate = "good.pem",
+		.serve = cut_if_resumed };
+	struct bench bench;
+
+	bench_open(&bench);
+	serve(&bench, conf);
+	struct net_tls tls = files(&bench, "ca.pem", NULL);
+	for (int n = 0; n < 6; n++) {
+		struct seen seen = ask(&bench, &tls, HOST);
+		CU_ASSERT_EQUAL(seen.resumed, n % 2 == 1);
+		CU_ASSERT_EQUAL(seen.error, n % 2 == 1 ? NET_CLOSED : NET_OK);
+	}
+	bench_close(&bench);
 }
 
 /* Asks until the error is as wanted: files are looked at once a second. */
@@ -802,24 +878,18 @@ test_files_that_change(void)
 
 	bench_open(&bench);
 	serve(&bench, conf);
-	CU_ASSERT_TRUE(copy_file(bench.folder, "ca.pem", "now.pem"));
+	CU_ASSERT_TRUE(copy_file(bench.folder, "ca.pem", "now.pem", "w"));
 	struct net_tls tls = files(&bench, "now.pem", NULL);
 	CU_ASSERT_EQUAL(ask(&bench, &tls, HOST).error, NET_OK);
 	CU_ASSERT_TRUE(ask(&bench, &tls, HOST).resumed);
-	copy_file(bench.folder, "other-ca.pem", "now.pem");
+	copy_file(bench.folder, "other-ca.pem", "now.pem", "w");
 	struct seen seen = ask_until(&bench, &tls, NET_TLS);
 	CU_ASSERT_PTR_NOT_NULL(strstr(seen.why, "unknown authority"));
 	int hole = open(tls.ca_file, O_WRONLY | O_TRUNC | O_CLOEXEC);
 	CU_ASSERT_TRUE(hole >= 0 && close(hole) == 0);
 	seen = ask_until(&bench, &tls, NET_LOCAL);
 	CU_ASSERT_PTR_NOT_NULL(strstr(seen.why, "now.pem: this is no certificate"));
-	unlink(tls.ca_file);
-	int64_t start_ms = clock_raw_ms();
-	while (strstr(seen.why, "No such file") == NULL &&
-	    clock_raw_ms() - start_ms < LIMIT_MS)
-		seen = ask(&bench, &tls, HOST);
-	CU_ASSERT_PTR_NOT_NULL(strstr(seen.why, "now.pem: No such file or directory"));
-	copy_file(bench.folder, "ca.pem", "now.pem");
+	copy_file(bench.folder, "ca.pem", "now.pem", "w");
 	seen = ask_until(&bench, &tls, NET_OK);
 	check_answer(&seen, HOST, false);
 	seen = ask(&bench, &tls, HOST);
@@ -855,7 +925,7 @@ test_files_of_no_use(void)
 	CU_ASSERT_PTR_NOT_NULL_FATAL(file);
 	fputs("-----BEGIN NONSENSE-----\n!\n", file);
 	fclose(file);
-	copy_file(bench.folder, "key.pem", "list.pem");
+	copy_file(bench.folder, "key.pem", "list.pem", "w");
 	for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
 		struct net_tls tls = files(&bench, rows[i].ca, rows[i].cert);
 		tls.key_file = path_of(&bench, 2, rows[i].key);
@@ -868,6 +938,35 @@ test_files_of_no_use(void)
 		if (strstr(seen.why, rows[i].why) == NULL)
 			printf("# %zu: %s\n", i, seen.why);
 	}
+	bench_close(&bench);
+}
+
+/* Files cannot be read for want of a descriptor: they did not change, and are of use
+ * again once there is one. */
+static void
+test_no_descriptor(void)
+{
+	struct rlimit was, none;
+	struct bench bench;
+	struct tls *tls = NULL;
+	char why[300] = "";
+	int64_t start_ms = clock_raw_ms();
+
+	bench_open(&bench);
+	struct net_tls conf = files(&bench, "ca.pem", NULL);
+	CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_NOFILE, &was), 0);
+	none = (struct rlimit){ 0, was.rlim_max };
+	setrlimit(RLIMIT_NOFILE, &none);
+	CU_ASSERT_PTR_NULL(
+	    tls_open(bench.tlss, &conf, HOST, "target", -1, why, sizeof(why)));
+	setrlimit(RLIMIT_NOFILE, &was);
+	CU_ASSERT_PTR_NOT_NULL(strstr(why, "ca.pem: Too many open files"));
+	while (tls == NULL && clock_raw_ms() - start_ms < LIMIT_MS) {
+		poll(NULL, 0, 50);
+		tls = tls_open(bench.tlss, &conf, HOST, "target", -1, why, sizeof(why));
+	}
+	CU_ASSERT_PTR_NOT_NULL(tls);
+	tls_close(tls, false);
 	bench_close(&bench);
 }
 
@@ -996,6 +1095,16 @@ relay_up(struct relay *relay)
 
 	while ((n = recv(relay->inner, data, sizeof(data), 0)) > 0)
 		CU_ASSERT_EQUAL(send(relay->server, data, (size_t)n, MSG_NOSIGNAL), n);
+}
+
+/* What the client has sent and is not relayed yet. */
+static ssize_t
+sent_by(const struct relay *relay)
+{
+	char data[4096];
+	ssize_t n = recv(relay->inner, data, sizeof(data), MSG_PEEK);
+
+	return n < 0 ? 0 : n;
 }
 
 /* Up to `count` bytes; `damage` is mixed into the first. False: there are no more, or, of a
@@ -1179,7 +1288,9 @@ test_a_reason_behind_the_end(void)
 	    seen.why, sizeof(seen.why));
 	while (step_once(tls, 0, &seen) != TLS_DONE)
 		CU_ASSERT_TRUE_FATAL(bring(&relay, &plan));
+	CU_ASSERT_EQUAL(sent_by(&relay), 0);
 	CU_ASSERT_EQUAL(step_once(tls, 1, &seen), TLS_DONE);
+	CU_ASSERT_TRUE(sent_by(&relay) > (ssize_t)strlen(request) + 40);
 	while (bring(&relay, &plan))
 		continue;
 	close(relay.inner);
@@ -1189,6 +1300,36 @@ test_a_reason_behind_the_end(void)
 	CU_ASSERT_STRING_EQUAL(tls_why(tls), "the server requires a certificate of us");
 	tls_close(tls, false);
 	relay_close(&relay);
+	bench_close(&bench);
+}
+
+/* The end of the handshake is sent in any case, and why it failed. */
+static void
+test_last_words(void)
+{
+	struct tls_server_conf conf = { .certificate = "good.pem", .serve = answer };
+	struct plan plan = { 4096, 0, 0 };
+	struct bench bench;
+	enum tls_step step;
+
+	bench_open(&bench);
+	serve(&bench, conf);
+	for (int trusted = 0; trusted <= 1; trusted++) {
+		struct net_tls tls_conf =
+		    files(&bench, trusted ? "ca.pem" : "other-ca.pem", NULL);
+		struct seen seen = { .error = NET_OK };
+		struct relay relay;
+		relay_open(&relay, &bench);
+		struct tls *tls = tls_open(bench.tlss, &tls_conf, HOST, "target",
+		    relay.ours, seen.why, sizeof(seen.why));
+		while ((step = step_once(tls, 0, &seen)) == TLS_WANT_READ)
+			CU_ASSERT_TRUE_FATAL(bring(&relay, &plan));
+		CU_ASSERT_EQUAL(step, trusted ? TLS_DONE : TLS_FAILED);
+		CU_ASSERT_EQUAL(sent_by(&relay) > 0, !trusted);
+		tls_close(tls, false);
+		CU_ASSERT_TRUE(sent_by(&relay) > 0);
+		relay_close(&relay);
+	}
 	bench_close(&bench);
 }
 
@@ -1337,13 +1478,16 @@ static const struct tap_case cases[] = {
 	{ "sessions are not mixed", test_sessions_are_not_mixed },
 	{ "kept memory", test_kept_memory },
 	{ "expired sessions", test_expired_sessions },
+	{ "failed sessions", test_failed_sessions },
 	{ "files that change", test_files_that_change },
 	{ "files of no use", test_files_of_no_use },
+	{ "no descriptor", test_no_descriptor },
 	{ "ends", test_ends },
 	{ "renegotiation is refused", test_renegotiation_is_refused },
 	{ "cut or damaged anywhere", test_cut_or_damaged_anywhere },
 	{ "byte by byte", test_byte_by_byte },
 	{ "a reason behind the end", test_a_reason_behind_the_end },
+	{ "last words", test_last_words },
 	{ "much data", test_much_data },
 	{ "closed at any moment", test_closed_at_any_moment },
 	{ "kept sessions", test_kept_sessions },
