@@ -41,9 +41,11 @@ struct death {
 static void
 die(int signum)
 {
+	volatile int *volatile nowhere = NULL;
+
 	prctl(PR_SET_DUMPABLE, 0);
 	if (signum == SIGSEGV)
-		*(volatile int *)8 = 0;
+		*nowhere = 0;
 	if (signum == SIGABRT)
 		abort();
 	if (signum != 0)
