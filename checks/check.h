@@ -28,6 +28,9 @@
  */
 #define CHECK_EXPORT __attribute__((visibility("default")))
 #pragma GCC visibility push(default)
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 enum check_status {
 	CHECK_PASSING,
@@ -120,7 +123,8 @@ const void *check_conf(const struct check_run *run);
 void *check_state(struct check_run *run);	/* run_size bytes, zeroed at the start */
 
 /* The outcome. `fmt` is for people: canonical, no times or counters that change from run
- * to run. It may quote what the service said: it is cut and made printable later. */
+ * to run. It may quote what the service said: it is cut and made printable later. A status
+ * or a reason that is none of the above makes it unknown. */
 void check_done(struct check_run *run, enum check_status status,
     enum check_reason reason, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
@@ -133,8 +137,9 @@ void check_watch(struct check_run *run, int fd, unsigned int events,
 void check_unwatch(struct check_run *run);
 
 /* A figure that was measured, shown in `lictorctl status --json` and as a metric. Any
- * number of times before check_done; what is beyond 64 per run is dropped. `unit` is
- * "" or one like "s", "%", "B"; both texts are copied, and cut at 63 and 15 bytes. */
+ * number of times before check_done; what is beyond 64 per run, or is no finite number, is
+ * dropped. `unit` is "" or one like "s", "%", "B"; both texts are copied, and cut at 63
+ * and 15 bytes. */
 void check_metric(struct check_run *run, const char *name, double value, const char *unit);
 
 /*
@@ -241,5 +246,11 @@ void check_http(struct check_run *run, const struct check_http_request *request,
 /* A header of the answer, or else a trailer, its name compared without case; NULL: none. */
 const char *check_http_header(const struct check_http_reply *reply, const char *name);
 
+/* A plugin's; lictord itself has none. */
+extern const struct check_class check_plugin;
+
+#ifdef __cplusplus
+}
+#endif
 #pragma GCC visibility pop
 #endif

@@ -10,6 +10,7 @@
 #include "agent/health/run.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,7 +136,7 @@ void
 check_metric(struct check_run *run, const char *name, double value, const char *unit)
 {
 	assert(!run->done);
-	if (run->n_metrics == RUN_METRICS_MAX)
+	if (run->n_metrics == RUN_METRICS_MAX || !isfinite(value))
 		return;
 	if (run->metrics == NULL)
 		run->metrics = xcalloc(RUN_METRICS_MAX, sizeof(*run->metrics));
@@ -143,6 +144,20 @@ check_metric(struct check_run *run, const char *name, double value, const char *
 	text_escape(metric->name, sizeof(metric->name), name, strlen(name));
 	text_escape(metric->unit, sizeof(metric->unit), unit, strlen(unit));
 	metric->value = value;
+}
+
+/* A plugin is from outside: what it says becomes an index, and words for Consul. */
+static void
+refuse_outcome(struct check_run *run)
+{
+	free(run->text);
+	run->text =
+	    xasprintf("the type of check %s gave the status %u for the reason %u, "
+		      "expected those of check.h",
+		run->check->class->name, (unsigned int)run->status,
+		(unsigned int)run->reason);
+	run->status = CHECK_UNKNOWN;
+	run->reason = CHECK_REASON_LOCAL;
 }
 
 void
@@ -160,6 +175,9 @@ check_done(struct check_run *run, enum check_status status, enum check_reason re
 	run->status = status;
 	run->reason = reason;
 	let_go(run);
+	if ((unsigned int)status >= ARRAY_LENGTH(status_names) ||
+	    (unsigned int)reason >= ARRAY_LENGTH(reason_names))
+		refuse_outcome(run);
 }
 
 static struct run_pool *

@@ -37,6 +37,22 @@ printed()
 	sed -n '/^#include <ctype/,/^\.Ed/p' "$1" | sed -e '$d' -e 's/^\\&//' -e 's/\\e/\\/g'
 }
 
+# built TREE: as an author would do it with the header that is installed, strictly, in both
+# languages; lictord takes what comes of it.
+built()
+{
+	local dir=$work/$1 source=$top/tests/plugins/strict.c compiler=${CC:-cc}
+	[ "$1" = c ] || compiler=${CXX:-c++}
+	mkdir -p "$work/include/lictor"
+	cp "$top/checks/check.h" "$work/include/lictor"
+	conf_of "$dir" 'plugins = {"strict"}
+		strict "x" { }'
+	# shellcheck disable=SC2086 # it may have arguments
+	$compiler -x "$1" "-std=$2" -shared -fPIC -fvisibility=hidden -Wall -Wextra -pedantic \
+	    -Werror -I"$work/include" -o "$dir/strict.so" "$source" &&
+	    accepted "$dir" '0 services, 1 check, 0 roles'
+}
+
 manual=$top/man/lictor-check.3
 if [[ $(nm -D "$build/lictord") == *__asan_* ]]; then
 	echo "# the sanitizers export symbols of their own"
@@ -46,4 +62,10 @@ fi
 check "the manual has every function" same "$(declared)" "$(documented "$manual")"
 check "the manual's example is the one that is tested" same "$(printed "$manual")" \
     "$(sed -n '/^#include/,$p' "$top/plugins/example/memcached.c")"
+check "a plugin is built in C" built c c11
+if command -v "${CXX:-c++}" >/dev/null; then
+	check "a plugin is built in C++" built c++ c++11
+else
+	echo "# no compiler for C++"
+fi
 tap_end

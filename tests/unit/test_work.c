@@ -6,6 +6,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -123,6 +125,8 @@ struct bench {
 	enum check_status status;
 	enum check_reason reason;
 	char text[512];
+	struct run_metric metric; /* the last one */
+	size_t n_metrics;
 };
 
 static void
@@ -134,6 +138,9 @@ on_done(void *owner, const struct run_outcome *outcome)
 	b->status = outcome->status;
 	b->reason = outcome->reason;
 	str_copy(b->text, sizeof(b->text), outcome->text);
+	b->n_metrics = outcome->n_metrics;
+	if (outcome->n_metrics > 0)
+		b->metric = outcome->metrics[outcome->n_metrics - 1];
 }
 
 static void
@@ -254,6 +261,75 @@ runs_of_a_check_take_turns(void)
 	CU_ASSERT_STRING_EQUAL(b.text, "7");
 	CU_ASSERT_EQUAL(b.ended, 1);
 	CU_ASSERT_EQUAL(works, 2);
+	bench_clear(&b);
+}
+
+/* --- what a type says --- */
+
+struct said {
+	int status, reason;
+};
+
+static void
+say(struct check_run *run)
+{
+	const struct said *said = check_conf(run);
+
+	check_done(run, (enum check_status)said->status,
+	    (enum check_reason)said->reason, "said");
+}
+
+/* Whatever its numbers are, the outcome is one that has words. */
+static void
+an_outcome_that_there_is_not_is_unknown(void)
+{
+	static const struct check_class class = { .name = "odd", .start = say };
+	static const int odd[] = { INT_MIN, -1, 99, INT_MAX };
+	struct said said;
+	struct conf_check check = { .class = &class, .options = &said };
+	struct bench b;
+
+	bench_init(&b, "");
+	for (int i = 0; i <= CHECK_UNKNOWN + 1 + 4; i++)
+		for (int j = 0; j <= CHECK_REASONS + 4; j++) {
+			bool there = i <= CHECK_UNKNOWN && j < CHECK_REASONS;
+			int more = i - CHECK_UNKNOWN - 2,
+			    beyond = j - CHECK_REASONS - 1;
+			said.status = more >= 0 ? odd[more] : i;
+			said.reason = beyond >= 0 ? odd[beyond] : j;
+			run_begin(run_new(b.runs, &check, 100, &b));
+			CU_ASSERT_EQUAL(b.status, there ? i : CHECK_UNKNOWN);
+			CU_ASSERT_EQUAL(b.reason, there ? j : CHECK_REASON_LOCAL);
+			CU_ASSERT_EQUAL(strcmp(b.text, "said") == 0, there);
+		}
+	CU_ASSERT_PTR_NOT_NULL(strstr(b.text, "the type of check odd gave the status"));
+	bench_clear(&b);
+}
+
+static void
+measure(struct check_run *run)
+{
+	static const double values[] = { 1.5, NAN, INFINITY, -INFINITY, 2.5, -NAN };
+
+	for (size_t i = 0; i < ARRAY_LENGTH(values); i++)
+		check_metric(run, "a\033b", values[i], "\n");
+	check_done(run, CHECK_PASSING, CHECK_REASON_OK, "measured");
+}
+
+/* JSON has no word for the others. */
+static void
+figures_are_finite_and_printable(void)
+{
+	static const struct check_class class = { .name = "meter", .start = measure };
+	struct conf_check check = { .class = &class };
+	struct bench b;
+
+	bench_init(&b, "");
+	run_begin(run_new(b.runs, &check, 100, &b));
+	CU_ASSERT_EQUAL(b.n_metrics, 2);
+	CU_ASSERT_EQUAL(b.metric.value, 2.5);
+	CU_ASSERT_STRING_EQUAL(b.metric.name, "a\\x1bb");
+	CU_ASSERT_STRING_EQUAL(b.metric.unit, "\\n");
 	bench_clear(&b);
 }
 
@@ -390,6 +466,9 @@ static const struct tap_case cases[] = {
 	{ "every order is done once", every_order_is_done_once },
 	{ "what hangs holds up nobody", what_hangs_holds_up_nobody },
 	{ "the runs of one check take turns", runs_of_a_check_take_turns },
+	{ "an outcome that there is not is unknown",
+	    an_outcome_that_there_is_not_is_unknown },
+	{ "figures are finite and printable", figures_are_finite_and_printable },
 	{ "file looks at files", files },
 	{ "process looks at processes", processes },
 	{ "unit says that there is no systemd", units },

@@ -10,7 +10,8 @@ start(struct check_run *run)
 	check_done(run, CHECK_PASSING, CHECK_REASON_OK, "done");
 }
 
-__attribute__((visibility("hidden"))) const struct check_class check_plugin = {
+extern const struct check_class hidden __asm__("check_plugin");
+__attribute__((visibility("hidden"))) const struct check_class hidden = {
 	.abi = CHECK_ABI,
 	.name = "hidden",
 	.help = "its symbol is seen by nobody",

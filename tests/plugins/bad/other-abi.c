@@ -6,4 +6,4 @@
 CHECK_EXPORT const struct {
 	unsigned int abi;
 	char rest[4];
-} check_plugin = { CHECK_ABI + 1, "xyz" };
+} other __asm__("check_plugin") = { CHECK_ABI + 1, "xyz" };
