@@ -216,21 +216,22 @@ has_changed(const char *path, struct stamp *stamp)
 	return changed;
 }
 
-bool
+struct lookups_news
 lookups_refresh(struct lookups *lookups)
 {
 	int64_t now = loop_now(lookups->loop);
+	struct lookups_news news = { false, false };
 
 	if (now - lookups->looked_at < REFRESH_MS)
-		return false;
+		return news;
 	lookups->looked_at = now;
-	bool resolv_conf = has_changed("/etc/resolv.conf", &lookups->resolv_conf);
-	bool hosts = has_changed("/etc/hosts", &lookups->hosts);
+	news.servers = has_changed("/etc/resolv.conf", &lookups->resolv_conf);
+	news.hosts = has_changed("/etc/hosts", &lookups->hosts);
 	if (lookups->files_fault != ARES_SUCCESS)
 		open_files(lookups);
-	if (resolv_conf || lookups->servers == NULL)
+	if (news.servers || lookups->servers == NULL)
 		change_servers(lookups);
-	return resolv_conf || hosts;
+	return news;
 }
 
 struct lookups *
@@ -367,9 +368,8 @@ on_file_answer(void *arg, int status, int timeouts, struct ares_addrinfo *result
 	ares_freeaddrinfo(result);
 }
 
-/* What the hosts file says, or NULL; it is asked within the call. */
-static struct answer *
-ask_files(struct lookups *lookups, const char *host)
+struct answer *
+lookup_filed(struct lookups *lookups, const char *host)
 {
 	struct answer *answer = NULL;
 
@@ -383,7 +383,7 @@ void
 lookup_start(struct lookups *lookups, const char *host,
     void (*done)(void *arg, struct answer *answer, int64_t keep_ms), void *arg)
 {
-	struct answer *filed = ask_files(lookups, host);
+	struct answer *filed = lookup_filed(lookups, host);
 	struct channel *channel = lookups->servers;
 
 	if (filed != NULL) {

@@ -14,10 +14,17 @@ struct lookups *lookups_new(struct loop *loop);
 /* Questions that are open are dropped; nobody is told. */
 void lookups_free(struct lookups *lookups);
 
-/* True: resolv.conf or the hosts file has changed since the last call, so that what was
- * learnt before does not hold any more; new questions follow the new files, open ones end
- * with the old. The files are looked at once a second at the most. */
-bool lookups_refresh(struct lookups *lookups);
+/* Which of the two files have changed since the last call: what was learnt of them does not
+ * hold any more. New questions follow the new files, open ones end with the old. The files
+ * are looked at once a second at the most. */
+struct lookups_news {
+	bool servers; /* resolv.conf */
+	bool hosts;
+};
+struct lookups_news lookups_refresh(struct lookups *lookups);
+
+/* What the hosts file says of it, or NULL; asked within the call. The caller's own. */
+struct answer *lookup_filed(struct lookups *lookups, const char *host);
 
 /* `done` is called once, perhaps from within; the answer, whose addresses are in the order
  * of RFC 6724, becomes its own. `keep_ms` is how long it holds: INT64_MAX until the files

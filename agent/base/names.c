@@ -4,7 +4,8 @@
  * argument, nobody is asked. A name is in the tree and in `used`, the list in the order of
  * use, or in neither. Answers are shared with those who wait to be told (resolve) and live
  * as long as anybody has a use for them; one that has expired stays until it is asked for,
- * replaced or pushed out, but is never given.
+ * replaced or pushed out, but is never given. What is doubted is known as before: who finds
+ * it is told once, and may put another answer in its place.
  */
 #include "agent/base/names.h"
 
@@ -22,11 +23,13 @@ struct name {
 	const char *host; /* what the tree is sorted by */
 	struct answer *answer;
 	int64_t until;
+	uint64_t doubts; /* that there had been when it was kept or found */
 	char text[];
 };
 
 struct names {
 	void *tree;
+	uint64_t doubts;
 	size_t count, max;
 	TAILQ_HEAD(name_list, name) used; /* the last one was used last */
 };
@@ -123,17 +126,32 @@ names_free(struct names *names)
 	free(names);
 }
 
+void
+names_doubt(struct names *names)
+{
+	struct name *name, *next;
+
+	names->doubts++;
+	for (name = TAILQ_FIRST(&names->used); name != NULL; name = next) {
+		next = TAILQ_NEXT(name, link);
+		if (name->until == INT64_MAX)
+			drop(names, name);
+	}
+}
+
 struct answer *
-names_find(struct names *names, const char *host, int64_t now)
+names_find(struct names *names, const char *host, int64_t now, bool *doubted)
 {
 	struct name *name = find(names, host);
 
+	*doubted = name != NULL && name->doubts != names->doubts;
 	if (name == NULL)
 		return NULL;
 	if (now >= name->until) {
 		drop(names, name);
 		return NULL;
 	}
+	name->doubts = names->doubts;
 	TAILQ_REMOVE(&names->used, name, link);
 	TAILQ_INSERT_TAIL(&names->used, name, link);
 	return name->answer;
@@ -154,6 +172,7 @@ names_keep(struct names *names, const char *host, struct answer *answer, int64_t
 	name->host = name->text;
 	name->answer = answer_hold(answer);
 	name->until = until;
+	name->doubts = names->doubts;
 	if (tsearch(name, &names->tree, compare) == NULL)
 		out_of_memory();
 	TAILQ_INSERT_TAIL(&names->used, name, link);

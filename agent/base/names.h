@@ -2,6 +2,7 @@
 #ifndef LICTOR_NAMES_H
 #define LICTOR_NAMES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,12 +31,16 @@ void answer_release(struct answer *answer);
 struct names *names_new(size_t max);
 void names_free(struct names *names);
 
-/* What was kept for the name, if it holds at `now`, or NULL. Not the caller's. */
-struct answer *names_find(struct names *names, const char *host, int64_t now);
+/* What was kept for the name, if it holds at `now`, or NULL. Not the caller's. `doubted`:
+ * this name is found for the first time since it was doubted. */
+struct answer *names_find(
+    struct names *names, const char *host, int64_t now, bool *doubted);
 /* Replaces what was known of it. Holds before `until`. */
 void names_keep(
     struct names *names, const char *host, struct answer *answer, int64_t until);
 void names_forget(struct names *names);	/* all of them */
+/* What holds for ever (INT64_MAX) is forgotten, the rest is doubted. */
+void names_doubt(struct names *names);
 size_t names_count(const struct names *names);
 
 #endif

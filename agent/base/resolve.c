@@ -280,19 +280,43 @@ ask(struct resolve_call *call, const char *host)
 		lookup_start(resolve->lookups, host, on_looked_up, question);
 }
 
-/* Nothing that was learnt before resolv.conf or the hosts file changed is used after. */
+/* What was learnt of a file or a server is not used after that has changed. */
 static void
 refresh(struct resolve *resolve)
 {
 	struct question *question;
+	struct lookups_news news;
 
 	if (resolve->lookups == NULL)
 		resolve->lookups = lookups_new(resolve->loop);
-	if (!lookups_refresh(resolve->lookups))
+	news = lookups_refresh(resolve->lookups);
+	if (!news.servers && !news.hosts)
 		return;
-	names_forget(resolve->names);
+	if (news.servers)
+		names_forget(resolve->names);
+	else
+		names_doubt(resolve->names);
 	LIST_FOREACH(question, &resolve->open, link)
 	question_close(question);
+}
+
+/* What a server said holds on when the hosts file changes, unless that speaks of the name
+ * now: so nothing depends on the server being there at that moment. */
+static struct answer *
+find_known(struct resolve *resolve, const char *host)
+{
+	bool doubted;
+	int64_t now = loop_now(resolve->loop);
+	struct answer *known = names_find(resolve->names, host, now, &doubted);
+	struct answer *filed =
+	    known != NULL && doubted ? lookup_filed(resolve->lookups, host) : NULL;
+
+	if (filed == NULL)
+		return known;
+	interleave(filed->addresses, filed->count);
+	names_keep(resolve->names, host, filed, INT64_MAX);
+	answer_release(filed);
+	return names_find(resolve->names, host, now, &doubted);
 }
 
 /* RFC 6761, 6.3: nobody is asked. IPv4 first: what listens on one of the two only mostly
@@ -381,8 +405,7 @@ resolve_start(struct resolve *resolve, const char *host,
 		return call;
 	}
 	refresh(resolve);
-	struct answer *known =
-	    names_find(resolve->names, host, loop_now(resolve->loop));
+	struct answer *known = find_known(resolve, host);
 	if (known != NULL)
 		answer(call, known);
 	else

@@ -15,7 +15,7 @@
 #define MAX 2 /* names that the store holds */
 #define HOSTS 3
 #define DEPTH 6
-#define STEPS (2 * HOSTS + 2) /* keep, find; a moment passes; forget */
+#define STEPS (2 * HOSTS + 3) /* keep, find; a moment passes; doubt; forget */
 
 static const char *const hosts[HOSTS][2] = {
 	{ "a.test", "A.test" },
@@ -31,6 +31,7 @@ struct model {
 		size_t host;
 		struct answer *answer; /* only compared */
 		int64_t until;
+		bool doubted;
 	} known[MAX];
 };
 
@@ -58,8 +59,8 @@ keep(struct model *model, struct names *names, size_t host)
 	union resolve_address address = { .in = { .sin_family = AF_INET } };
 	struct answer *answer = answer_new(&address, 1);
 	size_t at = model_find(model, host);
-	/* of two moments or three, so that not all end together */
-	int64_t until = model->now + 2 + (int64_t)(host == 0);
+	/* of two moments or three, so that not all end together, or for ever */
+	int64_t until = host == 2 ? INT64_MAX : model->now + 2 + (int64_t)(host == 0);
 
 	if (at < model->count)
 		model_remove(model, at);
@@ -67,6 +68,7 @@ keep(struct model *model, struct names *names, size_t host)
 		model_remove(model, 0);
 	model->known[model->count].host = host;
 	model->known[model->count].answer = answer;
+	model->known[model->count].doubted = false;
 	model->known[model->count++].until = until;
 	names_keep(names, hosts[host][0], answer, until);
 	answer_release(answer);
@@ -77,19 +79,34 @@ find(struct model *model, struct names *names, size_t host)
 {
 	size_t at = model_find(model, host);
 	struct answer *expected = NULL;
+	bool doubted, expected_doubt = false;
 
 	if (at < model->count) {
 		int64_t until = model->known[at].until;
 		struct answer *answer = model->known[at].answer;
+		expected_doubt = model->known[at].doubted;
 		model_remove(model, at);
 		if (model->now < until) {
 			model->known[model->count].host = host;
 			model->known[model->count].answer = answer;
+			model->known[model->count].doubted = false;
 			model->known[model->count++].until = until;
 			expected = answer;
 		}
 	}
-	return names_find(names, hosts[host][1], model->now) == expected;
+	return names_find(names, hosts[host][1], model->now, &doubted) == expected &&
+	    (expected == NULL || doubted == expected_doubt);
+}
+
+static void
+doubt(struct model *model, struct names *names)
+{
+	for (size_t at = model->count; at-- > 0;) {
+		model->known[at].doubted = true;
+		if (model->known[at].until == INT64_MAX)
+			model_remove(model, at);
+	}
+	names_doubt(names);
 }
 
 static bool
@@ -103,9 +120,11 @@ step(struct model *model, struct names *names, unsigned int what)
 		good = find(model, names, what - HOSTS);
 	else if (what == 2 * HOSTS)
 		model->now++;
+	else if (what == 2 * HOSTS + 1)
+		doubt(model, names);
 	else
 		names_forget(names);
-	if (what == 2 * HOSTS + 1)
+	if (what == 2 * HOSTS + 2)
 		model->count = 0;
 	return good && names_count(names) == model->count;
 }
@@ -153,6 +172,7 @@ test_bound(void)
 	struct names *names = names_new(100);
 	struct answer *none = answer_new_fault(NET_RESOLVE, "there is no such name");
 	char host[32];
+	bool doubted;
 
 	for (int i = 0; i < 10000; i++) {
 		snprintf(host, sizeof(host), "host-%d.test", i);
@@ -162,7 +182,8 @@ test_bound(void)
 	for (int i = 0; i < 10000; i++) {
 		snprintf(host, sizeof(host), "host-%d.test", i);
 		CU_ASSERT_EQUAL(
-		    names_find(names, host, INT64_MAX - 1) != NULL, i >= 9900);
+		    names_find(names, host, INT64_MAX - 1, &doubted) != NULL,
+		    i >= 9900);
 	}
 	CU_ASSERT_EQUAL(none->users, 101);
 	names_free(names);
@@ -181,11 +202,12 @@ test_an_answer_outlives_its_name(void)
 	};
 	struct names *names = names_new(1);
 	struct answer *answer = answer_new(two, 2);
+	bool doubted;
 
 	names_keep(names, "a.test", answer, 5);
 	answer_release(answer);
-	struct answer *held = answer_hold(names_find(names, "a.test", 4));
-	CU_ASSERT_PTR_NULL(names_find(names, "a.test", 5));
+	struct answer *held = answer_hold(names_find(names, "a.test", 4, &doubted));
+	CU_ASSERT_PTR_NULL(names_find(names, "a.test", 5, &doubted));
 	CU_ASSERT_EQUAL(names_count(names), 0);
 	CU_ASSERT_EQUAL(held->users, 1);
 	CU_ASSERT_EQUAL(held->error, NET_OK);

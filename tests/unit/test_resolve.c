@@ -447,6 +447,29 @@ test_the_hosts_file_changes(void)
 	asker_close(&asker);
 }
 
+/* What the name server said before it went away holds on when the hosts file changes. */
+static void
+test_what_is_known_survives_the_hosts_file(void)
+{
+	struct asker asker;
+	pid_t server;
+
+	if (!have_server(&server))
+		return;
+	asker_open(&asker);
+	ask(&asker, "filed.test");
+	CU_ASSERT_STRING_EQUAL(asker.list, "192.0.2.77");
+	ask(&asker, "counted.test");
+	CU_ASSERT_STRING_EQUAL(asker.list, "192.0.2.1");
+	name_server_stop(server);
+	name_server_file("/etc/hosts", "192.0.2.78 filed.test\n");
+	CU_ASSERT_TRUE(ask_until(&asker, "filed.test", "192.0.2.78"));
+	ask(&asker, "counted.test");
+	CU_ASSERT_STRING_EQUAL(asker.list, "192.0.2.1");
+	name_server_file("/etc/hosts", "192.0.2.77 filed.test filed\n");
+	asker_close(&asker);
+}
+
 /* Who was asked before answers who asked before, and nobody else. */
 static void
 test_resolv_conf_changes(void)
@@ -573,6 +596,8 @@ static const struct tap_case cases[] = {
 	{ "late for one, in time for the next",
 	    test_late_for_one_in_time_for_the_next },
 	{ "the hosts file changes", test_the_hosts_file_changes },
+	{ "what is known survives the hosts file",
+	    test_what_is_known_survives_the_hosts_file },
 	{ "resolv.conf changes", test_resolv_conf_changes },
 	{ "no descriptor is left", test_no_descriptor },
 	{ "cancelled before told", test_cancelled_before_told },
