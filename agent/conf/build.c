@@ -12,8 +12,6 @@
 #include "agent/conf/fault.h"
 #include "agent/conf/scan.h"
 
-#define COMMAND_OUTPUT 4096
-
 void *
 build_grow(void *list, size_t count)
 {
@@ -79,7 +77,6 @@ build_command(struct build *build, enum conf_command_kind kind, char *const *arg
 	command->user = user != NULL ? xstrdup(user) : NULL;
 	command->environment = copy_list(environment);
 	command->directory = directory != NULL ? xstrdup(directory) : NULL;
-	command->output_size = COMMAND_OUTPUT;
 	return command;
 }
 

@@ -150,7 +150,6 @@ set_command(struct build *build, struct conf_check *check)
 	struct conf_command *command = build_command(build, CONF_COMMAND_CHECK, *argv,
 	    user != NULL ? *user : NULL, environment != NULL ? *environment : NULL,
 	    directory != NULL ? *directory : NULL);
-	command->output_size = check->output_size;
 	command->memory = find_limit(check, CHECK_OPTION_MEMORY);
 	command->processes = find_limit(check, CHECK_OPTION_PROCESSES);
 	command->files = find_limit(check, CHECK_OPTION_FILES);

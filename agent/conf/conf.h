@@ -44,7 +44,6 @@ struct conf_command {
 	char *user;		/* NULL: lictor-check, or whoever lictord runs as */
 	char **environment;	/* "NAME=value", NULL at the end; never NULL */
 	char *directory;	/* NULL: "/" */
-	size_t output_size;
 	uint64_t memory, processes, files;	/* limits, 0: none */
 	const struct conf_role *role;	/* of a hook */
 	const char *hook;		/* "promote", "demote", "notify" */

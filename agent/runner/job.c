@@ -86,21 +86,19 @@ job_answer(struct job *job, enum wire_exit how, uint32_t value, const char *why)
 {
 	struct jobs *jobs = job->jobs;
 	struct wire_exited *exited = &jobs->message.exited;
-	size_t size = job->command->output_size;
 
 	assert(!job->answered);
 	job->answered = true;
 	if (job->orphan)
 		return;
-	if (size == 0 || size > sizeof(exited->output))
-		size = sizeof(exited->output);
 	if (why != NULL)
 		tail_add(&job->tail, why, strlen(why));
 	jobs->message.type = WIRE_EXITED;
 	exited->run = job->run;
 	exited->how = how;
 	exited->value = value;
-	exited->output_len = tail_copy(&job->tail, exited->output, size);
+	exited->output_len =
+	    tail_copy(&job->tail, exited->output, sizeof(exited->output));
 	jobs->out.answered(jobs->out.arg, &jobs->message);
 }
 

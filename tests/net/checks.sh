@@ -25,7 +25,8 @@ configuration()
 		script "busy" { convention = nagios
 		  command = {"$plugins/check_load", "-w", "0,0,0", "-c", "999,999,999"} }
 		script "http" { convention = nagios
-		  command = {"$plugins/check_http", "-H", "127.0.0.1", "-p", "8080"} }
+		  command = {"$plugins/check_http", "-H", "127.0.0.1", "-p", "8080"}
+		  output-size = 20 }
 		script "refused" { convention = nagios
 		  command = {"$plugins/check_http", "-H", "127.0.0.1", "-p", "1"} }
 		service "backup" { ttl "job" { ttl = 2s } }
@@ -77,6 +78,7 @@ check "check_load measures load1" measures load load1 ""
 check "check_load measures load15" measures load load15 ""
 check "check_http measures the time" measures http time s
 check "check_http measures the size" measures http size B
+check "a text that is kept short has all its figures" look http '.output | length == 20'
 check "a figure is not part of the text" look disk '.output | contains("|") | not'
 
 check "a job that has not reported is as it was" \

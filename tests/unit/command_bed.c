@@ -160,9 +160,7 @@ shell(char *argv[4], const char *text)
 	argv[1] = (char *)(uintptr_t) "-c";
 	argv[2] = (char *)(uintptr_t)text;
 	argv[3] = NULL;
-	return (struct conf_command){ .argv = argv,
-		.environment = no_environment,
-		.output_size = WIRE_OUTPUT_MAX };
+	return (struct conf_command){ .argv = argv, .environment = no_environment };
 }
 
 const struct wire_exited *

@@ -149,9 +149,6 @@ test_output_tail(void)
 	struct conf_command command = shell(argv, "echo to stdout; echo to stderr >&2");
 	exited = run_command(bed, &command, 5000);
 	CU_ASSERT(output_is(exited, "to stdout\nto stderr\n"));
-	command.output_size = 7;
-	exited = run_command(bed, &command, 5000);
-	CU_ASSERT(output_is(exited, "stderr\n"));
 	bed_free(bed);
 }
 

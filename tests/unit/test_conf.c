@@ -140,6 +140,7 @@ a_check_has_its_options_and_its_command(void)
 	CU_ASSERT_EQUAL(query->fall, 5);
 	CU_ASSERT_EQUAL(query->initial, CHECK_PASSING);
 	CU_ASSERT_STRING_EQUAL(query->notes, "why");
+	CU_ASSERT_EQUAL(query->output_size, 100);
 	CU_ASSERT_EQUAL(query->line, 12);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(query->command);
 	const struct conf_command *command = query->command;
@@ -151,7 +152,6 @@ a_check_has_its_options_and_its_command(void)
 	CU_ASSERT_STRING_EQUAL(command->environment[0], "A=b c");
 	CU_ASSERT_STRING_EQUAL(command->directory, "/");
 	CU_ASSERT_PTR_NULL(command->user);
-	CU_ASSERT_EQUAL(command->output_size, 100);
 	CU_ASSERT_PTR_NULL(conf->checks[2]->service);
 	conf_free(conf);
 }
