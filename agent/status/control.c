@@ -20,7 +20,9 @@
 #include <unistd.h>
 
 #define CLIENTS_MAX 32
-#define LINE_MAX_BYTES 16384 /* a report has an output */
+#define STRANGERS_MAX 4 /* of those, who may nothing: they keep nobody out */
+/* A report has an output of 4 KiB, each byte of which JSON may write as six. */
+#define LINE_MAX_BYTES 32768
 #define IDLE_MS 5000
 #define GROUPS_MAX 1024
 
@@ -313,13 +315,13 @@ on_idle(void *arg)
 }
 
 static void
-client_new(struct control *control, size_t slot, int fd)
+client_new(struct control *control, size_t slot, int fd, enum access access)
 {
 	struct client *client = xcalloc(1, sizeof(*client));
 
 	client->control = control;
 	client->fd = fd;
-	client->access = judge(control, fd);
+	client->access = access;
 	client->in.limit = LINE_MAX_BYTES;
 	client->out.limit = 64u << 20;
 	client->io = loop_io_new(control->loop, fd, on_client, client);
@@ -337,12 +339,14 @@ on_connect(void *arg, unsigned int events)
 
 	if (fd < 0)
 		return;
-	for (size_t i = 0; i < CLIENTS_MAX; i++)
-		if (control->clients[i] == NULL) {
-			client_new(control, i, fd);
-			return;
-		}
-	close(fd);
+	enum access access = judge(control, fd);
+	size_t slot = access == ACCESS_NONE ? STRANGERS_MAX : CLIENTS_MAX;
+	while (slot > 0 && control->clients[slot - 1] != NULL)
+		slot--;
+	if (slot > 0)
+		client_new(control, slot - 1, fd, access);
+	else
+		close(fd);
 }
 
 static bool

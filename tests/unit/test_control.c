@@ -217,18 +217,40 @@ test_commands(void)
 	bench_close(&bench);
 }
 
+/* By its length, not by the clock. */
 static void
 test_endless_line_is_closed(void)
 {
 	struct bench bench;
-	char line[5000], answer[256];
+	char line[40000], answer[256];
+	int64_t began = clock_boot_ms();
 
 	memset(line, 'x', sizeof(line));
 	line[sizeof(line) - 1] = '\0';
 	bench_open(&bench);
 	exchange(&bench, line, answer, sizeof(answer));
 	CU_ASSERT_STRING_EQUAL(answer, "closed");
+	CU_ASSERT(clock_boot_ms() - began < 4000);
 	bench_close(&bench);
+}
+
+/* The longest output that lictorctl sends, in the longest way to write it. */
+static void
+test_longest_report_is_taken(void)
+{
+	struct bench bench;
+	struct buf line = { .limit = 1 << 16 };
+	char answer[256];
+
+	buf_printf(&line, "{\"command\":\"pass\",\"check\":\"a/b\",\"output\":\"");
+	for (int i = 0; i < 4095; i++)
+		buf_add(&line, "\\u0001", 6);
+	buf_add(&line, "\"}\n", 3);
+	bench_open(&bench);
+	exchange(&bench, line.data, answer, sizeof(answer));
+	CU_ASSERT_STRING_EQUAL(answer, "ok");
+	bench_close(&bench);
+	buf_free(&line);
 }
 
 static void
@@ -268,6 +290,33 @@ test_too_many_clients(void)
 	bench_close(&bench);
 }
 
+/* Those who may nothing keep nobody out who may, however many they are. */
+static void
+test_strangers_leave_room(void)
+{
+	struct bench bench;
+	int strangers[40];
+	char answer[256];
+
+	if (geteuid() != 0) {
+		CU_PASS("only root can become another user");
+		return;
+	}
+	bench_open(&bench);
+	close(bench.client);
+	CU_ASSERT_FATAL(chmod(bench.dir, 0755) == 0 && chmod(bench.path, 0666) == 0);
+	CU_ASSERT_FATAL(setegid(65534) == 0 && seteuid(65534) == 0);
+	for (size_t i = 0; i < ARRAY_LENGTH(strangers); i++)
+		strangers[i] = connect_client(&bench);
+	CU_ASSERT_FATAL(seteuid(0) == 0 && setegid(0) == 0);
+	bench.client = connect_client(&bench);
+	exchange(&bench, "{\"command\":\"status\"}\n", answer, sizeof(answer));
+	CU_ASSERT_STRING_EQUAL(answer, "ok");
+	for (size_t i = 0; i < ARRAY_LENGTH(strangers); i++)
+		close(strangers[i]);
+	bench_close(&bench);
+}
+
 /* A user without our groups is told so: the kernel's word counts (needs root to become
  * somebody else; a plain user is judged by its own uid). */
 static void
@@ -295,9 +344,11 @@ test_strangers_are_refused(void)
 static const struct tap_case cases[] = {
 	{ "every command is answered as its table says", test_commands },
 	{ "a line without an end is closed", test_endless_line_is_closed },
+	{ "the longest report is taken", test_longest_report_is_taken },
 	{ "a client that says nothing is closed", test_silent_client_is_closed },
 	{ "one client too many is closed, the others are served",
 	    test_too_many_clients },
+	{ "strangers leave room for others", test_strangers_leave_room },
 	{ "a user of neither group is refused", test_strangers_are_refused },
 };
 TAP_MAIN("control", cases)
