@@ -453,6 +453,7 @@ make_health(struct agent *agent)
 		on_check_kill, agent };
 
 	agent->http = http_new(agent->loop);
+	http_be_modest(agent->http);
 	agent->resolve = resolve_new(agent->loop);
 	agent->tlss = tlss_new();
 	agent->streams = streams_new(agent->loop, agent->resolve, agent->tlss);

@@ -395,6 +395,12 @@ http_new(struct loop *loop)
 }
 
 void
+http_be_modest(struct http *http)
+{
+	transfers_set_end(http->transfers, net_descriptor_end());
+}
+
+void
 http_cancel(struct http_call *call)
 {
 	if (call == NULL || call->telling)

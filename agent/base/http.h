@@ -59,6 +59,8 @@ struct http_reply {
  * another client. Made of libcurl; no thread, no name resolution that blocks.
  */
 struct http *http_new(struct loop *loop);
+/* For checks: it takes no descriptor that is not for them (net_descriptor_end). */
+void http_be_modest(struct http *http);
 void http_free(struct http *http);	/* ends all calls without telling */
 
 /* `done` is called once, never from within http_send. The reply is valid only in it. */

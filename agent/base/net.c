@@ -7,9 +7,13 @@
 #include "agent/base/net.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "agent/base/util.h"
+
+#define KEPT_DESCRIPTORS 64
 
 static const struct {
 	int number;
@@ -45,4 +49,17 @@ net_error_of(int error, const char **why)
 		}
 	*why = strerror(error);
 	return NET_REFUSED;
+}
+
+int
+net_descriptor_end(void)
+{
+	struct rlimit limit;
+	rlim_t kept = KEPT_DESCRIPTORS;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > INT_MAX)
+		return INT_MAX;
+	if (kept > limit.rlim_cur / 4)
+		kept = limit.rlim_cur / 4;
+	return (int)(limit.rlim_cur - kept);
 }

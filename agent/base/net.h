@@ -20,6 +20,11 @@ enum net_error {
 /* What a number of errno from a socket means, and the words for it. */
 enum net_error net_error_of(int error, const char **why);
 
+/* Descriptors from this number on are not for checks and their commands. The kernel gives
+ * the lowest number that is free: the process always has some for Consul, for the operator
+ * and for its own parts. The limit of open files must not be changed afterwards. */
+int net_descriptor_end(void);
+
 /* Paths of PEM files; NULL means the system's or none. Borrowed until the exchange ends. */
 struct net_tls {
 	const char *ca_file, *cert_file, *key_file;

@@ -17,14 +17,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "agent/base/log.h"
 #include "agent/base/loop.h"
+#include "agent/base/net.h"
 #include "agent/base/util.h"
 
-#define OTHERS_MAX 64 /* descriptors that are left to the rest of the process */
 #define REVIEW_MS 10000
 #define RANGE_FILE "/proc/sys/net/ipv4/ip_local_port_range"
 
@@ -44,7 +43,7 @@ struct sockets {
 	struct loop *loop;
 	struct socket *idle[FAMILIES];
 	size_t open, used; /* used: of those open */
-	size_t limit;
+	int end; /* net_descriptor_end */
 	size_t most, most_before; /* used at once in this and the last period */
 	uint16_t first_port, last_port; /* what the kernel chooses local ports from */
 	struct loop_timer *review; /* set while sockets are open or there is a lack */
@@ -129,20 +128,6 @@ note_lack(struct sockets *sockets)
 	    sockets->used);
 }
 
-/* A few for the rest of the process: Consul, the control socket, name servers. */
-static size_t
-socket_limit(void)
-{
-	struct rlimit limit;
-	size_t others = OTHERS_MAX;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
-		return SIZE_MAX;
-	if (others > limit.rlim_cur / 2)
-		others = limit.rlim_cur / 2;
-	return limit.rlim_cur - others;
-}
-
 /* Two numbers; without them every port may be one that the kernel chooses. */
 static void
 read_port_range(struct sockets *sockets)
@@ -167,7 +152,7 @@ sockets_new(struct loop *loop)
 	struct sockets *sockets = xcalloc(1, sizeof(*sockets));
 
 	sockets->loop = loop;
-	sockets->limit = socket_limit();
+	sockets->end = net_descriptor_end();
 	sockets->review = loop_timer_new(loop, on_review, sockets);
 	read_port_range(sockets);
 	return sockets;
@@ -214,13 +199,15 @@ open_socket(struct sockets *sockets, enum family family)
 	enum family other = family == FAMILY_IPV4 ? FAMILY_IPV6 : FAMILY_IPV4;
 	int fd = -1;
 
-	errno = EMFILE;
-	if (sockets->open >= sockets->limit && !drop_idle(sockets, other))
-		return -1;
-	do
+	do {
 		fd = socket(
 		    domains[family], SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	while (fd < 0 && (errno == EMFILE || errno == ENFILE) &&
+		if (fd < sockets->end)
+			continue;
+		close(fd);
+		fd = -1;
+		errno = EMFILE;
+	} while (fd < 0 && (errno == EMFILE || errno == ENFILE) &&
 	    drop_idle(sockets, other));
 	return fd;
 }

@@ -10,7 +10,7 @@ struct sockets;
 
 /*
  * TCP sockets that are used again: a connection that is over is reset, and its socket,
- * already watched, waits for the next one. They never take all descriptors of the process;
+ * already watched, waits for the next one. They take none that are not for checks (net.h);
  * the log says when there are not enough, once, and when there are again.
  */
 struct socket {

@@ -12,11 +12,13 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "agent/base/loop.h"
 #include "agent/base/resolve.h"
@@ -45,6 +47,7 @@ struct transfer {
 	bool enough; /* the user wants no more of it */
 	bool certificate;
 	enum http_version version;
+	int no_socket; /* the errno of a socket that could not be had; 0: none */
 	char fault[CURL_ERROR_SIZE];
 };
 
@@ -53,6 +56,7 @@ struct transfers {
 	struct transfer_out out;
 	CURLM *multi;
 	struct loop_timer *timer;
+	int end; /* transfers_set_end */
 	struct tls_contexts *contexts; /* NULL: curl's TLS is not ours */
 	char why[300]; /* of a transfer that could not be started */
 	CURL *idle[IDLE_HANDLES];
@@ -204,6 +208,22 @@ error_of_end(
 	return error;
 }
 
+/* True: no connection was tried for want of a socket, and that is told. To curl it is the
+ * same as a refusal. */
+static bool
+end_without_socket(struct transfer *transfer, CURLcode code)
+{
+	struct transfer_end end = { .certificate_end = transfer->certificate_end };
+
+	if (code != CURLE_COULDNT_CONNECT || transfer->no_socket == 0)
+		return false;
+	end.error = net_error_of(transfer->no_socket, &end.why);
+	if (end.error != NET_LOCAL)
+		return false;
+	transfer->transfers->out.done(transfer->arg, &end);
+	return true;
+}
+
 /* The same words for the same fault: they become the output of a check. */
 static void
 end_with_fault(struct transfer *transfer, CURLcode code)
@@ -211,7 +231,7 @@ end_with_fault(struct transfer *transfer, CURLcode code)
 	char fault[CURL_ERROR_SIZE + 64];
 	long number = 0, proxy_status = 0;
 
-	if (end_with_tls_fault(transfer, code))
+	if (end_with_tls_fault(transfer, code) || end_without_socket(transfer, code))
 		return;
 	curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
 	curl_easy_getinfo(transfer->easy, CURLINFO_OS_ERRNO, &number);
@@ -255,8 +275,18 @@ end_with_fault(struct transfer *transfer, CURLcode code)
 static curl_socket_t
 on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
-	return socket(
+	struct transfer *transfer = arg;
+	int fd = socket(
 	    address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+
+	if (fd >= transfer->transfers->end) {
+		close(fd);
+		errno = EMFILE;
+		fd = -1;
+	}
+	if (fd < 0)
+		transfer->no_socket = errno;
+	return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
 /* Less than was given makes curl end the transfer. */
@@ -469,6 +499,7 @@ set_handle(struct transfer *transfer, bool fresh)
 	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer);
 	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, alone ? 1L : 0L);
 	curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, alone ? 1L : 0L);
 }
@@ -677,6 +708,7 @@ transfers_new(struct loop *loop, const struct transfer_out *out)
 
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 	transfers->loop = loop;
+	transfers->end = INT_MAX;
 	transfers->contexts = speaks_our_tls() ? tls_contexts_new() : NULL;
 	transfers->out = *out;
 	transfers->multi = curl_multi_init();
@@ -690,6 +722,12 @@ transfers_new(struct loop *loop, const struct transfer_out *out)
 	curl_multi_setopt(
 	    transfers->multi, CURLMOPT_MAXCONNECTS, (long)IDLE_CONNECTIONS);
 	return transfers;
+}
+
+void
+transfers_set_end(struct transfers *transfers, int descriptor)
+{
+	transfers->end = descriptor;
 }
 
 void

@@ -55,6 +55,8 @@ struct transfer_out {
 
 /* A pool of connections: one per HTTP client. */
 struct transfers *transfers_new(struct loop *loop, const struct transfer_out *out);
+/* None of its sockets has this number or one above it. */
+void transfers_set_end(struct transfers *transfers, int descriptor);
 void transfers_free(struct transfers *transfers);	/* when it has no transfers */
 
 /* One request and its answer: no names are asked for, nothing is followed, nothing ends by

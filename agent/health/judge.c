@@ -216,27 +216,6 @@ log_flapping(const struct judge *judge, const struct conf_check *check,
 		    check_status_name(judge->status));
 }
 
-/* Said when runs begin to fail by us and when they are judged again, not in between. */
-static void
-log_unjudged(struct judge *judge, const struct conf_check *check, bool unjudged,
-    const char *text)
-{
-	char label[CONF_LABEL_MAX];
-
-	if (judge->unjudged == unjudged)
-		return;
-	judge->unjudged = unjudged;
-	conf_check_label(check, label);
-	if (unjudged) {
-		char line[LOGGED_MAX + 1];
-		text_escape(line, sizeof(line), text, strcspn(text, "\n"));
-		log_warning("check", "%s: stays %s, because it cannot be judged: %s",
-		    label, check_status_name(judge->status), line);
-	} else {
-		log_notice("check", "%s: can be judged again", label);
-	}
-}
-
 void
 judge_init(struct judge *judge, const struct conf_check *check)
 {
@@ -321,7 +300,6 @@ judge_record(struct judge *judge, const struct conf_check *check,
 	judge->status = by_window ? facts.floor : facts.held;
 	make_remarks(&facts, check, remarks);
 	bool said = set_output(judge, check, remarks, outcome->text);
-	log_unjudged(judge, check, outcome->status == CHECK_UNKNOWN, outcome->text);
 	bool changed = judge->status != before.status ||
 	    judge->health.known != before.health.known;
 	if (changed) {

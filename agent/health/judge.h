@@ -31,7 +31,6 @@ struct judge {
 	int32_t took_ms;	/* -1: none ended, or there is nothing to run */
 	enum check_reason reason : 8;
 	enum check_status status : 8;	/* as published */
-	bool unjudged;		/* the newest outcome was unknown */
 };
 
 enum judge_news {

@@ -244,6 +244,7 @@ runs_new(const struct run_servants *servants, const struct runs_out *out)
 
 	runs->servants = *servants;
 	runs->out = *out;
+	runs->descriptor_end = net_descriptor_end();
 	return runs;
 }
 

@@ -5,6 +5,7 @@
  * no callback of theirs comes when the run is over.
  */
 #include <assert.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
 
@@ -24,6 +25,8 @@ void
 run_net_let_go(struct check_run *run)
 {
 	check_unwatch(run);
+	loop_timer_free(run->lack);
+	run->lack = NULL;
 	if (run->lookup != NULL)
 		resolve_cancel(run->lookup);
 	run->lookup = NULL;
@@ -42,11 +45,45 @@ on_ready(void *arg, unsigned int events)
 	run_leave(run);
 }
 
+/* What is our own fault says nothing of the service: the check need not know of it. */
+static void
+end_unjudged(struct check_run *run, const char *what, const char *why)
+{
+	run_enter(run);
+	if (run->check->class->cancel != NULL)
+		run->check->class->cancel(run);
+	check_done(run, CHECK_UNKNOWN, CHECK_REASON_LOCAL, "%s%s", what, why);
+	run_leave(run);
+}
+
+static void
+on_lack(void *arg)
+{
+	const char *why;
+
+	net_error_of(EMFILE, &why);
+	end_unjudged(arg, "", why);
+}
+
+/* It goes when the check has returned. */
+static void
+refuse_descriptor(struct check_run *run)
+{
+	check_unwatch(run);
+	if (run->lack == NULL)
+		run->lack = loop_timer_new(run->runs->servants.loop, on_lack, run);
+	loop_timer_after(run->lack, 0);
+}
+
 void
 check_watch(struct check_run *run, int fd, unsigned int events,
     void (*ready)(struct check_run *run, unsigned int events))
 {
 	assert(!run->done);
+	if (fd >= run->runs->descriptor_end) {
+		refuse_descriptor(run);
+		return;
+	}
 	if (run->io != NULL && run->fd != fd)
 		check_unwatch(run);
 	if (run->io == NULL)
@@ -82,19 +119,6 @@ tell_found(struct check_run *run, const union resolve_address *addresses, size_t
 	run_leave(run);
 }
 
-/* The name was not even asked for, which says nothing of the service: the check need not
- * know that there are two ways to have no address. */
-static void
-end_unasked(struct check_run *run, const char *why)
-{
-	run_enter(run);
-	if (run->check->class->cancel != NULL)
-		run->check->class->cancel(run);
-	check_done(run, CHECK_UNKNOWN, CHECK_REASON_LOCAL,
-	    "the name could not be asked for: %s", why);
-	run_leave(run);
-}
-
 static void
 on_found(
     void *arg, const union resolve_address *addresses, size_t count, const char *why)
@@ -104,7 +128,7 @@ on_found(
 
 	run->lookup = NULL;
 	if (error == NET_LOCAL)
-		end_unasked(run, why);
+		end_unjudged(run, "the name could not be asked for: ", why);
 	else
 		tell_found(run, addresses, count, why);
 }

@@ -32,6 +32,7 @@ struct check_run {
 	size_t n_metrics;
 	/* what it has ordered, and who is to be called */
 	struct loop_io *io;
+	struct loop_timer *lack; /* set: no descriptor was left for it */
 	int fd;
 	void (*ready)(struct check_run *run, unsigned int events);
 	struct resolve_call *lookup;
@@ -65,6 +66,7 @@ struct runs {
 	struct runs_out out;
 	struct run_pool *pools;
 	struct workers *workers; /* NULL until work was ordered */
+	int descriptor_end; /* net_descriptor_end */
 	struct check_run *hanging; /* runs that are over, but for their work */
 };
 

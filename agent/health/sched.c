@@ -6,8 +6,8 @@
  * neither together nor into each other. A command that was told to end still counts as
  * running until the runner says that it has ended.
  * What an outcome means is judge's to say; what follows from a new state is for those
- * behind `out`. What holds a check back is in sched_depends.c, and what makes it wait its
- * turn in sched_queue.c.
+ * behind `out`. What holds a check back is in sched_depends.c, what makes it wait its turn
+ * in sched_queue.c, and what is said of outcomes that are unknown in sched_unjudged.c.
  */
 #include "agent/health/sched.h"
 
@@ -94,6 +94,7 @@ conclude(struct sched_entry *entry, const struct run_outcome *outcome)
 		return;
 	enum judge_news news = judge_record(
 	    judge, entry->check, outcome, passive ? -1 : now - entry->started);
+	sched_note_outcome(entry, outcome);
 	if (passive)
 		entry->started = now;
 	loop_timer_at(entry->timer, next_turn(entry));

@@ -11,7 +11,8 @@
 #include "agent/health/sched.h"
 
 /* The scheduler from the inside, shared by the files that make it: sched.c the time and
- * the runs, sched_queue.c the waiting for time, sched_depends.c what holds a check back. There are thousands of entries: mind
+ * the runs, sched_queue.c the waiting for time, sched_unjudged.c
+ * what is said of unknown outcomes, sched_depends.c what holds a check back. There are thousands of entries: mind
  * their size. */
 struct sched_entry {
 	struct sched *sched;
@@ -27,9 +28,11 @@ struct sched_entry {
 	bool excused; /* and its output says so */
 	bool left_out;
 	bool queued; /* its turn has come, but the host is busy */
+	bool unjudged, unjudged_said; /* an outcome of late was unknown; said by name */
 	bool last_look; /* out of time, unless what has come by now says otherwise */
 	TAILQ_ENTRY(sched_entry) queue;
 	int64_t queued_at;
+	int64_t unjudged_at; /* the newest unknown outcome */
 	uint32_t put_off_ms; /* its first run, after the start of the scheduler */
 	struct judge judge;
 };
@@ -48,6 +51,7 @@ struct sched {
 	struct loop_timer *next;
 	int64_t turn;	/* its time, and how many runs have begun in it */
 	unsigned int begun;
+	unsigned int named, unnamed; /* checks that cannot be judged */
 	int64_t busy_at; /* runs wait for long, which was said; 0: no */
 };
 
@@ -65,6 +69,9 @@ void sched_begin(struct sched_entry *entry);
 void sched_queue_init(struct sched *sched);
 void sched_queue_up(struct sched_entry *entry);
 void sched_queue_leave(struct sched_entry *entry);
+
+/* sched_unjudged.c: says that a check cannot be judged, and that it can be again. */
+void sched_note_outcome(struct sched_entry *entry, const struct run_outcome *outcome);
 
 /* sched_depends.c: what keeps a check from running: the nearest of those it depends on that is
  * critical, or else one that was not looked at yet; NULL: nothing. */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "agent/base/net.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
 #include "agent/runner/account.h"
@@ -22,6 +23,7 @@
 struct launcher {
 	struct spawner *spawner;
 	struct accounts *accounts;
+	int descriptor_end; /* net_descriptor_end */
 	struct words argv, environment; /* of the one that is being started */
 };
 
@@ -82,6 +84,11 @@ launcher_start(struct launcher *launcher, const struct launch *launch,
 	*step = "open a pipe";
 	if (pipe2(fds, O_CLOEXEC) != 0)
 		return -errno;
+	if (fds[0] >= launcher->descriptor_end || fds[1] >= launcher->descriptor_end) {
+		close(fds[0]);
+		close(fds[1]);
+		return -EMFILE;
+	}
 	fcntl(fds[0], F_SETFL, O_NONBLOCK);
 	make_words(launcher, launch, account);
 	error = spawn(launcher, launch, account, fds[1], launched, step);
@@ -100,6 +107,7 @@ launcher_new(void)
 
 	launcher->spawner = spawner_new();
 	launcher->accounts = accounts_new();
+	launcher->descriptor_end = net_descriptor_end();
 	return launcher;
 }
 

@@ -1185,6 +1185,19 @@ test_no_local_port_is_local(void)
 	set_port_range("32768 60999");
 }
 
+/* How many the process could still open. */
+static int
+spare_descriptors(void)
+{
+	int fds[64], count = 0;
+
+	while (count < 64 && (fds[count] = dup(STDERR_FILENO)) >= 0)
+		count++;
+	for (int i = 0; i < count; i++)
+		close(fds[i]);
+	return count;
+}
+
 /* The process may have 64 descriptors, 200 want to connect. All of this in a child, which
  * says with its exit status what was wrong. */
 static int
@@ -1202,13 +1215,15 @@ exhaust(void)
 	for (int i = 0; i < 200; i++)
 		client_open(&w, &c[i], "127.0.0.1", PORT, "", 0);
 	run_for(w.loop, 50);
+	int spare = spare_descriptors();
 	for (int i = 0; i < 200; i++) {
 		in += c[i].connected && !c[i].over;
 		local += c[i].over && c[i].error == NET_LOCAL &&
 		    strcmp(c[i].why, "no descriptor is left") == 0;
 		client_free(&c[i]);
 	}
-	if (in != 32 || local != 168) /* half of them are for the others */
+	/* a quarter is for the rest of the process */
+	if (in < 24 || in + local != 200 || spare < 16)
 		return 1;
 	for (int round = 0; round < 3; round++)
 		for (int i = 0; i < 32; i++) {
