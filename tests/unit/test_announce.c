@@ -83,9 +83,9 @@ test_na_frame(void)
 }
 
 static bool
-await_neighbour(pid_t where, const char *show, const char *want)
+await_shown(pid_t where, const char *show, const char *want)
 {
-	int64_t end = clock_boot_ms() + 2000;
+	int64_t end = clock_boot_ms() + 5000;
 	char text[256];
 
 	do
@@ -112,6 +112,9 @@ test_neighbour(void)
 	CU_ASSERT(netns_ip(other, "link set vb up", NULL, 0));
 	CU_ASSERT(netns_ip(other, "addr add 10.9.0.2/24 dev vb", NULL, 0));
 	CU_ASSERT(netns_ip(other, "addr add fd00:9::2/64 dev vb nodad", NULL, 0));
+	CU_ASSERT(
+	    await_shown(0, "link show va", "state UP")); /* drops frames until then */
+	CU_ASSERT(await_shown(other, "link show vb", "state UP"));
 	snprintf(words, sizeof(words),
 	    "neigh add 10.9.0.100 lladdr %s dev vb nud reachable", wrong);
 	CU_ASSERT(netns_ip(other, words, NULL, 0));
@@ -121,10 +124,10 @@ test_neighbour(void)
 
 	inet_pton(AF_INET, "10.9.0.100", address);
 	CU_ASSERT_EQUAL(announce_send(if_nametoindex("va"), AF_INET, address), 0);
-	CU_ASSERT(await_neighbour(other, "neigh show 10.9.0.100", own));
+	CU_ASSERT(await_shown(other, "neigh show 10.9.0.100", own));
 	inet_pton(AF_INET6, "fd00:9::100", address);
 	CU_ASSERT_EQUAL(announce_send(if_nametoindex("va"), AF_INET6, address), 0);
-	CU_ASSERT(await_neighbour(other, "neigh show fd00:9::100", own));
+	CU_ASSERT(await_shown(other, "neigh show fd00:9::100", own));
 
 	netns_ip(0, "link set va down", NULL, 0);
 	CU_ASSERT_EQUAL(
