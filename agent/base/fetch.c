@@ -207,20 +207,24 @@ keep_line(struct fetch_call *call)
 	TAILQ_INSERT_TAIL(&fetch->kept, line, link);
 }
 
+/* What came without being asked for is no answer to what is asked next (RFC 9112, 9.2). */
 static struct line *
 take_line(struct fetch *fetch, const struct stream_target *target)
 {
 	uint64_t key = target_key(target);
-	struct line *line;
+	struct line *line = TAILQ_FIRST(&fetch->kept), *next;
 
-	TAILQ_FOREACH(line, &fetch->kept, link)
-	if (line->key == key)
-		break;
-	if (line == NULL)
-		return NULL;
-	TAILQ_REMOVE(&fetch->kept, line, link);
-	line->used = true;
-	return line;
+	for (; line != NULL; line = next) {
+		next = TAILQ_NEXT(line, link);
+		if (line->key != key)
+			continue;
+		TAILQ_REMOVE(&fetch->kept, line, link);
+		line->used = true;
+		if (stream_is_quiet(line->stream))
+			return line;
+		free_line(line);
+	}
+	return NULL;
 }
 
 static void

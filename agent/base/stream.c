@@ -630,6 +630,24 @@ stream_read(struct stream *stream, void *data, size_t size)
 		put_off(stream);
 }
 
+/* What cannot be read is asked for only where an edge has come. */
+bool
+stream_is_quiet(struct stream *stream)
+{
+	char byte;
+	size_t got;
+
+	assert(stream->state == STATE_OPEN && stream->order == ORDER_NONE);
+	if (stream->tls != NULL) {
+		enum tls_step step = tls_read(stream->tls, &byte, 1, &got);
+		return !tls_settled(stream, step);
+	}
+	if (stream->readable)
+		stream->readable = recv(stream->socket->fd, &byte, 1, MSG_PEEK) >= 0 ||
+		    errno != EAGAIN;
+	return !stream->readable;
+}
+
 int64_t
 stream_certificate_end(const struct stream *stream)
 {

@@ -43,6 +43,9 @@ struct stream *stream_open(struct streams *streams, const struct stream_target *
 /* `data` stays the caller's and must stay until the answer. */
 void stream_write(struct stream *stream, const void *data, size_t len);
 void stream_read(struct stream *stream, void *data, size_t size);
+/* Of one that is connected and has no order: it has neither ended nor brought anything that
+ * was not asked for. Otherwise it is only fit to be closed. */
+bool stream_is_quiet(struct stream *stream);
 int64_t stream_certificate_end(const struct stream *stream);	/* as tls_certificate_end */
 
 /* In any callback too. The connection is reset, not closed in order, unless `polite`. */

@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -498,6 +499,43 @@ test_a_kept_connection_that_ended(void)
 	bench_close(&b);
 }
 
+/* Between two of its calls the loop has seen what has come. */
+static bool
+has_turned(void *arg)
+{
+	return ++*(int *)arg > 3;
+}
+
+/* What nobody asked for is not the answer to the next request (RFC 9112, 9.2). */
+static void
+test_an_answer_that_nobody_asked_for(void)
+{
+	static const char *const script[] = { GOOD, NULL };
+	static const char *const stray[] = { "HTTP/1.1 503 Late\r\nContent-Length: "
+					     "0\r\n\r\n",
+		"H", "\n" };
+
+	for (size_t i = 0; i < ARRAY_LENGTH(stray); i++) {
+		size_t len = strlen(stray[i]);
+		struct bench b;
+		bench_open(&b, script);
+		ask(&b, "/", kept);
+		setsockopt(
+		    b.peers[0]->fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+		CU_ASSERT_EQUAL(send(b.peers[0]->fd, stray[i], len, 0), len);
+		int turns = 0;
+		CU_ASSERT(until(b.loop, has_turned, &turns, 10000));
+		ask(&b, "/", kept);
+		CU_ASSERT_EQUAL(b.error, NET_OK);
+		CU_ASSERT_EQUAL(b.status, 200);
+		CU_ASSERT_EQUAL(b.n_peers, 2);
+		CU_ASSERT_EQUAL(b.requests, 2);
+		ask(&b, "/", kept);
+		CU_ASSERT_EQUAL(b.n_peers, 2);
+		bench_close(&b);
+	}
+}
+
 static void
 test_only_once_more(void)
 {
@@ -700,6 +738,7 @@ static const struct tap_case cases[] = {
 	{ "connections of targets", test_connections_of_targets },
 	{ "bodies are read to the end", test_bodies_are_read_to_the_end },
 	{ "a kept connection that ended", test_a_kept_connection_that_ended },
+	{ "an answer that nobody asked for", test_an_answer_that_nobody_asked_for },
 	{ "only once more", test_only_once_more },
 	{ "half an answer is one", test_half_an_answer_is_one },
 	{ "request timeout", test_request_timeout },
