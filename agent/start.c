@@ -203,7 +203,10 @@ receive_loaded(struct blackbox *box, char error[CONF_ERROR_MAX])
 
 	blackbox_orders(box, &orders);
 	struct conf_loading loading = { .left_out = orders.left_out,
-		.left_out_why = "it crashed three times within a minute",
+		.left_out_why = orders.nobody_knows
+		    ? "lictor's agent crashed three times within a minute, nobody "
+		      "knows in whose code"
+		    : "it crashed three times within a minute",
 		.blackbox = box };
 	struct conf *conf = receive(&loading, error);
 	if (conf != NULL)

@@ -2,6 +2,7 @@
 #ifndef LICTOR_BLACKBOX_H
 #define LICTOR_BLACKBOX_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -23,6 +24,7 @@ struct blackbox_note {
 /* What the reader wants of the next process. */
 struct blackbox_orders {
 	uint64_t left_out;	/* bits, by index into conf->plugins: not to be loaded */
+	bool nobody_knows;	/* which of them it is: so all are left out */
 	uint32_t check;		/* if `how` is set: the check in which the last one ended */
 	char how[64];		/* "signal 11 (Segmentation fault)"; "" */
 };

@@ -28,7 +28,7 @@ struct blame {
 	struct record {
 		unsigned int count;
 		int64_t times[CRASHES]; /* of the last ones, each in its place */
-	} * records; /* of each plugin */
+	} * records; /* of each plugin, and at last of nobody */
 };
 
 struct blame *
@@ -63,16 +63,33 @@ blame_fd(const struct blame *blame)
 	return blackbox_fd(blame->box);
 }
 
-static void
-count(struct blame *blame, const struct conf_plugin *plugin, int64_t now)
+/* True: that is too many. */
+static bool
+count(struct record *record, int64_t now)
 {
-	struct record *record = &blame->records[plugin->index];
 	const int64_t *first = &record->times[(record->count + 1) % CRASHES];
 
 	record->times[record->count % CRASHES] = now;
 	record->count++;
-	if (record->count >= CRASHES && now - *first <= CRASHES_MS)
+	return record->count >= CRASHES && now - *first <= CRASHES_MS;
+}
+
+static void
+count_plugin(struct blame *blame, const struct conf_plugin *plugin, int64_t now)
+{
+	if (count(&blame->records[plugin->index], now))
 		blame->orders.left_out |= UINT64_C(1) << plugin->index;
+}
+
+/* In no check: a thread that a plugin made, or memory that it had spoilt before. It may have
+ * been us, but an agent without plugins is worth more than none. */
+static void
+count_nobody(struct blame *blame, int64_t now)
+{
+	if (!count(&blame->records[blame->conf->n_plugins], now))
+		return;
+	blame->orders.left_out = UINT64_MAX;
+	blame->orders.nobody_knows = true;
 }
 
 static const struct conf_plugin *
@@ -120,6 +137,8 @@ blame_end(struct blame *blame, const struct process_end *end, int64_t now, char 
 		str_copy(blame->orders.how, sizeof(blame->orders.how), end->how);
 	}
 	if (plugin != NULL)
-		count(blame, plugin, now);
+		count_plugin(blame, plugin, now);
+	else if (note.place == BLACKBOX_OURS && end->of_itself && end->signum != 0)
+		count_nobody(blame, now);
 	blackbox_reset(blame->box, &blame->orders);
 }

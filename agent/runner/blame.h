@@ -11,7 +11,8 @@ struct process_end;
 
 /*
  * Whose code the agent was in when it ended. A plugin with three such ends within a minute
- * is left out from then on, as the next agent says; lictord's own types never are.
+ * is left out from then on, as the next agent says; lictord's own types never are. All of
+ * them are after three crashes within a minute that were in no check's code.
  */
 struct blame *blame_new(const struct conf *conf);
 void blame_free(struct blame *blame);

@@ -63,6 +63,7 @@ describe_end(const struct process *process, int status, struct process_end *end)
 {
 	int signum = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 
+	end->signum = signum;
 	end->of_itself = process->silent || (signum != SIGKILL && signum != SIGTERM);
 	if (process->silent)
 		snprintf(end->how, sizeof(end->how), "no answer for %d s",

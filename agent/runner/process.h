@@ -15,6 +15,7 @@ struct process;
 struct process_end {
 	char how[64];	/* "signal 11 (Segmentation fault)", "exit status 1", "no answer for 10 s" */
 	bool of_itself;	/* nobody else's signal ended it */
+	int signum;	/* of the signal that ended it; 0: none */
 };
 
 struct process_out {

@@ -26,8 +26,10 @@
 #include "agent/runner/process.h"
 #include "tests/unit/tap.h"
 
-static const struct process_end crash = { "signal 11 (Segmentation fault)", true };
-static const struct process_end killed = { "signal 9 (Killed)", false };
+static const struct process_end crash = { "signal 11 (Segmentation fault)", true,
+	SIGSEGV };
+static const struct process_end killed = { "signal 9 (Killed)", false, SIGKILL };
+static const struct process_end ended = { "exit status 1", true, 0 };
 
 /* ---- the page, and processes that die ---- */
 
@@ -402,17 +404,43 @@ three_within_a_minute_are_too_many(void)
 static void
 lictors_own_types_are_never_left_out(void)
 {
-	struct blackbox_note tcp = { BLACKBOX_CHECK, 2 }, ours = { BLACKBOX_OURS, 0 };
+	struct blackbox_note tcp = { BLACKBOX_CHECK, 2 };
 	struct conf *conf = make_conf();
 	struct blame *blame = blame_new(conf);
 	char where[128];
 
-	for (int i = 0; i < 10; i++) {
+	for (int i = 0; i < 10; i++)
 		agent_ends(blame, tcp, &crash, i, where);
-		agent_ends(blame, ours, &crash, i, where);
-	}
 	CU_ASSERT_EQUAL(orders_of(blame).left_out, 0);
 	blame_free(blame);
+	conf_free(conf);
+}
+
+/* Three ends of every kind in no check: only a crash may have been a plugin's. */
+static void
+crashes_of_nobody_leave_all_plugins_out(void)
+{
+	static const struct process_end *const ends[] = { &crash, &killed, &ended };
+	const size_t n = ARRAY_LENGTH(ends);
+	struct blackbox_note ours = { BLACKBOX_OURS, 0 };
+	struct conf *conf = make_conf();
+	char where[128];
+
+	for (size_t i = 0; i < n * n * n * 2; i++) {
+		size_t kinds[] = { i % n, i / n % n, i / n / n % n };
+		int64_t pause = i < n * n * n ? 30000 : 30001;
+		struct blame *blame = blame_new(conf);
+		for (size_t j = 0; j < 3; j++) {
+			CU_ASSERT_EQUAL(orders_of(blame).left_out, 0);
+			agent_ends(
+			    blame, ours, ends[kinds[j]], (int64_t)j * pause, where);
+			CU_ASSERT_STRING_EQUAL(where, "");
+		}
+		bool all = kinds[0] + kinds[1] + kinds[2] == 0 && pause == 30000;
+		CU_ASSERT_EQUAL(orders_of(blame).left_out, all ? UINT64_MAX : 0);
+		CU_ASSERT_EQUAL(orders_of(blame).nobody_knows, all);
+		blame_free(blame);
+	}
 	conf_free(conf);
 }
 
@@ -428,6 +456,8 @@ static const struct tap_case cases[] = {
 	{ "three within a minute are too many", three_within_a_minute_are_too_many },
 	{ "lictor's own types are never left out",
 	    lictors_own_types_are_never_left_out },
+	{ "crashes of nobody leave all plugins out",
+	    crashes_of_nobody_leave_all_plugins_out },
 };
 
 TAP_MAIN("blame", cases)
