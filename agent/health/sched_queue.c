@@ -3,7 +3,8 @@
  * Where checks wait whose turn has come when this host is too busy to run them. A run that
  * cannot be attended to fails for want of our time, not of the service's: so none begins
  * while the loop is late, few begin in one turn, and deadlines count from the real start.
- * First come, first served: that way none is put off for ever.
+ * First come, first served, and where the loop is always late some begin all the same, now
+ * and then: that way none is put off for ever.
  */
 #include "agent/base/log.h"
 #include "agent/base/loop.h"
@@ -12,6 +13,7 @@
 #define BEGIN_MAX 64 /* runs in one turn */
 #define BUSY_LAG_MS 100
 #define BUSY_SAY_MS 1000
+#define ANYHOW_MS 1000
 #define BUSY_AGAIN_MS 50
 #define BUSY_OVER_MS 10000
 
@@ -44,11 +46,16 @@ may_begin(struct sched *sched)
 	bool busy = loop_lag(sched->loop) > BUSY_LAG_MS;
 
 	note_busy(sched, busy);
-	if (sched->turn != now)
+	if (sched->turn != now) {
 		sched->begun = 0;
+		sched->anyhow = now - sched->begun_at > ANYHOW_MS;
+	}
 	sched->turn = now;
-	if (!busy && sched->begun < BEGIN_MAX)
+	if ((!busy || sched->anyhow) && sched->begun < BEGIN_MAX) {
+		sched->begun++;
+		sched->begun_at = now;
 		return true;
+	}
 	loop_timer_at(sched->next, busy ? now + BUSY_AGAIN_MS : now);
 	return false;
 }
@@ -70,7 +77,6 @@ sched_queue_up(struct sched_entry *entry)
 	if (entry->queued)
 		return;
 	if (TAILQ_EMPTY(&sched->queue) && may_begin(sched)) {
-		sched->begun++;
 		sched_begin(entry);
 		return;
 	}
@@ -88,7 +94,6 @@ on_next(void *arg)
 
 	while ((entry = TAILQ_FIRST(&sched->queue)) != NULL && may_begin(sched)) {
 		sched_queue_leave(entry);
-		sched->begun++;
 		sched_begin(entry);
 	}
 }
@@ -98,4 +103,5 @@ sched_queue_init(struct sched *sched)
 {
 	sched->next = loop_timer_new(sched->loop, on_next, sched);
 	TAILQ_INIT(&sched->queue);
+	sched->begun_at = loop_now(sched->loop);
 }

@@ -267,6 +267,37 @@ overload(void)
 	world_free(w);
 }
 
+struct thief {
+	struct loop *loop;
+	struct loop_timer *timer;
+};
+
+static void
+steal(void *arg)
+{
+	struct thief *thief = arg;
+
+	virtual_loop_take(thief->loop, 150);
+	loop_timer_after(thief->timer, 0);
+}
+
+/* Where the loop is late in every turn, all runs are late and each gets its turn. */
+static void
+always_late(void)
+{
+	struct world *w = world_new(CHECKS_MAX, 500, 500, 2000);
+	struct thief thief = { .loop = w->loop };
+
+	thief.timer = loop_timer_new(w->loop, steal, &thief);
+	loop_timer_after(thief.timer, 0);
+	world_start(w);
+	virtual_loop_run(w->loop, 60000);
+	for (size_t i = 0; i < CHECKS_MAX; i++)
+		CU_ASSERT(state_of(w, i)->runs >= 20);
+	loop_timer_free(thief.timer);
+	world_free(w);
+}
+
 /* The pipe stays readable: whoever is called after it was done is counted. */
 static void
 no_call_after_done(void)
@@ -460,6 +491,7 @@ static const struct tap_case cases[] = {
 	{ "another output alone is said as such", output_alone },
 	{ "a loop that was late judges nobody", late_loop },
 	{ "more than there is time for is late, and not failed", overload },
+	{ "where the loop is always late nobody is forgotten", always_late },
 	{ "no callback comes after check_done", no_call_after_done },
 	{ "no callback comes after cancel", no_call_after_cancel },
 	{ "a run may be done within start", done_within_start },
