@@ -62,6 +62,9 @@ struct check_run *run_new(struct runs *runs, const struct conf_check *check,
 void run_begin(struct check_run *run);
 void run_cancel(struct check_run *run);
 
+/* Its work waits until one of our threads has time: who is looked at had no part in that. */
+bool run_lacks_thread(const struct check_run *run);
+
 /* How the command of this run ended; ignored if it ordered none. */
 void run_command_ended(struct check_run *run, const struct check_exit *exit);
 

@@ -40,6 +40,7 @@ do_work(void *arg)
 {
 	struct check_run *run = arg;
 
+	run->taken = true;
 	struct blackbox *box = run->runs->servants.blackbox;
 	struct blackbox_note note = { BLACKBOX_CHECK, run->check->index };
 
@@ -108,6 +109,14 @@ check_work(struct check_run *run, void (*work)(const void *conf, void *state),
 		begin_work(run);
 	else
 		before->after = run;
+}
+
+bool
+run_lacks_thread(const struct check_run *run)
+{
+	const struct check_run *first = run->before != NULL ? run->before : run;
+
+	return run->worked != NULL && first->working && !first->taken;
 }
 
 bool

@@ -55,7 +55,8 @@ struct check_run {
 	/* work in another thread */
 	void (*work)(const void *conf, void *state);
 	void (*worked)(struct check_run *run); /* NULL: nothing is ordered */
-	bool working; /* a thread has it */
+	bool working; /* it is a thread's to do */
+	_Atomic bool taken; /* and one has begun */
 	struct check_run *before; /* the check's run before, whose work still hangs */
 	struct check_run *after; /* the one that waits for this one's */
 	_Alignas(max_align_t) char state[];

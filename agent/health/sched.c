@@ -166,12 +166,25 @@ sched_begin(struct sched_entry *entry)
 	run_begin(entry->run);
 }
 
-/* That the loop came here far too late says nothing of the service. */
+/* That the loop came here far too late says nothing of the service, nor that all threads
+ * hang in other checks. */
+static const char *
+own_fault(const struct sched_entry *entry)
+{
+	int64_t late = loop_now(entry->sched->loop) - deadline_of(entry);
+
+	if (late > entry->check->timeout_ms)
+		return "lictor itself was held up for longer than the timeout";
+	if (entry->run != NULL && run_lacks_thread(entry->run))
+		return "lictor had no thread for it: all hang in other checks";
+	return NULL;
+}
+
 static void
 give_up(struct sched_entry *entry)
 {
 	int64_t timeout = entry->check->timeout_ms;
-	bool late = loop_now(entry->sched->loop) - deadline_of(entry) > timeout;
+	const char *fault = own_fault(entry);
 	struct run_outcome outcome = { .status = CHECK_CRITICAL,
 		.reason = CHECK_REASON_TIMEOUT };
 	char limit[32], text[96];
@@ -183,11 +196,10 @@ give_up(struct sched_entry *entry)
 			     : "not done within %s",
 	    limit);
 	outcome.text = text;
-	if (late)
+	if (fault != NULL)
 		outcome = (struct run_outcome){ .status = CHECK_UNKNOWN,
 			.reason = CHECK_REASON_LOCAL,
-			.text =
-			    "lictor itself was held up for longer than the timeout" };
+			.text = fault };
 	sched_cancel(entry);
 	conclude(entry, &outcome);
 }

@@ -3,6 +3,7 @@
 #include "tests/unit/sched_world.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,15 @@ fake_done(struct check_run *run)
 		check_done(run, fake->status, fake->reason, "run %u", fake->n_starts);
 	else
 		check_done(run, fake->status, fake->reason, "%s", fake->text);
+}
+
+static void
+hang(const void *conf, void *state)
+{
+	const struct fake *fake = conf;
+	struct pollfd pipe = { .fd = fake->pipe[0], .events = POLLIN };
+
+	poll(&pipe, 1, -1);
 }
 
 /* Not from a callback of the run: its own way in is a pipe that can be read. */
@@ -115,6 +125,7 @@ fake_start(struct check_run *run)
 	case ACT_PIPE: check_watch(run, fake->pipe[0], CHECK_READ, on_readable); break;
 	case ACT_RESOLVE: check_resolve(run, "127.0.0.1", 80, on_found); break;
 	case ACT_COMMAND: check_command(run, on_ended); break;
+	case ACT_WORK: check_work(run, hang, fake_done); break;
 	}
 }
 

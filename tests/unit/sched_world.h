@@ -23,6 +23,7 @@ enum act {
 	ACT_PIPE,	/* when a byte can be read */
 	ACT_RESOLVE,	/* in the callback of a literal, inside start */
 	ACT_COMMAND,
+	ACT_WORK,	/* in a thread, which hangs until something can be read */
 };
 
 struct world;

@@ -6,6 +6,7 @@
  */
 #include "agent/health/sched.h"
 
+#include <string.h>
 #include <unistd.h>
 
 #include "agent/base/loop.h"
@@ -40,7 +41,43 @@ ticks_and_deadlines(void)
 	world_free(w);
 }
 
+static bool
+all_ended(struct world *w)
+{
+	for (size_t i = 0; i < w->conf.n_checks; i++)
+		if (state_of(w, i)->runs < 3)
+			return false;
+	return true;
+}
+
+/* Of checks whose work hangs as many fail as there are threads. Of the others, which no
+ * thread has looked at, nobody knows anything. */
+static void
+threads_that_all_hang(void)
+{
+	struct world *w = world_new(CHECKS_MAX, 200, 200, 150);
+	size_t failed = 0, unknown = 0;
+
+	for (size_t i = 0; i < CHECKS_MAX; i++)
+		w->fakes[i].act = ACT_WORK;
+	world_start(w);
+	CU_ASSERT(run_until(w, all_ended));
+	for (size_t i = 0; i < CHECKS_MAX; i++) {
+		const struct sched_state *state = state_of(w, i);
+		failed += state->known && state->status == CHECK_CRITICAL &&
+		    state->reason == CHECK_REASON_TIMEOUT;
+		unknown += !state->known && state->reason == CHECK_REASON_LOCAL &&
+		    strstr(state->output, "no thread") != NULL;
+	}
+	CU_ASSERT_EQUAL(failed, 16);
+	CU_ASSERT_EQUAL(unknown, CHECKS_MAX - 16);
+	for (size_t i = 0; i < CHECKS_MAX; i++)
+		CU_ASSERT_EQUAL(write(w->fakes[i].pipe[1], "x", 1), 1);
+	world_free(w);
+}
+
 static const struct tap_case cases[] = {
 	{ "ticks, deadlines and descriptors on the real loop", ticks_and_deadlines },
+	{ "threads that all hang", threads_that_all_hang },
 };
 TAP_MAIN("sched_real", cases)
