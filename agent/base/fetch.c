@@ -227,6 +227,20 @@ take_line(struct fetch *fetch, const struct stream_target *target)
 	return NULL;
 }
 
+/* What is kept serves later; a connection for now comes first. */
+static bool
+spare_line(void *arg)
+{
+	struct fetch *fetch = arg;
+	struct line *line = TAILQ_FIRST(&fetch->kept);
+
+	if (line == NULL)
+		return false;
+	TAILQ_REMOVE(&fetch->kept, line, link);
+	free_line(line);
+	return true;
+}
+
 static void
 on_sweep(void *arg)
 {
@@ -555,6 +569,7 @@ fetch_new(struct loop *loop, struct streams *streams)
 	TAILQ_INIT(&fetch->faulty);
 	TAILQ_INIT(&fetch->idle);
 	TAILQ_INIT(&fetch->kept);
+	streams_spare(streams, spare_line, fetch);
 	return fetch;
 }
 
@@ -576,6 +591,7 @@ fetch_free(struct fetch *fetch)
 
 	if (fetch == NULL)
 		return;
+	streams_spare(fetch->streams, NULL, NULL);
 	free_calls(&fetch->running);
 	free_calls(&fetch->faulty);
 	free_calls(&fetch->idle);

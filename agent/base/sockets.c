@@ -46,6 +46,8 @@ struct sockets {
 	int end; /* net_descriptor_end */
 	size_t most, most_before; /* used at once in this and the last period */
 	uint16_t first_port, last_port; /* what the kernel chooses local ports from */
+	bool (*spare)(void *arg); /* or NULL */
+	void *spare_arg;
 	struct loop_timer *review; /* set while sockets are open or there is a lack */
 	bool reviewing;
 	bool lacking, lacked; /* said so; and again in this period */
@@ -169,6 +171,13 @@ sockets_free(struct sockets *sockets)
 	free(sockets);
 }
 
+void
+sockets_spare(struct sockets *sockets, bool (*spare)(void *arg), void *arg)
+{
+	sockets->spare = spare;
+	sockets->spare_arg = arg;
+}
+
 static void
 on_edge(void *arg, unsigned int events)
 {
@@ -246,6 +255,23 @@ take(struct sockets *sockets, enum family family)
 	return (struct pooled *)socket;
 }
 
+/* The same, before what is kept for later. */
+static struct pooled *
+take_or_ask(struct sockets *sockets, enum family family)
+{
+	struct pooled *pooled;
+	int error = 0;
+
+	while ((pooled = take(sockets, family)) == NULL) {
+		error = errno;
+		if ((error != EMFILE && error != ENFILE) || sockets->spare == NULL ||
+		    !sockets->spare(sockets->spare_arg))
+			break;
+	}
+	errno = error;
+	return pooled;
+}
+
 /* What the kernel would keep beyond a reset. */
 static bool
 may_come_again(const struct sockaddr *to)
@@ -272,7 +298,7 @@ sockets_connect(struct sockets *sockets, const struct sockaddr *to, socklen_t le
     struct socket **out)
 {
 	struct pooled *pooled =
-	    take(sockets, to->sa_family == AF_INET6 ? FAMILY_IPV6 : FAMILY_IPV4);
+	    take_or_ask(sockets, to->sa_family == AF_INET6 ? FAMILY_IPV6 : FAMILY_IPV4);
 
 	if (pooled == NULL) {
 		int error = errno;

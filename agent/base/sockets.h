@@ -24,6 +24,9 @@ struct socket {
 
 struct sockets *sockets_new(struct loop *loop);
 void sockets_free(struct sockets *sockets); /* when all are given back */
+/* Where no descriptor is left `spare` is asked to give a socket back that it can do
+ * without; false: it has none. NULL: nobody is asked. */
+void sockets_spare(struct sockets *sockets, bool (*spare)(void *arg), void *arg);
 
 /* Begins to connect one. 0 (`ready` says how it went, never from within this call) or
  * -errno. */

@@ -576,6 +576,12 @@ streams_free(struct streams *streams)
 	free(streams);
 }
 
+void
+streams_spare(struct streams *streams, bool (*spare)(void *arg), void *arg)
+{
+	sockets_spare(streams->sockets, spare, arg);
+}
+
 struct stream *
 stream_open(struct streams *streams, const struct stream_target *target,
     const struct stream_out *out, void *arg)

@@ -22,6 +22,9 @@ struct tlss;
  */
 struct streams *streams_new(struct loop *loop, struct resolve *resolve, struct tlss *tlss);
 void streams_free(struct streams *streams);	/* when all streams are closed */
+/* Where no descriptor is left for a stream `spare` is asked to close one that is kept for
+ * later; false: there is none. NULL: nobody is asked. */
+void streams_spare(struct streams *streams, bool (*spare)(void *arg), void *arg);
 
 struct stream_target {
 	const char *host;		/* a name or a literal without brackets */

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -481,6 +482,29 @@ test_bodies_are_read_to_the_end(void)
 	}
 }
 
+/* More targets than there are descriptors: what is kept gives way to what is needed. */
+static void
+test_kept_connections_give_way(void)
+{
+	static const char *const script[] = { GOOD, NULL };
+	struct rlimit all, few = { .rlim_cur = 64 };
+	struct bench b;
+
+	getrlimit(RLIMIT_NOFILE, &all);
+	few.rlim_max = all.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &few);
+	bench_open(&b, script);
+	setrlimit(RLIMIT_NOFILE, &all);
+	for (int i = 1; i <= 100; i++) {
+		AUTO_FREE char *url = xasprintf("http://127.0.0.%d:%u/", i, b.port);
+		ask(&b, url, kept);
+		CU_ASSERT_EQUAL(b.error, NET_OK);
+		CU_ASSERT_STRING_EQUAL(b.body.data, "good");
+	}
+	CU_ASSERT_EQUAL(b.n_peers, 100);
+	bench_close(&b);
+}
+
 /* Closed while it was kept: nobody's fault, and tried once more. */
 static void
 test_a_kept_connection_that_ended(void)
@@ -737,6 +761,7 @@ static const struct tap_case cases[] = {
 	{ "connections are kept", test_connections_are_kept },
 	{ "connections of targets", test_connections_of_targets },
 	{ "bodies are read to the end", test_bodies_are_read_to_the_end },
+	{ "kept connections give way", test_kept_connections_give_way },
 	{ "a kept connection that ended", test_a_kept_connection_that_ended },
 	{ "an answer that nobody asked for", test_an_answer_that_nobody_asked_for },
 	{ "only once more", test_only_once_more },
