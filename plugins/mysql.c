@@ -19,6 +19,7 @@
 
 #define DEFAULT_PORT 3306
 #define ADDRESSES_MAX 8
+#define PACKET_MAX (1ul << 20) /* of which one holds a row */
 
 struct mysql_check {
 	char *address, *database, *user, *password_file, *role, *query, *expect;
@@ -29,7 +30,7 @@ struct mysql_check {
 	const char *question;
 };
 
-enum step { STEP_CONNECT, STEP_QUERY, STEP_RESULT };
+enum step { STEP_CONNECT, STEP_QUERY, STEP_ROW };
 
 struct mysql_run {
 	MYSQL mysql;
@@ -42,6 +43,7 @@ struct mysql_run {
 	MYSQL *connected;
 	int failed;
 	MYSQL_RES *result;
+	MYSQL_ROW row;
 };
 
 static const struct check_option options[] = {
@@ -102,14 +104,15 @@ cancel(struct check_run *run)
 	struct mysql_run *mysql = check_state(run);
 
 	check_unwatch(run);
+	/* no word of farewell, and no look at the rows that are left, which might wait: the
+	 * socket is just closed */
+	if (mysql->open)
+		shutdown(mysql_get_socket(&mysql->mysql), SHUT_RDWR);
 	if (mysql->result != NULL)
 		mysql_free_result(mysql->result);
 	mysql->result = NULL;
-	if (mysql->open) {
-		/* no word of farewell, which might wait: the socket is just closed */
-		shutdown(mysql_get_socket(&mysql->mysql), SHUT_RDWR);
+	if (mysql->open)
 		mysql_close(&mysql->mysql);
-	}
 	mysql->open = false;
 	explicit_bzero(mysql->password, sizeof(mysql->password));
 }
@@ -179,16 +182,31 @@ judge_result(struct check_run *run)
 {
 	const struct mysql_check *check = check_conf(run);
 	struct mysql_run *mysql = check_state(run);
-	MYSQL_ROW row = mysql->result != NULL ? mysql_fetch_row(mysql->result) : NULL;
 
-	if (mysql->result == NULL && mysql_errno(&mysql->mysql) != 0)
+	if (mysql->row != NULL)
+		judge_value(run, mysql->row[0] != NULL ? mysql->row[0] : "");
+	else if (mysql_errno(&mysql->mysql) != 0)
 		end_by_error(run);
-	else if (row != NULL)
-		judge_value(run, row[0] != NULL ? row[0] : "");
 	else if (check->expect != NULL)
 		end(run, CHECK_CRITICAL, CHECK_REASON_BODY, "the query found no row");
 	else
 		end(run, CHECK_PASSING, CHECK_REASON_OK, "the query is answered");
+}
+
+/* The first row of a query that was understood is enough, and who knows how many there are:
+ * the others are not read. */
+static int
+ask_for_row(struct check_run *run)
+{
+	struct mysql_run *mysql = check_state(run);
+
+	mysql->result = mysql_use_result(&mysql->mysql);
+	if (mysql->result != NULL) {
+		mysql->step = STEP_ROW;
+		return mysql_fetch_row_start(&mysql->row, mysql->result);
+	}
+	judge_result(run);
+	return -1;
 }
 
 static void try_next(struct check_run *run);
@@ -214,13 +232,11 @@ step_on(struct check_run *run)
 			end_by_error(run);
 		return -1;
 	case STEP_QUERY:
-		if (mysql->failed == 0) {
-			mysql->step = STEP_RESULT;
-			return mysql_store_result_start(&mysql->result, &mysql->mysql);
-		}
+		if (mysql->failed == 0)
+			return ask_for_row(run);
 		end_by_error(run);
 		return -1;
-	case STEP_RESULT: judge_result(run); return -1;
+	case STEP_ROW: judge_result(run); return -1;
 	}
 	return -1;
 }
@@ -234,8 +250,7 @@ step_cont(struct mysql_run *mysql, int events)
 		    &mysql->connected, &mysql->mysql, events);
 	case STEP_QUERY:
 		return mysql_real_query_cont(&mysql->failed, &mysql->mysql, events);
-	case STEP_RESULT:
-		return mysql_store_result_cont(&mysql->result, &mysql->mysql, events);
+	case STEP_ROW: return mysql_fetch_row_cont(&mysql->row, mysql->result, events);
 	}
 	return 0;
 }
@@ -273,8 +288,13 @@ static void
 set_up(const struct mysql_check *check, MYSQL *mysql)
 {
 	my_bool verify = check->verify, tls = check->tls;
+	size_t packet = PACKET_MAX;
+	unsigned int no = 0;
 
 	mysql_options(mysql, MYSQL_OPT_NONBLOCK, NULL);
+	mysql_options(mysql, MYSQL_OPT_MAX_ALLOWED_PACKET, &packet);
+	/* else a server may ask for any file that we can read */
+	mysql_options(mysql, MYSQL_OPT_LOCAL_INFILE, &no);
 	if (!check->tls)
 		return;
 	mysql_options(mysql, MYSQL_OPT_SSL_ENFORCE, &tls);

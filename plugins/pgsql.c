@@ -163,7 +163,8 @@ judge(struct check_run *run, PGresult *result)
 
 	if (PQresultStatus(result) == PGRES_COMMAND_OK && check->expect == NULL)
 		end(run, CHECK_PASSING, CHECK_REASON_OK, "the query is answered");
-	else if (PQresultStatus(result) != PGRES_TUPLES_OK)
+	else if (PQresultStatus(result) != PGRES_TUPLES_OK &&
+	    PQresultStatus(result) != PGRES_SINGLE_TUPLE)
 		end_by_server(run, CHECK_REASON_STATUS, "the query failed");
 	else if (PQntuples(result) > 0 && PQnfields(result) > 0)
 		judge_value(run, PQgetvalue(result, 0, 0));
@@ -210,7 +211,9 @@ ask(struct check_run *run)
 	struct pgsql_run *pgsql = check_state(run);
 
 	PQsetnonblocking(pgsql->connection, 1);
-	if (PQsendQuery(pgsql->connection, check->question) == 0)
+	/* the first row is enough, and who knows how many there are */
+	if (PQsendQuery(pgsql->connection, check->question) == 0 ||
+	    PQsetSingleRowMode(pgsql->connection) == 0)
 		end_by_server(run, CHECK_REASON_CLOSED, "the connection ended");
 	else
 		flush(run, 0);

@@ -15,6 +15,13 @@
 
 #define DEFAULT_PORT 6379
 #define ANSWER_MAX 65536
+#define ELEMENTS_MAX (ANSWER_MAX / 4) /* ":1\r\n" */
+
+#if HIREDIS_MAJOR >= 1
+typedef size_t element_count;
+#else
+typedef int element_count;
+#endif
 
 struct redis_check {
 	char *address, *user, *password_file, *role;
@@ -27,6 +34,7 @@ struct redis_check {
 
 struct redis_run {
 	redisReader *reader;
+	redisReplyObjectFunctions *makers, limited; /* hiredis' own, and ours */
 	char *command; /* the one that is under way */
 	bool asked; /* it is the question, not AUTH */
 	size_t received;
@@ -253,6 +261,25 @@ connected(struct check_run *run, enum check_reason reason, const char *why)
 		ask(run);
 }
 
+/* hiredis makes room for as many as the server says that it will send. */
+static void *
+create_array(const redisReadTask *task, element_count count)
+{
+	const struct redis_run *redis = task->privdata;
+
+	return count <= ELEMENTS_MAX ? redis->makers->createArray(task, count) : NULL;
+}
+
+static void
+limit_elements(struct redis_run *redis)
+{
+	redis->makers = redis->reader->fn;
+	redis->limited = *redis->makers;
+	redis->limited.createArray = create_array;
+	redis->reader->fn = &redis->limited;
+	redis->reader->privdata = redis;
+}
+
 static void
 start(struct check_run *run)
 {
@@ -264,6 +291,7 @@ start(struct check_run *run)
 		fail(run, CHECK_REASON_LOCAL, "out of memory");
 		return;
 	}
+	limit_elements(redis);
 	check_connect(run, check->target.host, check->target.port,
 	    check->tls ? &check->secure : NULL, connected);
 }

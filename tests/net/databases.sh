@@ -62,6 +62,11 @@ redis()
 	probe redis redis-none critical refused 'address = "127.0.0.1:1"'
 	probe redis redis-page critical protocol 'address = "127.0.0.1:8500"'
 	probe redis redis-frozen critical timeout 'address = "127.0.0.1:6381" timeout = 500ms'
+	# shellcheck disable=SC2016 # perl's
+	start server endless-redis perl -MIO::Socket::INET -e '
+		$s = IO::Socket::INET->new(LocalPort => 6390, Listen => 9, ReuseAddr => 1);
+		while ($c = $s->accept) { push @all, $c; syswrite $c, "*400000000\r\n" }'
+	probe redis redis-endless critical protocol 'address = "127.0.0.1:6390"'
 	start server frozen-redis redis-server --port 6381 --dir "$data" --save ''
 }
 
@@ -91,6 +96,8 @@ pgsql()
 	probe pgsql pgsql-none critical refused "address = '127.0.0.1:1' user = keeper"
 	probe pgsql pgsql-slow critical timeout \
 	    "$in query = 'SELECT pg_sleep(60)' timeout = 500ms"
+	probe pgsql pgsql-many passing ok \
+	    "$in query = 'SELECT repeat(chr(120), 1000) FROM generate_series(1, 1000000)'"
 }
 
 mysql()
@@ -101,6 +108,9 @@ mysql()
 	    --auth-root-authentication-method=normal >"$LAB_DIR/mariadb-install.log" 2>&1
 	cat >"$data/init.sql" <<-END
 		CREATE USER keeper@'%' IDENTIFIED BY 'sesame';
+		CREATE DATABASE heap;
+		CREATE TABLE heap.lines (line TEXT);
+		GRANT ALL ON heap.* TO keeper@'%';
 	END
 	start server mariadbd mariadbd --no-defaults --user=mysql --datadir="$data/my" \
 	    --socket="$data/my/sock" --bind-address=127.0.0.1 --skip-name-resolve \
@@ -115,6 +125,13 @@ mysql()
 	probe mysql mysql-wrong critical status "address = localhost user = keeper" \
 	    "password-file = '$data/wrong'"
 	probe mysql mysql-none critical refused "address = '127.0.0.1:1' user = keeper"
+	probe mysql mysql-many passing ok \
+	    "$in query = 'SELECT REPEAT(\"x\", 1000) FROM heap.seq_1_to_1000000'"
+	probe mysql mysql-file critical status \
+	    "$in query = 'LOAD DATA LOCAL INFILE \"/etc/hostname\" INTO TABLE heap.lines'"
+	probe mysql mysql-nothing passing ok "$in query = 'DO 1'"
+	probe mysql mysql-empty critical body \
+	    "$in query = 'SELECT line FROM heap.lines' expect = 'x'"
 	probe mysql mysql-slow critical timeout "$in query = 'SELECT SLEEP(60)' timeout = 500ms"
 }
 
@@ -130,14 +147,23 @@ is_as_expected()
 	[ "$(checks_now | awk -v name="$1" '$1 == name { print $2, $3 }')" = "$2" ]
 }
 
-agent_descriptors()
+agent_pid()
 {
 	local pid
 	for pid in $(lictord_pids server); do
-		if tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q 'process agent'; then
-			find "/proc/$pid/fd" -type l | wc -l
-		fi
+		! tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q 'process agent' || echo "$pid"
 	done
+}
+
+agent_descriptors()
+{
+	find "/proc/$(agent_pid)/fd" -type l | wc -l
+}
+
+# The most memory that the agent ever had, in KiB: NAME VmHWM or VmPeak.
+agent_memory()
+{
+	awk -v name="$1:" '$1 == name { print $2 }' "/proc/$(agent_pid)/status"
 }
 
 at_most_descriptors()
@@ -171,6 +197,7 @@ lictord_start server
 for name in "${!EXPECTED[@]}"; do
 	check "$name: ${EXPECTED[$name]}" wait_for 15 is_as_expected "$name" "${EXPECTED[$name]}"
 done
+check "what servers send is not all kept" at_most "$(agent_memory VmHWM)" $((100 * 1024 * slack))
 before=$(agent_descriptors)
 for name in mariadbd postgres redis; do
 	[ ! -e "$LAB_DIR/server/$name.pid" ] || stop server "$name" KILL
