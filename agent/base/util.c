@@ -233,9 +233,21 @@ str_copy(char *out, size_t size, const char *in)
 	return fits;
 }
 
+/* What turns the direction of the text around it, or ends a line where we do not: U+200E,
+ * U+200F, U+2028 to U+202E, U+2066 to U+2069. */
+static bool
+is_disturbing(const unsigned char *in)
+{
+	return in[0] == 0xe2 &&
+	    ((in[1] == 0x80 &&
+		 (in[2] == 0x8e || in[2] == 0x8f ||
+		     (in[2] >= 0xa8 && in[2] <= 0xae))) ||
+		(in[1] == 0x81 && in[2] >= 0xa6 && in[2] <= 0xa9));
+}
+
 /*
  * Length of the UTF-8 sequence of two bytes or more at `in`, 0 if there is none that is
- * well formed (Unicode table 3-7) or if it is a C1 control.
+ * well formed (Unicode table 3-7) or if it is a C1 control or a disturbing one.
  */
 static size_t
 utf8_length(const unsigned char *in, size_t len)
@@ -251,7 +263,7 @@ utf8_length(const unsigned char *in, size_t len)
 	    (in[0] == 0xed && in[1] > 0x9f) || (in[0] == 0xf0 && in[1] < 0x90) ||
 	    (in[0] == 0xf4 && in[1] > 0x8f))
 		return 0;
-	return n;
+	return n == 3 && is_disturbing(in) ? 0 : n;
 }
 
 /* Writes what stands for the next character of `in`; returns the bytes it took. */

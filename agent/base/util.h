@@ -37,8 +37,9 @@ char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* A copy that always ends; false: it was cut. */
 bool str_copy(char *out, size_t size, const char *in);
 
-/* Text from outside made fit for one line: printable ASCII and valid UTF-8 stay, the
- * rest becomes \n, \t, \\ or \xNN; "..." stands for what did not fit. */
+/* Text from outside made fit for one line: printable ASCII and valid UTF-8 stay, but for what
+ * would turn the text around it; the rest becomes \n, \t, \\ or \xNN; "..." stands for what
+ * did not fit. */
 void text_escape(char *out, size_t size, const char *in, size_t len);
 
 uint64_t fnv1a64(const void *data, size_t len);
