@@ -121,7 +121,8 @@ readable(struct check_run *run, unsigned int events)
 	}
 }
 
-/* True: at least the first one is on its way. */
+/* True: at least the first one is on its way. What is wrong with a later one may be what a
+ * router said of the first, which is told once: who then waits for it waits in vain. */
 static bool
 send_echoes(const struct icmp_check *check, struct icmp_run *icmp)
 {
@@ -133,7 +134,7 @@ send_echoes(const struct icmp_check *check, struct icmp_run *icmp)
 	for (unsigned int i = 1; i <= check->count; i++) {
 		echo.sequence = htons((uint16_t)i);
 		if (send(datagram->fd, &echo, sizeof(echo), 0) < 0)
-			return i > 1;
+			return i > 1 && datagram_reason(errno) == CHECK_REASON_LOCAL;
 	}
 	return true;
 }

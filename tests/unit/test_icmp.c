@@ -4,6 +4,7 @@
  * range of ping sockets is that namespace's too.
  */
 #include <fcntl.h>
+#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -76,6 +77,44 @@ test_not_answered(void)
 	one_run_free(bench);
 }
 
+static bool
+make_router(pid_t neighbour)
+{
+	AUTO_FREE char *path = xasprintf("/proc/%d/ns/net", (int)neighbour);
+	AUTO_CLOSE int here = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	AUTO_CLOSE int there = open(path, O_RDONLY | O_CLOEXEC);
+
+	bool made = setns(there, CLONE_NEWNET) == 0 &&
+	    write_file("/proc/sys/net/ipv4/ip_forward", "1");
+	return setns(here, CLONE_NEWNET) == 0 && made;
+}
+
+/* A router says of the first echo that there is no way, while the others are being sent. */
+static void
+test_no_way_for_any_of_them(void)
+{
+	pid_t router = netns_neighbour();
+	struct one_run *bench = one_run_new();
+	AUTO_FREE char *link =
+	    xasprintf("link add r0 type veth peer name r1 netns %d", (int)router);
+
+	CU_ASSERT_TRUE_FATAL(netns_ip(0, link, NULL, 0));
+	CU_ASSERT_TRUE(netns_ip(0, "addr add 198.18.0.1/24 dev r0", NULL, 0));
+	CU_ASSERT_TRUE(netns_ip(0, "link set r0 up", NULL, 0));
+	CU_ASSERT_TRUE(netns_ip(router, "addr add 198.18.0.2/24 dev r1", NULL, 0));
+	CU_ASSERT_TRUE(netns_ip(router, "link set r1 up", NULL, 0));
+	CU_ASSERT_TRUE(
+	    netns_ip(router, "route add unreachable 203.0.113.0/24", NULL, 0));
+	CU_ASSERT_TRUE(netns_ip(0, "route add 203.0.113.0/24 via 198.18.0.2", NULL, 0));
+	CU_ASSERT_TRUE_FATAL(make_router(router));
+	one_run_expect(bench, "icmp \"i\" { address = \"203.0.113.5\" }",
+	    CHECK_CRITICAL, CHECK_REASON_REFUSED, "No route to host");
+	one_run_expect(bench, "icmp \"i\" { address = \"203.0.113.6\" count = 20 }",
+	    CHECK_CRITICAL, CHECK_REASON_REFUSED, "No route to host");
+	one_run_free(bench);
+	netns_leave(router);
+}
+
 static void
 test_forbidden(void)
 {
@@ -96,6 +135,7 @@ static const struct tap_case cases[] = {
 	{ "a network of its own", test_build },
 	{ "answered", test_answered },
 	{ "not answered", test_not_answered },
+	{ "no way for any of them", test_no_way_for_any_of_them },
 	{ "forbidden by the kernel", test_forbidden },
 };
 
