@@ -3,7 +3,10 @@
  * The wall between the three processes. What may cross it stands in one table: type, who
  * may send it, to whom, how long it is. A message that the table does not have, from any
  * side, ends the wire: the peer is then another version, broken, or taken over, and the
- * runner starts it afresh. A descriptor crosses with WIRE_LINK only, and never without one.
+ * runner starts it afresh. A descriptor crosses with a link and with a configuration,
+ * and with nothing else.
+ * Both sides turn to the next generation at the same place in what they send each other:
+ * the one that turns first still takes the other's words of before, and never after.
  * One message is read a turn, so that `message` and `closed` may free the wire, and so
  * that a loud peer does not starve the rest. What a peer sent before it died is read before
  * it counts as gone. `closed` comes at most once, never from within wire_send.
@@ -53,6 +56,18 @@ static const struct {
 	[WIRE_GONE] = { "gone", WARDEN, AGENT, sizeof(struct wire_order) },
 	[WIRE_REFUSED] = { "refused", WARDEN, AGENT, sizeof(struct wire_order) },
 	[WIRE_CARRIER] = { "carrier", WARDEN, AGENT, sizeof(struct wire_carrier) },
+	[WIRE_RELOAD] = { "reload", AGENT, RUNNER, sizeof(struct wire_reload) },
+	[WIRE_PREPARE] = { "prepare", RUNNER, AGENT | WARDEN,
+	    sizeof(struct wire_prepare) },
+	[WIRE_PREPARED] = { "prepared", AGENT | WARDEN, RUNNER,
+	    sizeof(struct wire_prepared) },
+	[WIRE_YIELD] = { "yield", RUNNER, AGENT, sizeof(struct wire_step) },
+	[WIRE_YIELDED] = { "yielded", AGENT, RUNNER, sizeof(struct wire_step) },
+	[WIRE_COMMIT] = { "commit", RUNNER, AGENT | WARDEN, sizeof(struct wire_step) },
+	[WIRE_COMMITTED] = { "committed", AGENT | WARDEN, RUNNER,
+	    sizeof(struct wire_step) },
+	[WIRE_ABORT] = { "abort", RUNNER, AGENT | WARDEN, sizeof(struct wire_step) },
+	[WIRE_RELOADED] = { "reloaded", RUNNER, AGENT, sizeof(struct wire_reloaded) },
 };
 _Static_assert(ARRAY_LENGTH(table) == WIRE_TYPES, "a type has no row");
 
@@ -78,7 +93,8 @@ struct wire {
 	struct loop_timer *end;
 	int fd;
 	enum wire_process self, peer;
-	uint64_t generation;
+	uint64_t generation; /* of what we send */
+	uint64_t accepted; /* of what came last, and may come until the peer turns */
 	struct wire_out out;
 	struct queued *first, **last;
 	size_t queued; /* bytes, with what each message takes beside its own */
@@ -92,6 +108,12 @@ may_cross(uint32_t type, enum wire_process from, enum wire_process to)
 	return type > 0 && type < WIRE_TYPES &&
 	    (table[type].from & (1u << from)) != 0 &&
 	    (table[type].to & (1u << to)) != 0;
+}
+
+static bool
+carries_fd(uint32_t type)
+{
+	return type == WIRE_LINK || type == WIRE_PREPARE;
 }
 
 /* The length that this message must have; of one that is read, the head must be there. */
@@ -256,6 +278,19 @@ take_fd(struct msghdr *msg)
 	return -2;
 }
 
+/* Text for people ends where its field does, at the latest. */
+static bool
+has_end(const struct wire_message *message)
+{
+	const char *why = NULL;
+
+	if (message->type == WIRE_PREPARED)
+		why = message->prepared.why;
+	else if (message->type == WIRE_RELOADED)
+		why = message->reloaded.why;
+	return why == NULL || memchr(why, '\0', WIRE_WHY_MAX) != NULL;
+}
+
 /* Why this message may not come in, or NULL. */
 static const char *
 judge(const struct wire *wire, const struct wire_message *message, size_t len, int fd)
@@ -266,9 +301,12 @@ judge(const struct wire *wire, const struct wire_message *message, size_t len, i
 		return "it sent a message of a type that it may not send";
 	if (len != wire_length(message, len))
 		return "it sent a message of a wrong size";
-	if (message->generation != wire->generation)
+	if (!has_end(message))
+		return "it sent a text without an end";
+	if (message->generation != wire->generation &&
+	    message->generation != wire->accepted)
 		return "it has another configuration";
-	if (fd == -2 || (fd >= 0) != (message->type == WIRE_LINK))
+	if (fd == -2 || (fd >= 0) != carries_fd(message->type))
 		return "it sent a message with a wrong number of descriptors";
 	return NULL;
 }
@@ -307,6 +345,7 @@ receive(struct wire *wire)
 		die_now(wire, why);
 		return;
 	}
+	wire->accepted = message.generation;
 	wire->out.message(wire->out.arg, &message, fd);
 }
 
@@ -336,6 +375,7 @@ wire_new(struct loop *loop, int fd, enum wire_process self, enum wire_process pe
 	wire->self = self;
 	wire->peer = peer;
 	wire->generation = generation;
+	wire->accepted = generation;
 	wire->out = *out;
 	wire->last = &wire->first;
 	wire->end = loop_timer_new(loop, on_end, wire);
@@ -359,7 +399,7 @@ void
 wire_send(struct wire *wire, struct wire_message *message, int fd)
 {
 	assert(may_cross(message->type, wire->self, wire->peer));
-	assert((fd >= 0) == (message->type == WIRE_LINK));
+	assert((fd >= 0) == carries_fd(message->type));
 	size_t len = wire_length(message, sizeof(*message));
 
 	assert(len > 0);
@@ -382,6 +422,12 @@ wire_send(struct wire *wire, struct wire_message *message, int fd)
 		enqueue(wire, message, len, fd);
 	else
 		die_soon(wire, strerror(-error));
+}
+
+void
+wire_turn(struct wire *wire, uint64_t next)
+{
+	wire->generation = next;
 }
 
 const char *

@@ -38,10 +38,21 @@ enum wire_type {
 	WIRE_GONE,
 	WIRE_REFUSED,	/* of a hold, with the reason */
 	WIRE_CARRIER,	/* state of the interface of a vip: at the start and when it changes */
+	/* a reload; `next` is the generation of the configuration that it brings */
+	WIRE_RELOAD,	/* agent to runner: an operator asks for one */
+	WIRE_PREPARE,	/* runner to both: parse the descriptor that comes along, keep it aside */
+	WIRE_PREPARED,	/* back: that is done, or why it cannot be */
+	WIRE_YIELD,	/* runner to agent: give away the roles and addresses that it takes away */
+	WIRE_YIELDED,	/* agent to runner: given away or let go, whichever came first */
+	WIRE_COMMIT,	/* runner to both: it counts from here on; both turn their wires */
+	WIRE_COMMITTED,	/* back: the first message of the new generation */
+	WIRE_ABORT,	/* runner to both: forget what was prepared */
+	WIRE_RELOADED,	/* runner to agent: what came of a WIRE_RELOAD */
 	WIRE_TYPES
 };
 
 #define WIRE_OUTPUT_MAX 4096
+#define WIRE_WHY_MAX 512
 
 /* instance: counts the agents that the runner has started; a newer one wins */
 struct wire_link { uint32_t instance; };
@@ -95,6 +106,13 @@ enum wire_refusal {
 };
 struct wire_carrier { uint32_t vip; uint32_t up; };
 
+/* `why` ends with a NUL: a fault with FILE:LINE, or what has changed ("nothing has changed") */
+struct wire_reload { uint64_t request; /* the agent's number, echoed; never 0 */ };
+struct wire_prepare { uint64_t next; };
+struct wire_prepared { uint64_t next; uint32_t ok; uint32_t spare; char why[WIRE_WHY_MAX]; };
+struct wire_step { uint64_t next; };
+struct wire_reloaded { uint64_t request; uint32_t ok; uint32_t spare; char why[WIRE_WHY_MAX]; };
+
 struct wire_message {
 	uint32_t type;		/* enum wire_type */
 	uint32_t spare;
@@ -108,6 +126,11 @@ struct wire_message {
 		struct wire_drop drop;
 		struct wire_order answer;	/* HELD, GONE, REFUSED */
 		struct wire_carrier carrier;
+		struct wire_reload reload;
+		struct wire_prepare prepare;
+		struct wire_prepared prepared;
+		struct wire_step step;		/* YIELD, YIELDED, COMMIT, COMMITTED, ABORT */
+		struct wire_reloaded reloaded;
 	};
 };
 
@@ -122,8 +145,9 @@ struct wire_out {
 	void *arg;
 };
 
-/* One end of a socket pair. It owns fd. A message of a type that the peer may not send,
- * of another size than its type's, or of another generation closes the wire. */
+/* One end of a socket pair. It owns fd. A message of a type that the peer may not send, of
+ * another size than its type's, without the descriptor that its type carries or with one that
+ * it does not, or of another generation closes the wire. */
 struct wire *wire_new(struct loop *loop, int fd, enum wire_process self,
     enum wire_process peer, uint64_t generation, const struct wire_out *out);
 void wire_free(struct wire *wire);
@@ -132,6 +156,10 @@ void wire_free(struct wire *wire);
  * bounded amount; beyond it the wire closes). fd -1, or a descriptor to pass, which stays
  * the caller's. */
 void wire_send(struct wire *wire, struct wire_message *message, int fd);
+
+/* From now on `next` is the generation of what we send. What the peer sends may have the one
+ * of before until its first message with `next`. */
+void wire_turn(struct wire *wire, uint64_t next);
 
 /* "hold", "drop", …; for logs. */
 const char *wire_type_name(uint32_t type);

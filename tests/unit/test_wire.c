@@ -129,7 +129,8 @@ static bool
 allowed(uint32_t type, enum wire_process from, enum wire_process to)
 {
 	static const char *const rows[] = { "", "RA RW", "RA RW", "AR WR", "AR", "AR",
-		"RA", "RA", "AR", "AR", "AR", "AW", "AW", "WA", "WA", "WA", "WA" };
+		"RA", "RA", "AR", "AR", "AR", "AW", "AW", "WA", "WA", "WA", "WA", "AR",
+		"RA RW", "AR WR", "RA", "AR", "RA RW", "AR WR", "RA RW", "RA" };
 	static const char letters[] = "RWA";
 	char pair[] = { letters[from], letters[to], '\0' };
 
@@ -140,9 +141,15 @@ static size_t
 payload(uint32_t type)
 {
 	static const size_t sizes[] = { 0, 4, 0, 0, 0, 0, 0, 20, 40, 8, 0, 40, 24, 16,
-		16, 16, 8 };
+		16, 16, 8, 8, 8, 528, 8, 8, 8, 8, 8, 528 };
 
 	return type < ARRAY_LENGTH(sizes) ? sizes[type] : 0;
+}
+
+static bool
+carries(uint32_t type)
+{
+	return type == WIRE_LINK || type == WIRE_PREPARE;
 }
 
 static void
@@ -205,7 +212,7 @@ test_only_the_table_comes_in(void)
 					.generation = GENERATION };
 				bool in = comes_in((enum wire_process)from,
 				    (enum wire_process)to, &message, 16 + payload(type),
-				    type == WIRE_LINK);
+				    carries(type));
 				wrong += in !=
 				    allowed(type, (enum wire_process)from,
 					(enum wire_process)to);
@@ -232,11 +239,11 @@ test_only_exact_sizes_come_in(void)
 	for (uint32_t type = 1; type < WIRE_TYPES; type++) {
 		enum wire_process from = WIRE_RUNNER, to = WIRE_RUNNER;
 		any_direction(type, &from, &to);
-		for (size_t len = 0; len <= 64; len++) {
+		for (size_t len = 0; len <= 64 + payload(type); len++) {
 			struct wire_message message = { .type = type,
 				.generation = GENERATION };
-			bool in = comes_in(
-			    from, to, &message, len, type == WIRE_LINK && len > 0);
+			bool in =
+			    comes_in(from, to, &message, len, carries(type) && len > 0);
 			wrong += in != (len == 16 + payload(type));
 		}
 	}
@@ -275,9 +282,9 @@ test_other_generations_close(void)
 	}
 }
 
-/* Only a link carries a descriptor, and just one; no other stays open. */
+/* Only a link and a configuration carry a descriptor, and just one; no other stays open. */
 static void
-test_descriptors_come_with_links_only(void)
+test_descriptors_come_where_they_must(void)
 {
 	for (uint32_t type = 1; type < WIRE_TYPES; type++)
 		for (size_t count = 0; count <= 16; count = count * 2 + 1) {
@@ -287,10 +294,110 @@ test_descriptors_come_with_links_only(void)
 				.generation = GENERATION };
 			bool in =
 			    comes_in(from, to, &message, 16 + payload(type), count);
-			CU_ASSERT_EQUAL(in, count == (type == WIRE_LINK ? 1 : 0));
+			CU_ASSERT_EQUAL(in, count == (carries(type) ? 1 : 0));
 		}
 	struct wire_message empty = { 0 };
 	CU_ASSERT_FALSE(comes_in(WIRE_RUNNER, WIRE_AGENT, &empty, 0, 1));
+}
+
+static void
+test_texts_have_an_end(void)
+{
+	for (uint32_t i = 0; i < 2; i++)
+		for (size_t end = 0; end <= WIRE_WHY_MAX; end++) {
+			struct wire_message message = {
+				.type = i == 0 ? WIRE_PREPARED : WIRE_RELOADED,
+				.generation = GENERATION,
+			};
+			char *why =
+			    i == 0 ? message.prepared.why : message.reloaded.why;
+			memset(why, 'x', WIRE_WHY_MAX);
+			if (end < WIRE_WHY_MAX)
+				why[end] = '\0';
+			enum wire_process from = i == 0 ? WIRE_AGENT : WIRE_RUNNER;
+			enum wire_process to = i == 0 ? WIRE_RUNNER : WIRE_AGENT;
+			bool in =
+			    comes_in(from, to, &message, 16 + payload(message.type), 0);
+			CU_ASSERT_EQUAL(in, end < WIRE_WHY_MAX);
+		}
+}
+
+/* Every order of three messages of three generations, before and after our turn from 0 to 1:
+ * what comes in is some of 0, then some of 1, and no 1 before the turn. */
+static bool
+may_follow(bool turned, const int *generations, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (generations[i] > (turned ? 1 : 0) ||
+		    (i > 0 && generations[i] < generations[i - 1]))
+			return false;
+	return true;
+}
+
+static void
+test_turns(void)
+{
+	for (int way = 0; way < 2 * 3 * 3 * 3; way++) {
+		bool turned = way / 27 == 1;
+		int generations[] = { way % 3, way / 3 % 3, way / 9 % 3 };
+		int fds[2], good = 0;
+		struct loop *loop = loop_new();
+		struct end runner;
+
+		CU_ASSERT_EQUAL_FATAL(wire_pair(fds), 0);
+		end_open(&runner, loop, fds[0], WIRE_RUNNER, WIRE_AGENT);
+		if (turned)
+			wire_turn(runner.wire, GENERATION + 1);
+		while (good < 3 && may_follow(turned, generations, good + 1))
+			good++;
+		for (int i = 0; i < 3 && i <= good; i++) {
+			struct wire_message pong = { .type = WIRE_PONG,
+				.generation = GENERATION + (uint64_t)generations[i] };
+			send_raw(fds[1], &pong, 16, NULL, 0);
+		}
+		run_until(loop, good < 3 ? &runner.closed : &runner.messages,
+		    good < 3 ? 1 : 3);
+		CU_ASSERT_EQUAL(runner.messages, good);
+		CU_ASSERT_EQUAL(runner.closed, good < 3);
+		end_close(&runner);
+		close(fds[1]);
+		loop_free(loop);
+	}
+}
+
+/* What is sent after the turn says so; what was queued before it does not. */
+static void
+test_a_turn_keeps_its_place(void)
+{
+	struct loop *loop = loop_new();
+	int fds[2], small = 4096, wrong = 0;
+	struct end runner;
+	struct wire_message in;
+	uint64_t next = 1;
+
+	CU_ASSERT_EQUAL_FATAL(wire_pair(fds), 0);
+	setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	end_open(&runner, loop, fds[0], WIRE_RUNNER, WIRE_AGENT);
+	for (uint64_t i = 1; i <= 100; i++) {
+		struct wire_message message = { .type = WIRE_EXITED,
+			.exited = { .run = i } };
+		if (i == 50)
+			wire_turn(runner.wire, GENERATION + 1);
+		wire_send(runner.wire, &message, -1);
+	}
+	for (int i = 0; i < 200 && next <= 100; i++) {
+		while (recv(fds[1], &in, sizeof(in), 0) > 0) {
+			wrong += in.exited.run != next;
+			wrong += in.generation != GENERATION + (next >= 50);
+			next++;
+		}
+		run_for(loop, 0);
+	}
+	CU_ASSERT_EQUAL(wrong, 0);
+	CU_ASSERT_EQUAL(next, 101);
+	end_close(&runner);
+	close(fds[1]);
+	loop_free(loop);
 }
 
 static void
@@ -503,7 +610,10 @@ static const struct tap_case cases[] = {
 	{ "only exact sizes come in", test_only_exact_sizes_come_in },
 	{ "output is as long as it says", test_output_is_as_long_as_it_says },
 	{ "other generations close", test_other_generations_close },
-	{ "descriptors come with links only", test_descriptors_come_with_links_only },
+	{ "descriptors come where they must", test_descriptors_come_where_they_must },
+	{ "texts have an end", test_texts_have_an_end },
+	{ "the peer turns once, after us", test_turns },
+	{ "a turn keeps its place", test_a_turn_keeps_its_place },
 	{ "a message arrives whole", test_a_message_arrives_whole },
 	{ "a queue keeps its order", test_a_queue_keeps_order },
 	{ "a queue is not overtaken", test_a_queue_is_not_overtaken },
