@@ -9,6 +9,7 @@
  */
 #include "agent/base/http.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@
 #define REDIRECTS_MAX 5
 #define HEAD_KEPT (32 * 1024)
 #define HEAD_MAX (256 * 1024)
+#define ANSWER_LARGE (64 * 1024)
 
 struct http_call {
 	TAILQ_ENTRY(http_call) link;
@@ -143,6 +145,9 @@ on_deliver(void *arg)
 	call->telling = true;
 	call->done(call->arg, &reply);
 	free_call(call);
+	/* what was read out of it is gone, too, and the allocator would keep it for us */
+	if (reply.body_len >= ANSWER_LARGE)
+		malloc_trim(0);
 }
 
 static void
