@@ -381,10 +381,13 @@ on_trouble(void *arg, const struct consul_reply *reply)
 void
 report_node(struct report *report, const char *node)
 {
-	static const char *const paths[] = { "/v1/health/node/%s",
-		"/v1/catalog/node/%s" };
+	/* that there is news is all that counts: of what there is nothing is asked for */
+	static const char *const paths[] = {
+		"/v1/health/node/%s?filter=CheckID==%%22%%22",
+		"/v1/catalog/node/%s?filter=ID==%%22%%22",
+	};
 	struct watch_out out = { on_news, on_trouble, report };
-	char escaped[3 * CONF_NAME_MAX + 1], path[sizeof(escaped) + 32];
+	char escaped[3 * CONF_NAME_MAX + 1], path[sizeof(escaped) + 64];
 
 	consul_escape(escaped, sizeof(escaped), node);
 	for (size_t i = 0; i < ARRAY_LENGTH(paths); i++) {
