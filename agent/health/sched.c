@@ -27,6 +27,9 @@
 /* All checks have begun by the longer of the two, or within their interval. */
 #define FIRST_RUNS_MS 500
 #define FIRST_RUN_MS 2 /* for each check */
+/* Phases are whole ones of these: a wake-up is shared by all checks that begin then, and so
+ * are those that their answers cost. */
+#define PHASE_MS 20
 /* The runner keeps the deadline of a command too, and knows more: what the command wrote,
  * or that it never had its turn and nobody is to blame. */
 #define RUNNER_FIRST_MS 50
@@ -256,6 +259,7 @@ entry_init(
 	entry->check = check;
 	entry->phase =
 	    (uint32_t)(fnv1a64(label, strlen(label)) % (uint64_t)check->interval_ms);
+	entry->phase -= entry->phase % PHASE_MS;
 	entry->timer = loop_timer_new(sched->loop, on_timer, entry);
 	judge_init(&entry->judge, check);
 	sched->depends = sched->depends || check->depends_on != NULL;

@@ -353,7 +353,7 @@ int64_t
 phase_of(const struct world *w, size_t i)
 {
 	const char *name = w->checks[i].name;
+	uint64_t hash = fnv1a64(name, strlen(name));
 
-	return (
-	    int64_t)(fnv1a64(name, strlen(name)) % (uint64_t)w->checks[i].interval_ms);
+	return (int64_t)(hash % (uint64_t)w->checks[i].interval_ms / 20 * 20);
 }
