@@ -100,6 +100,9 @@ struct check_class {
 	 * time of the option "ttl", which a passive type must have. `start` is NULL.
 	 */
 	bool passive;
+	/* It asks somebody else about the service: that nobody answers until the deadline
+	 * says nothing of it, and the result is unknown. */
+	bool indirect;
 	size_t conf_size, run_size;
 	const struct check_option *options;	/* a NULL name at the end */
 	/*

@@ -123,17 +123,20 @@ judge(struct check_run *run)
 	const struct unit_check *check = check_conf(run);
 	const struct unit_run *unit = check_state(run);
 	const char *active = unit->property[ACTIVE_STATE];
+	const char *load = unit->property[LOAD_STATE];
+	bool loaded = strcmp(load, "loaded") == 0;
 	bool well = strcmp(active, "active") == 0 || strcmp(active, "reloading") == 0 ||
 	    strcmp(active, "refreshing") == 0;
 
 	leave_bus(run);
-	if (strcmp(unit->property[LOAD_STATE], "not-found") == 0)
+	if (strcmp(load, "not-found") == 0 && strcmp(active, "inactive") == 0)
 		check_done(run, CHECK_CRITICAL, CHECK_REASON_STATE,
 		    "there is no unit %s", check->unit);
 	else
 		check_done(run, well ? CHECK_PASSING : CHECK_CRITICAL,
-		    well ? CHECK_REASON_OK : CHECK_REASON_STATE, "%s is %s (%s)",
-		    check->unit, active, unit->property[SUB_STATE]);
+		    well ? CHECK_REASON_OK : CHECK_REASON_STATE, "%s is %s (%s)%s%s",
+		    check->unit, active, unit->property[SUB_STATE], loaded ? "" : ", ",
+		    loaded ? "" : load);
 }
 
 /* Answers come in the order of the questions. */
@@ -213,6 +216,7 @@ const struct check_class check_unit_class = {
 	.abi = CHECK_ABI,
 	.name = "unit",
 	.help = "asks systemd whether a unit is active",
+	.indirect = true,
 	.conf_size = sizeof(struct unit_check),
 	.run_size = sizeof(struct unit_run),
 	.options = options,

@@ -183,13 +183,17 @@ own_fault(const struct sched_entry *entry)
 	return NULL;
 }
 
+/* Nor does it that somebody is silent who was asked about the service. */
 static void
 give_up(struct sched_entry *entry)
 {
 	int64_t timeout = entry->check->timeout_ms;
 	const char *fault = own_fault(entry);
-	struct run_outcome outcome = { .status = CHECK_CRITICAL,
-		.reason = CHECK_REASON_TIMEOUT };
+	struct run_outcome outcome = {
+		.status =
+		    entry->check->class->indirect ? CHECK_UNKNOWN : CHECK_CRITICAL,
+		.reason = CHECK_REASON_TIMEOUT,
+	};
 	char limit[32], text[96];
 
 	format_duration(timeout, limit, sizeof(limit));
