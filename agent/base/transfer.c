@@ -438,9 +438,10 @@ on_tls_context(CURL *easy, void *context, void *arg)
 	return CURLE_OK;
 }
 
-/* What curl keeps of sessions outlives its certificate: each connection shows it anew.
- * Without a password, be it an empty one, OpenSSL would ask the terminal for the one of an
- * encrypted key, and wait for it. */
+/* The file of authorities is named though curl uses ours: by its name curl knows for whom a
+ * kept connection was verified. What curl keeps of sessions outlives its certificate: each
+ * connection shows it anew. Without a password, be it an empty one, OpenSSL would ask the
+ * terminal for the one of an encrypted key, and wait for it. */
 static void
 set_tls(struct transfer *transfer, const struct net_tls *tls)
 {
@@ -448,7 +449,7 @@ set_tls(struct transfer *transfer, const struct net_tls *tls)
 	CURL *easy = transfer->easy;
 
 	if (ours || tls->ca_file != NULL) {
-		curl_easy_setopt(easy, CURLOPT_CAINFO, ours ? NULL : tls->ca_file);
+		curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca_file);
 		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
 	}
 	if (ours) {

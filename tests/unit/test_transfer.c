@@ -211,6 +211,7 @@ test_http_2_plain(void)
 static const struct tls_certificate certificates[] = {
 	{ .file = "ca.pem", .name = "Our CA", .authority = true },
 	{ .file = "good.pem", .issuer = "ca.pem", .alternatives = "IP:127.0.0.1" },
+	{ .file = "other.pem", .name = "Another CA", .authority = true },
 };
 
 static char *
@@ -262,6 +263,56 @@ serve_old(struct tls_peer *peer)
 		return;
 	tls_peer_write(peer, answer, strlen(answer));
 	tls_peer_end(peer);
+}
+
+/* The same, for one request after the other. */
+static void
+serve_old_long(struct tls_peer *peer)
+{
+	static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nold";
+	char data[4096];
+
+	while (tls_peer_read(peer, data, sizeof(data)) > 0)
+		tls_peer_write(peer, answer, strlen(answer));
+}
+
+/* Who trusts other authorities, or shows another certificate, does not get the connection
+ * that was made for somebody else. */
+static void
+test_a_kept_connection_is_of_one_trust(void)
+{
+	char *folder = make_folder();
+	struct tls_server_conf conf = {
+		.folder = folder, .certificate = "good.pem", .serve = serve_old_long
+	};
+	struct tls_server *server = tls_server_start(&conf);
+	AUTO_FREE char *url =
+	    xasprintf("https://127.0.0.1:%u/", tls_server_port(server));
+	AUTO_FREE char *ca = xasprintf("%s/ca.pem", folder);
+	AUTO_FREE char *other = xasprintf("%s/other.pem", folder);
+	struct net_tls ours = { .ca_file = ca }, theirs = { .ca_file = other },
+		       nobodys = { .ca_file = NULL };
+	struct http_request request = { 0 };
+	struct client client;
+
+	client_open(&client);
+	for (int i = 0; i < 2; i++) {
+		request.tls = &ours;
+		ask(&client, url, request);
+		CU_ASSERT_EQUAL(client.error, NET_OK);
+		request.tls = &nobodys;
+		ask(&client, url, request);
+		CU_ASSERT_EQUAL(client.error, NET_TLS);
+		request.tls = &ours;
+		ask(&client, url, request);
+		CU_ASSERT_EQUAL(client.error, NET_OK);
+		request.tls = &theirs;
+		ask(&client, url, request);
+		CU_ASSERT_EQUAL(client.error, NET_TLS);
+	}
+	client_close(&client);
+	tls_server_stop(server);
+	tls_folder_free(folder);
 }
 
 static void
@@ -442,6 +493,7 @@ static const struct tap_case cases[] = {
 	{ "HTTP/2, plain", test_http_2_plain },
 	{ "HTTP/2 over TLS", test_http_2_over_tls },
 	{ "no older version", test_no_older_version },
+	{ "a kept connection is of one trust", test_a_kept_connection_is_of_one_trust },
 	{ "a proxy", test_proxy },
 	{ "TLS through a proxy", test_tls_through_a_proxy },
 };
