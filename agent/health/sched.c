@@ -102,7 +102,7 @@ conclude(struct sched_entry *entry, const struct run_outcome *outcome)
 		entry->started = now;
 	loop_timer_at(entry->timer, next_turn(entry));
 	sched_say(entry, news);
-	if (judge_is_critical(judge) != was_critical || !looked_at)
+	if (entry->leads && (judge_is_critical(judge) != was_critical || !looked_at))
 		sched_tell_dependents(entry->sched);
 }
 
@@ -266,7 +266,10 @@ entry_init(
 	entry->phase -= entry->phase % PHASE_MS;
 	entry->timer = loop_timer_new(sched->loop, on_timer, entry);
 	judge_init(&entry->judge, check);
-	sched->depends = sched->depends || check->depends_on != NULL;
+	if (check->depends_on != NULL) {
+		sched->entries[check->depends_on->index].leads = true;
+		sched->depends = true;
+	}
 }
 
 static void

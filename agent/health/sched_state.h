@@ -24,6 +24,7 @@ struct sched_entry {
 	uint32_t number; /* of the newest run with a command, or 0 */
 	bool lingering; /* that run is over, its command has not ended yet */
 	bool due; /* a run has begun that waits for the lingering one */
+	bool leads; /* another check depends on it */
 	bool waits; /* for a check that it depends on */
 	bool excused; /* and its output says so */
 	bool left_out;
