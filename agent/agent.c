@@ -484,7 +484,12 @@ make_failover(struct agent *agent)
 static void
 make_consul(struct agent *agent)
 {
-	struct report_out report = { on_adopt, on_adopted, on_report_stopped, agent };
+	struct report_out report = {
+		.adopt = on_adopt,
+		.adopted = on_adopted,
+		.stopped = on_report_stopped,
+		.arg = agent,
+	};
 	struct self_out self = { on_node, agent };
 
 	agent->consul = consul_new(agent->loop, &agent->conf->consul);

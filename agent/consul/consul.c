@@ -384,6 +384,7 @@ on_http(void *arg, const struct http_reply *http)
 		reply.index = header_index(http);
 		reply.filtered = header_true(http, "X-Consul-Results-Filtered-By-ACLs");
 	}
+	reply.size = http->body_len;
 	reply.sent_at = http->sent_at > 0 ? http->sent_at : call->began;
 	if (reply.result == CONSUL_AWAY)
 		note_away(consul, call, http);

@@ -13,7 +13,13 @@ struct consul;
 struct consul_call;
 
 /* Each has connections of its own: nothing waits behind another. */
-enum consul_channel { CONSUL_LEASE, CONSUL_WATCH, CONSUL_REPORT, CONSUL_CHANNELS };
+enum consul_channel {
+	CONSUL_LEASE,
+	CONSUL_WATCH,
+	CONSUL_REPORT,
+	CONSUL_HEART,		/* one connection, for the heartbeat alone */
+	CONSUL_CHANNELS
+};
 
 enum consul_result {
 	CONSUL_OK,
@@ -33,6 +39,7 @@ struct consul_reply {
 	cJSON *json;		/* of the body; NULL if it is not JSON; the callee's until the
 				   callback returns */
 	uint64_t index;		/* X-Consul-Index; 0: none */
+	size_t size;		/* of the body */
 	bool filtered;		/* X-Consul-Results-Filtered-By-ACLs */
 	int64_t sent_at;	/* clock_boot_ms before the first byte was sent */
 };

@@ -17,6 +17,9 @@ struct ledger_out {
 	    const char *output);
 	/* The service "lictor" was registered: time for a heartbeat. */
 	void (*vouched)(void *arg);
+	/* Consul shows or ends a maintenance that is not ours; NULL: of the node. */
+	void (*maintenance)(void *arg, const struct conf_service *service, bool on,
+	    const char *reason);
 	/* A call ended; the last thing in the callback. After CONSUL_AWAY, or NOT_FOUND (there
 	 * is no such check), what Consul shows has to be read again. */
 	void (*answered)(void *arg, enum consul_result result);
@@ -30,8 +33,9 @@ struct ledger *ledger_new(struct loop *loop, struct consul *consul,
 void ledger_free(struct ledger *ledger);
 
 /* Consul's picture: ledger_begin, each check, each service, ledger_end. `alive`: lictor's
- * own check had not run out. From ledger_begin on nothing leaves until ledger_end. */
-void ledger_begin(struct ledger *ledger, bool alive);
+ * own check had not run out. From ledger_begin on nothing leaves until ledger_end. What was
+ * sent or answered at or after `asked_at` (loop_now) is not judged by this picture. */
+void ledger_begin(struct ledger *ledger, bool alive, int64_t asked_at);
 void ledger_shown_check(struct ledger *ledger, const char *id, const cJSON *shown);
 void ledger_shown_service(struct ledger *ledger, const char *id, const cJSON *shown);
 void ledger_end(struct ledger *ledger);

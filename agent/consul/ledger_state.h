@@ -66,6 +66,7 @@ struct ledger {
 	struct state **states_by_id;
 	bool read_once;
 	bool reading; /* what Consul shows is not known: nothing is planned */
+	int64_t asked_at; /* when that picture was asked for */
 	bool alive; /* lictor's own check was, in the picture */
 	bool lictor_there; /* an alias of it finds it: the others may follow */
 	bool vouch; /* "lictor" is to be registered, unchanged as it may be */

@@ -68,9 +68,10 @@ find_entry(const struct ledger *ledger, const char *id)
 }
 
 void
-ledger_begin(struct ledger *ledger, bool alive)
+ledger_begin(struct ledger *ledger, bool alive, int64_t asked_at)
 {
 	ledger_doubt(ledger);
+	ledger->asked_at = asked_at;
 	ledger->alive = alive;
 	for (size_t i = 0; i < ledger->conf->n_checks; i++)
 		ledger->states[i].shown = false;

@@ -32,6 +32,7 @@
 #define RECHECK_MS 1000
 #define PATIENCE_MS 10000
 #define LOOK_MS 100 /* our own changes are news as well: one look for many */
+#define WAIT_MS 60000 /* the agent is beside us: its end is noticed at once */
 #define STOP_STAGE_MS 900 /* there are two */
 
 enum stage { RUNNING, STOPPING, ORDERED, STOPPED };
@@ -52,6 +53,7 @@ struct report {
 	int64_t read_failing; /* since when; 0: it works */
 	bool read_complained;
 	bool adopting;
+	int64_t asked_at; /* what the agent shows */
 };
 
 static void
@@ -155,6 +157,16 @@ static void
 on_vouched(void *arg)
 {
 	beat(arg);
+}
+
+static void
+on_maintenance(
+    void *arg, const struct conf_service *service, bool on, const char *reason)
+{
+	struct report *report = arg;
+
+	if (report->out.maintenance)
+		report->out.maintenance(report->out.arg, service, on, reason);
 }
 
 static void
@@ -277,7 +289,7 @@ on_checks(void *arg, const struct consul_reply *reply)
 		read_failed(report, reply);
 		return;
 	}
-	ledger_begin(report->ledger, heartbeat_alive(reply->json));
+	ledger_begin(report->ledger, heartbeat_alive(reply->json), report->asked_at);
 	cJSON_ArrayForEach (check, reply->json)
 		ledger_shown_check(report->ledger, check->string, check);
 	report->read_call = consul_send(report->consul, &request, on_services, report);
@@ -295,6 +307,7 @@ read_picture(void *arg)
 	struct report *report = arg;
 
 	report->synced = false;
+	report->asked_at = loop_now(report->loop);
 	ledger_doubt(report->ledger);
 	report->read_call = consul_send(report->consul, &request, on_checks, report);
 }
@@ -323,6 +336,7 @@ report_new(struct loop *loop, struct consul *consul, const struct conf *conf,
 	struct ledger_out ledger = {
 		.adopt = on_adopt,
 		.vouched = on_vouched,
+		.maintenance = on_maintenance,
 		.answered = on_answered,
 		.arg = report,
 	};
@@ -386,6 +400,7 @@ report_node(struct report *report, const char *node)
 		"/v1/health/node/%s?filter=CheckID==%%22%%22",
 		"/v1/catalog/node/%s?filter=ID==%%22%%22",
 	};
+	static const struct watch_way way = { .wait_ms = WAIT_MS, .patient = true };
 	struct watch_out out = { on_news, on_trouble, report };
 	char escaped[3 * CONF_NAME_MAX + 1], path[sizeof(escaped) + 64];
 
@@ -393,7 +408,7 @@ report_node(struct report *report, const char *node)
 	for (size_t i = 0; i < ARRAY_LENGTH(paths); i++) {
 		snprintf(path, sizeof(path), paths[i], escaped);
 		report->watches[i] =
-		    watch_new(report->loop, report->consul, path, &out);
+		    watch_new(report->loop, report->consul, path, &way, &out);
 	}
 }
 

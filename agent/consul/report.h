@@ -24,6 +24,10 @@ struct report_out {
 	/* All has been adopted that can be (once; at the latest 200 ms after report_start:
 	 * a Consul that is away has nothing to tell). */
 	void (*adopted)(void *arg);
+	/* Consul shows or ends a maintenance that is not ours, of a service of ours or (NULL)
+	 * of the node. May be NULL. */
+	void (*maintenance)(void *arg, const struct conf_service *service, bool on,
+	    const char *reason);
 	/* report_stop is through: Consul shows what `on-stop` asks for, or could not be told. */
 	void (*stopped)(void *arg);
 	void *arg;

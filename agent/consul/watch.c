@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * A blocking query kept going. It asks with the index of the last answer, so that Consul
- * answers when something changed or after the wait; the waits are short and have a
- * deadline of their own, since a poll through a host that went silent would stay blind
- * for half a minute while a fresh one is answered in a millisecond. For the same reason
- * the first poll after a failure asks without an index: it is answered at once.
+ * answers when something changed or after the wait, which has a deadline of its own: a
+ * poll through a server that went silent would stay blind for half a minute while a fresh
+ * one is answered in a millisecond. For the same reason the first poll after a failure asks
+ * without an index: it is answered at once.
  *
  * The rate is bounded (a bucket of two, refilled every 50 ms), because an answer can come
  * at once for ever: a missing index, a key that does not exist. The index rules are those
@@ -20,25 +20,35 @@
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
 
-#define WAIT_MS 2000
-/* Consul adds up to a sixteenth to a wait. */
-#define POLL_DEADLINE_MS (WAIT_MS * 17 / 16 + 1000)
+/* Doubled with each answer that did not come: one of megabytes takes its time. */
 #define READ_DEADLINE_MS 2000
+#define READ_DEADLINE_MAX_MS 16000
 #define RATE_MS 50
 #define RATE_BURST 2
+#define COST_BYTES 25000 /* that Consul makes, and we read, in a millisecond */
+#define PATIENCE 20
 
 struct watch {
 	struct loop *loop;
 	struct consul *consul;
 	char *path;
+	struct watch_way way;
 	struct watch_out out;
 	struct loop_timer *timer;
 	struct consul_call *call;
 	uint64_t index; /* of the last answer; 0: ask without */
 	bool answered; /* since the index was 0 */
 	unsigned int failures;
+	int64_t read_ms; /* deadline of the next question without an index */
 	int64_t full_at; /* when the bucket is full again, if nothing is taken */
 };
+
+/* Consul adds up to a sixteenth to a wait. */
+static int64_t
+poll_deadline(const struct watch *watch)
+{
+	return watch->way.wait_ms * 17 / 16 + 1000;
+}
 
 static void on_answer(void *arg, const struct consul_reply *reply);
 
@@ -48,13 +58,13 @@ poll_now(void *arg)
 	struct watch *watch = arg;
 	char sep = strchr(watch->path, '?') ? '&' : '?';
 	AUTO_FREE char *path = watch->index
-	    ? xasprintf("%s%cindex=%llu&wait=%dms", watch->path, sep,
-		  (unsigned long long)watch->index, WAIT_MS)
+	    ? xasprintf("%s%cindex=%llu&wait=%lldms", watch->path, sep,
+		  (unsigned long long)watch->index, (long long)watch->way.wait_ms)
 	    : xstrdup(watch->path);
 	struct consul_request request = {
 		.channel = CONSUL_WATCH,
 		.path = path,
-		.timeout_ms = watch->index ? POLL_DEADLINE_MS : READ_DEADLINE_MS,
+		.timeout_ms = watch->index ? poll_deadline(watch) : watch->read_ms,
 	};
 
 	watch->call = consul_send(watch->consul, &request, on_answer, watch);
@@ -84,6 +94,13 @@ poll_after(struct watch *watch, int64_t delay_ms)
 		loop_timer_at(watch->timer, at);
 	else
 		poll_now(watch);
+}
+
+/* How long the next question waits for what this answer cost. */
+static int64_t
+patience(const struct watch *watch, const struct consul_reply *reply)
+{
+	return watch->way.patient ? (int64_t)(reply->size / COST_BYTES) * PATIENCE : 0;
 }
 
 /* Whether the answer may differ from the one before. */
@@ -119,7 +136,8 @@ on_answer(void *arg, const struct consul_reply *reply)
 		bool news = take_index(watch, reply);
 
 		watch->failures = 0;
-		poll_after(watch, 0);
+		watch->read_ms = READ_DEADLINE_MS;
+		poll_after(watch, patience(watch, reply));
 		if (news)
 			out.news(out.arg, reply);
 	} else if (is_spurious(reply)) {
@@ -127,6 +145,9 @@ on_answer(void *arg, const struct consul_reply *reply)
 	} else {
 		watch->index = 0;
 		watch->answered = false;
+		if (reply->result == CONSUL_AWAY &&
+		    watch->read_ms < READ_DEADLINE_MAX_MS)
+			watch->read_ms *= 2;
 		poll_after(watch, consul_backoff(++watch->failures));
 		out.trouble(out.arg, reply);
 	}
@@ -134,12 +155,14 @@ on_answer(void *arg, const struct consul_reply *reply)
 
 struct watch *
 watch_new(struct loop *loop, struct consul *consul, const char *path,
-    const struct watch_out *out)
+    const struct watch_way *way, const struct watch_out *out)
 {
 	struct watch *watch = xcalloc(1, sizeof(*watch));
 
-	assert(out->news && out->trouble);
+	assert(out->news && out->trouble && way->wait_ms > 0);
 	*watch = (struct watch){ .loop = loop, .consul = consul, .out = *out };
+	watch->way = *way;
+	watch->read_ms = READ_DEADLINE_MS;
 	watch->path = xstrdup(path);
 	watch->timer = loop_timer_new(loop, poll_now, watch);
 	poll_after(watch, 0);

@@ -7,10 +7,20 @@
 struct watch;
 
 /*
- * A blocking query kept going: short waits (2 s) with a deadline of their own, the index
- * reset when it goes backwards, a bounded rate, back-off with jitter while Consul is away.
- * A hint only: nothing safe may rest on it.
+ * A blocking query kept going: waits with a deadline of their own, the index reset when it
+ * goes backwards, a bounded rate, back-off with jitter while Consul is away. A hint only:
+ * nothing safe may rest on it.
  */
+struct watch_way {
+	/* Short where a server that goes silent must not blind us, long where the answers
+	 * come from the agent beside us, whose end we notice. */
+	int64_t wait_ms;
+	/* The answers may be big: the next question waits 20 times what the last answer
+	 * cost Consul and us, by its size (25 KB a millisecond). A change that comes alone
+	 * is told at once for all that; a storm costs a twentieth. */
+	bool patient;
+};
+
 struct watch_out {
 	/* Something may have changed (first answer, a new index, or 404): the whole answer. */
 	void (*news)(void *arg, const struct consul_reply *reply);
@@ -21,7 +31,7 @@ struct watch_out {
 
 /* `path` may have a query; index and wait are added. */
 struct watch *watch_new(struct loop *loop, struct consul *consul, const char *path,
-    const struct watch_out *out);
+    const struct watch_way *way, const struct watch_out *out);
 void watch_free(struct watch *watch);
 
 #endif

@@ -27,6 +27,7 @@
 #include "agent/failover/roster.h"
 
 #define CONTROL_MS 5000
+#define WAIT_MS 2000
 #define PATH_SIZE 512
 #define REQUEST_SIZE 64
 
@@ -255,13 +256,14 @@ lease_free(struct lease *lease)
 void
 lease_start(struct lease *lease)
 {
+	static const struct watch_way way = { .wait_ms = WAIT_MS };
 	struct watch_out out = { on_news, on_trouble, lease };
 
 	if (lease->conf->n_roles == 0)
 		return;
 	registers_start(lease->registers);
 	lease->watch = watch_new(
-	    lease->loop, lease->consul, "/v1/kv/" ROSTER_PREFIX "?recurse", &out);
+	    lease->loop, lease->consul, "/v1/kv/" ROSTER_PREFIX "?recurse", &way, &out);
 	presence_start(lease->presence);
 }
 

@@ -92,7 +92,11 @@ draw(const char *node)
 {
 	struct sched_out sched = { no_check, no_check, no_command, no_kill, NULL };
 	struct services_out services = { no_verdict, NULL };
-	struct report_out report = { no_adopt, nothing, nothing, NULL };
+	struct report_out report = {
+		.adopt = no_adopt,
+		.adopted = nothing,
+		.stopped = nothing,
+	};
 	struct status_sources from = { .conf = make_conf(), .node = node };
 	struct loop *loop = loop_new();
 

@@ -37,6 +37,7 @@ struct script {
 	char paths[STEPS][128];
 	int64_t times[STEPS];
 	unsigned int news, troubles, free_at;
+	bool patient;
 	char log[STEPS + 1]; /* N or T, in their order */
 	size_t told;
 };
@@ -102,6 +103,7 @@ on_trouble(void *arg, const struct consul_reply *reply)
 static void
 open_script(struct script *s, const char *path, const struct step *steps, size_t n)
 {
+	struct watch_way way = { .wait_ms = 2000, .patient = s->patient };
 	struct watch_out out = { .news = on_news, .trouble = on_trouble, .arg = s };
 
 	s->loop = loop_new();
@@ -110,7 +112,7 @@ open_script(struct script *s, const char *path, const struct step *steps, size_t
 	s->server = scripted_new(s->loop, on_asked, s);
 	s->conf.address = xstrdup(scripted_address(s->server));
 	s->consul = consul_new(s->loop, &s->conf);
-	s->watch = watch_new(s->loop, s->consul, path, &out);
+	s->watch = watch_new(s->loop, s->consul, path, &way, &out);
 	CU_ASSERT_EQUAL(s->told, 0);
 }
 
@@ -236,6 +238,32 @@ test_rate(void)
 	close_script(&s);
 }
 
+/* A big answer puts the next question off, a small one does not. */
+static void
+test_patience(void)
+{
+	static char big[250001];
+	const struct step steps[] = {
+		{ 200, 10, "[]" },
+		{ 200, 11, big },
+		{ 200, 12, big },
+		{ 200, 13, "[]" },
+	};
+	struct script s = { .patient = true };
+
+	memset(big, ' ', sizeof(big) - 1);
+	big[0] = '[';
+	big[sizeof(big) - 2] = ']';
+	open_script(&s, "/v1/x", steps, ARRAY_LENGTH(steps));
+	CU_ASSERT_TRUE(until(s.loop, all_asked, &s, LIMIT_MS));
+	CU_ASSERT_TRUE(s.times[1] - s.times[0] < 150);
+	CU_ASSERT_TRUE(s.times[2] - s.times[1] >= 200);
+	CU_ASSERT_TRUE(s.times[3] - s.times[2] >= 200);
+	CU_ASSERT_TRUE(s.times[4] - s.times[3] < 150);
+	CU_ASSERT_EQUAL(s.news, 4);
+	close_script(&s);
+}
+
 static bool
 in_trouble(void *arg)
 {
@@ -284,6 +312,7 @@ static const struct tap_case cases[] = {
 	{ "index and wait are added to a query", test_query },
 	{ "failures are told and tried again", test_failures },
 	{ "the rate is bounded", test_rate },
+	{ "big answers are asked for less often", test_patience },
 	{ "a poll has a deadline of its own", test_deadline },
 	{ "freed in its own callback", test_free },
 };
