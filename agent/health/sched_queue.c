@@ -13,7 +13,7 @@
 #define BEGIN_MAX 64 /* runs in one turn */
 #define BUSY_LAG_MS 100
 #define BUSY_SAY_MS 1000
-#define ANYHOW_MS 1000
+#define REFUSALS_MAX 10 /* then some begin however late the loop is */
 #define BUSY_AGAIN_MS 50
 #define BUSY_OVER_MS 10000
 
@@ -48,12 +48,12 @@ may_begin(struct sched *sched)
 	note_busy(sched, busy);
 	if (sched->turn != now) {
 		sched->begun = 0;
-		sched->anyhow = now - sched->begun_at > ANYHOW_MS;
+		sched->refusals =
+		    busy && sched->refusals < REFUSALS_MAX ? sched->refusals + 1 : 0;
 	}
 	sched->turn = now;
-	if ((!busy || sched->anyhow) && sched->begun < BEGIN_MAX) {
+	if (sched->refusals == 0 && sched->begun < BEGIN_MAX) {
 		sched->begun++;
-		sched->begun_at = now;
 		return true;
 	}
 	loop_timer_at(sched->next, busy ? now + BUSY_AGAIN_MS : now);
@@ -103,5 +103,4 @@ sched_queue_init(struct sched *sched)
 {
 	sched->next = loop_timer_new(sched->loop, on_next, sched);
 	TAILQ_INIT(&sched->queue);
-	sched->begun_at = loop_now(sched->loop);
 }

@@ -52,8 +52,7 @@ struct sched {
 	struct loop_timer *next;
 	int64_t turn;	/* its time, and how many runs have begun in it */
 	unsigned int begun;
-	int64_t begun_at; /* when one began last */
-	bool anyhow; /* that is too long ago: some begin in this turn however late it is */
+	unsigned int refusals; /* turns in a row in which none could; 0: in this one some can */
 	unsigned int named, unnamed; /* checks that cannot be judged */
 	int64_t busy_at; /* runs wait for long, which was said; 0: no */
 };
