@@ -92,7 +92,21 @@ take_performance_data(struct check_run *run, char *text)
 		check_metric(run, figure.name, figure.value, figure.unit);
 }
 
-/* The tail of the output as text, without line ends behind it. */
+/* The beginning of a text is lost, and may have had the bar that the figures stand behind: a
+ * line that begins with figures then is one of them, but for the first, which is cut. */
+static void
+find_figures(char *text)
+{
+	size_t line = strcspn(text, "\n"), word = strcspn(text, " \n");
+
+	if (memchr(text, '|', line) != NULL || memchr(text, '=', line) == NULL)
+		return;
+	if (word > 1)
+		memmove(text + 1, text + word, strlen(text + word) + 1);
+	text[0] = '|';
+}
+
+/* The tail of the output as text, without line ends before and behind it. */
 static char *
 keep_output(struct check_run *run, const struct check_exit *exit)
 {
@@ -108,12 +122,14 @@ keep_output(struct check_run *run, const struct check_exit *exit)
 		if (script->output[i] == '\0')
 			script->output[i] = '?';
 	script->output[len] = '\0';
+	if (check->convention == CONVENTION_NAGIOS && len == OUTPUT_MAX)
+		find_figures(script->output);
 	if (check->convention == CONVENTION_NAGIOS)
 		take_performance_data(run, script->output);
 	len = strlen(script->output);
 	while (len > 0 && strchr(" \t\r\n", script->output[len - 1]) != NULL)
 		script->output[--len] = '\0';
-	return script->output;
+	return script->output + strspn(script->output, "\r\n");
 }
 
 static void

@@ -910,6 +910,33 @@ script_tail(void)
 	bench_free(b);
 }
 
+#define OUTPUT_KEPT 4096
+
+/* Wherever the tail of a monitoring plugin's output begins, no figure becomes text. */
+static void
+script_cut_figures(void)
+{
+	struct bench *b = bench_new();
+	const char *given[] = { "command=/bin/true", "convention=nagios", NULL };
+	static char text[8192];
+	size_t len = (size_t)snprintf(text, sizeof(text), "DISK OK - enough |");
+
+	while (len < 4300)
+		len += (size_t)snprintf(
+		    text + len, sizeof(text) - len, " /fs%03zu=12MB;;;0;99", len);
+	len += (size_t)snprintf(text + len, sizeof(text) - len, "\nmore | last=7s\n");
+	memset(text + len, ' ', 60);
+	for (size_t i = 0; i < 60; i++) {
+		bench_add(b, &check_script_class, given);
+		b->exits[i] = (struct check_exit){ CHECK_EXITED, 0,
+			text + len + i - OUTPUT_KEPT, OUTPUT_KEPT };
+	}
+	bench_run(b);
+	for (size_t i = 0; i < 60; i++)
+		CU_ASSERT_STRING_EQUAL(b->results[i].output, "more");
+	bench_free(b);
+}
+
 struct refusal {
 	const struct check_class *class;
 	const char *given[6];
@@ -1161,5 +1188,6 @@ static const struct tap_case cases[] = {
 	{ "every exit status under every convention", script_statuses },
 	{ "how a command ended is said", script_endings },
 	{ "the tail of a script's output stays", script_tail },
+	{ "figures whose beginning is lost are no text", script_cut_figures },
 };
 TAP_MAIN("checks", cases)
