@@ -145,13 +145,21 @@ judge(
 	}
 }
 
+/* Ours, not the file's: lictor may not look, or has nothing to look with. */
+static bool
+is_local(int error)
+{
+	return error == EACCES || error == EPERM || error == EMFILE ||
+	    error == ENFILE || error == ENOMEM;
+}
+
 static void
 looked(struct check_run *run)
 {
 	const struct file_check *check = check_conf(run);
 	const struct file_run *file = check_state(run);
 
-	if (file->error == EMFILE || file->error == ENFILE || file->error == ENOMEM)
+	if (is_local(file->error))
 		check_done(run, CHECK_UNKNOWN, CHECK_REASON_LOCAL,
 		    "%s cannot be %s: %s", check->path, file->step,
 		    strerror(file->error));

@@ -381,6 +381,13 @@ files(void)
 	try(FILE_CHECK("\" fresh = 1h"), good, ok, "/tmp/test_work/ is fresh");
 	try(FILE_CHECK("pipe\" contains = 'x'"), bad, state,
 	    "/tmp/test_work/pipe is no regular file, so it contains nothing");
+	/* who may not look knows nothing */
+	CU_ASSERT_EQUAL(chmod("mark", 0), 0);
+	bool root = geteuid() == 0 && seteuid(65534) == 0;
+	try(FILE_CHECK("mark\" contains = 'x'"), CHECK_UNKNOWN, CHECK_REASON_LOCAL,
+	    root ? "/tmp/test_work/mark cannot be found: Permission denied"
+		 : "/tmp/test_work/mark cannot be read: Permission denied");
+	CU_ASSERT(!root || seteuid(0) == 0);
 	unlink("mark");
 	unlink("pipe");
 	unlink("/tmp/test_work");
