@@ -48,7 +48,7 @@ die(int signum)
 
 	prctl(PR_SET_DUMPABLE, 0);
 	if (signum == SIGSEGV)
-		*nowhere = 0;
+		*nowhere = 0; /* cppcheck-suppress nullPointer */
 	if (signum == SIGABRT)
 		abort();
 	if (signum != 0)

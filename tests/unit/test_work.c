@@ -357,7 +357,7 @@ static void
 files(void)
 {
 	enum check_status good = CHECK_PASSING, bad = CHECK_CRITICAL;
-	enum check_reason ok = CHECK_REASON_OK, state = CHECK_REASON_STATE,
+	enum check_reason ok = CHECK_REASON_OK, condition = CHECK_REASON_STATE,
 			  body = CHECK_REASON_BODY;
 	char folder[] = "/tmp/test_work.XXXXXX";
 	CU_ASSERT_PTR_NOT_NULL(mkdtemp(folder));
@@ -370,16 +370,16 @@ files(void)
 #define FILE_CHECK(rest) "file \"f\" { path = \"/tmp/test_work/" rest " }"
 	try(FILE_CHECK("mark\""), good, ok, "/tmp/test_work/mark is there");
 	try(FILE_CHECK("mark\" fresh = 1m"), good, ok, "/tmp/test_work/mark is fresh");
-	try(FILE_CHECK("mark\" fresh = 40s"), bad, state,
+	try(FILE_CHECK("mark\" fresh = 40s"), bad, condition,
 	    "/tmp/test_work/mark was not written within the last 40s");
 	try(FILE_CHECK("mark\" contains = '^job \\d+: done$'"), good, ok,
 	    "/tmp/test_work/mark is as expected");
 	try(FILE_CHECK("mark\" contains = 'failed'"), bad, body,
 	    "/tmp/test_work/mark does not contain what is expected");
-	try(FILE_CHECK("none\""), bad, state,
+	try(FILE_CHECK("none\""), bad, condition,
 	    "/tmp/test_work/none cannot be found: No such file or directory");
 	try(FILE_CHECK("\" fresh = 1h"), good, ok, "/tmp/test_work/ is fresh");
-	try(FILE_CHECK("pipe\" contains = 'x'"), bad, state,
+	try(FILE_CHECK("pipe\" contains = 'x'"), bad, condition,
 	    "/tmp/test_work/pipe is no regular file, so it contains nothing");
 	/* who may not look knows nothing */
 	CU_ASSERT_EQUAL(chmod("mark", 0), 0);
@@ -420,15 +420,15 @@ static void
 processes(void)
 {
 	enum check_status good = CHECK_PASSING, bad = CHECK_CRITICAL;
-	enum check_reason ok = CHECK_REASON_OK, state = CHECK_REASON_STATE;
+	enum check_reason ok = CHECK_REASON_OK, condition = CHECK_REASON_STATE;
 	pid_t one = start_process("lictor-probe");
 	AUTO_FREE char *number = xasprintf("  %d\n", (int)one);
 	static const char pid_file[] = "/tmp/test_work.pid";
 
 	try("process \"p\" { name = \"lictor-probe\" }", good, ok, "lictor-probe runs");
-	try("process \"p\" { name = \"lictor-prob\" }", bad, state,
+	try("process \"p\" { name = \"lictor-prob\" }", bad, condition,
 	    "lictor-prob does not run");
-	try("process \"p\" { name = \"lictor-probe\" minimum = 2 }", bad, state,
+	try("process \"p\" { name = \"lictor-probe\" minimum = 2 }", bad, condition,
 	    "fewer than 2 processes of lictor-probe run");
 	pid_t two = start_process("lictor-probe");
 	try("process \"p\" { name = \"lictor-probe\" minimum = 2 }", good, ok,
@@ -441,20 +441,20 @@ processes(void)
 	    "}",
 	    good, ok, "lictor-probe runs");
 	try("process \"p\" { pid-file = \"/tmp/test_work.pid\" name = \"other\" }", bad,
-	    state, "other does not run");
+	    condition, "other does not run");
 	kill(one, SIGKILL);
 	siginfo_t info;
 	CU_ASSERT_EQUAL(waitid(P_PID, (id_t)one, &info, WEXITED | WNOWAIT), 0);
-	try("process \"p\" { pid-file = \"/tmp/test_work.pid\" }", bad, state,
+	try("process \"p\" { pid-file = \"/tmp/test_work.pid\" }", bad, condition,
 	    "/tmp/test_work.pid does not run"); /* a zombie */
 	waitpid(one, NULL, 0);
-	try("process \"p\" { pid-file = \"/tmp/test_work.pid\" }", bad, state,
+	try("process \"p\" { pid-file = \"/tmp/test_work.pid\" }", bad, condition,
 	    "/tmp/test_work.pid does not run");
 	write_file(pid_file, "../1");
-	try("process \"p\" { pid-file = \"/tmp/test_work.pid\" }", bad, state,
+	try("process \"p\" { pid-file = \"/tmp/test_work.pid\" }", bad, condition,
 	    "/tmp/test_work.pid does not hold the number of a process");
 	unlink(pid_file);
-	try("process \"p\" { pid-file = \"/tmp/test_work.pid\" }", bad, state,
+	try("process \"p\" { pid-file = \"/tmp/test_work.pid\" }", bad, condition,
 	    "there is no /tmp/test_work.pid");
 	kill(two, SIGKILL);
 	waitpid(two, NULL, 0);
