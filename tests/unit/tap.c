@@ -8,7 +8,12 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define APART_MAX 4 /* cases at a time */
 
 static void
 print_failures(void)
@@ -55,4 +60,88 @@ tap_main(
 	printf("1..%zu\n", ran);
 	CU_cleanup_registry();
 	return ran == 0 || failed > 0;
+}
+
+/* ---- cases apart ---- */
+
+struct apart {
+	pid_t pid;
+	FILE *said;
+	int status; /* of the process that ended */
+};
+
+static bool
+apart_start(struct apart *apart, char *program, const char *name)
+{
+	char *argv[] = { program, (char *)name, NULL };
+
+	apart->said = tmpfile();
+	if (apart->said == NULL)
+		return false;
+	apart->pid = fork();
+	if (apart->pid == 0) {
+		dup2(fileno(apart->said), STDOUT_FILENO);
+		dup2(fileno(apart->said), STDERR_FILENO);
+		execv("/proc/self/exe", argv);
+		_exit(127);
+	}
+	return apart->pid > 0;
+}
+
+/* All that the case said but its own TAP, as comments, and the result. */
+static bool
+apart_tell(struct apart *apart, size_t number, const char *name)
+{
+	bool ok = apart->pid > 0 && WIFEXITED(apart->status) &&
+	    WEXITSTATUS(apart->status) == 0;
+	char line[1024];
+
+	if (apart->said != NULL)
+		rewind(apart->said);
+	while (apart->said != NULL && fgets(line, sizeof(line), apart->said) != NULL)
+		if (strncmp(line, "ok ", 3) != 0 && strncmp(line, "not ok ", 7) != 0 &&
+		    strncmp(line, "1..", 3) != 0)
+			printf("%s%s", line[0] == '#' ? "" : "# ", line);
+	printf("%s %zu - %s\n", ok ? "ok" : "not ok", number, name);
+	if (apart->said != NULL)
+		fclose(apart->said);
+	return ok;
+}
+
+/* Some other child may be reaped in its place only if the program had one before. */
+static void
+apart_wait(struct apart *all, size_t count)
+{
+	int status;
+	pid_t pid = wait(&status);
+
+	for (size_t i = 0; i < count; i++)
+		if (pid > 0 && all[i].pid == pid)
+			all[i].status = status;
+}
+
+int
+tap_apart(int argc, char **argv, const struct tap_case *cases, size_t count)
+{
+	size_t failed = 0;
+
+	if (argc > 1)
+		return -1;
+	struct apart *all = calloc(count, sizeof(*all));
+	if (all == NULL)
+		return 1;
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	for (size_t i = 0; i < count; i++) {
+		if (i >= APART_MAX)
+			apart_wait(all, i);
+		all[i].status = -1;
+		apart_start(&all[i], argv[0], cases[i].name);
+	}
+	for (size_t i = 0; i < APART_MAX && i < count; i++)
+		apart_wait(all, count);
+	for (size_t i = 0; i < count; i++)
+		failed += !apart_tell(&all[i], i + 1, cases[i].name);
+	printf("1..%zu\n", count);
+	free(all);
+	return failed > 0;
 }

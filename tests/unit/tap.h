@@ -19,6 +19,15 @@ struct tap_case {
 int tap_main(int argc, char **argv, const char *suite, const struct tap_case *cases,
     size_t count);
 
+/*
+ * The same for cases that wait more than they work: each in a process of its own, which is
+ * this program again with the name of the case, some at a time. What a case needs is to be
+ * made behind this call, and not to be shared by programs that run at once. Returns -1 if a
+ * case is named, which the caller runs with tap_main then.
+ */
+int tap_apart(
+    int argc, char **argv, const struct tap_case *cases, size_t count);
+
 #define TAP_MAIN(suite, cases)                                                         \
 	int main(int argc, char **argv)                                                \
 	{                                                                              \

@@ -832,6 +832,9 @@ main(int argc, char **argv)
 		puts("1..0 # SKIP there is no Consul here");
 		return 0;
 	}
+	status = tap_apart(argc, argv, cases, ARRAY_LENGTH(cases));
+	if (status >= 0)
+		return status;
 	server = consul_server_start();
 	if (server == NULL) {
 		puts("Bail out! Consul did not start");

@@ -616,5 +616,8 @@ main(int argc, char **argv)
 {
 	if (argc > 2 && strcmp(argv[1], "--" CHILD_OPTION) == 0)
 		return puppet_main(argv[2]);
+	int status = tap_apart(argc, argv, cases, ARRAY_LENGTH(cases));
+	if (status >= 0)
+		return status;
 	return tap_main(argc, argv, "runner", cases, ARRAY_LENGTH(cases));
 }
