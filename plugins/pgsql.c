@@ -8,6 +8,7 @@
  */
 #include <arpa/inet.h>
 #include <libpq-fe.h>
+#include <linux/tcp.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 
 #define DEFAULT_PORT 5432
 #define ADDRESSES_MAX 8
+#define RECEIVED_MAX (4u << 20)
 
 struct pgsql_check {
 	char *address, *database, *user, *password_file, *role, *query, *expect;
@@ -174,6 +176,18 @@ judge(struct check_run *run, PGresult *result)
 		judge_value(run, "");
 }
 
+/* libpq keeps all of a row, which has no limit of its own. */
+static bool
+is_too_long(const struct pgsql_run *pgsql)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+
+	return getsockopt(PQsocket(pgsql->connection), IPPROTO_TCP, TCP_INFO, &info,
+		   &len) == 0 &&
+	    info.tcpi_bytes_received > RECEIVED_MAX;
+}
+
 static void
 read_answer(struct check_run *run, unsigned int events)
 {
@@ -183,8 +197,12 @@ read_answer(struct check_run *run, unsigned int events)
 		end_by_server(run, CHECK_REASON_CLOSED, "the connection ended");
 		return;
 	}
-	if (PQisBusy(pgsql->connection))
+	if (PQisBusy(pgsql->connection)) {
+		if (is_too_long(pgsql))
+			end(run, CHECK_CRITICAL, CHECK_REASON_PROTOCOL,
+			    "a row of the answer is longer than 4 MiB");
 		return;
+	}
 	PGresult *result = PQgetResult(pgsql->connection);
 	judge(run, result);
 	PQclear(result);
