@@ -34,7 +34,7 @@
 #define DRAIN_MS 100
 #define LOOK_MS 10 /* until the first look whether what was killed is gone */
 #define LOOK_MAX_MS 1000
-#define FREE_MS 1000 /* one stuck in the kernel is waited for, but not for ever */
+#define FREE_MS 5000 /* one stuck in the kernel is waited for, but not for ever */
 #define SPARE_MAX 64
 #define READ_SIZE ((size_t)65536) /* all that a pipe holds */
 
@@ -349,13 +349,12 @@ static int
 job_launch(struct job *job, const char **step)
 {
 	struct jobs *jobs = job->jobs;
-	char mark[SWEEP_MARK_MAX];
 	struct launched launched;
 	struct launch launch = {
 		.command = job->command,
 		.arguments = job->argv,
 		.environment = job->environment,
-		.mark = mark,
+		.mark = job->mark.mark,
 		.cgroup_fd = -1,
 	};
 
@@ -368,7 +367,6 @@ job_launch(struct job *job, const char **step)
 		launch.cgroup_fd = cgroup_fd(job->cgroup);
 		launch.counted = cgroups_count_processes(jobs->cgroups);
 	}
-	sweep_mark(jobs->sweep, &job->mark, mark);
 	int error = launcher_start(jobs->launcher, &launch, &launched, step);
 	if (error != 0)
 		return error;
@@ -493,8 +491,8 @@ job_new(struct jobs *jobs, uint64_t run, const struct conf_command *command,
 	job_reset(job);
 	job->run = run;
 	job->command = command;
-	job->mark.number = sweep_number(jobs->sweep);
 	job->mark.hook = !is_check(job);
+	sweep_mark(jobs->sweep, &job->mark);
 	job->argv = arguments != NULL ? words_copy(arguments) : NULL;
 	job->environment = environment != NULL ? words_copy(environment) : NULL;
 	loop_timer_after(job->limit, timeout_ms);

@@ -33,7 +33,6 @@ make_words(struct launcher *launcher, const struct launch *launch,
 {
 	const struct conf_command *command = launch->command;
 	const char *const base[] = { "PATH=" PATH, "LANG=C.UTF-8", NULL };
-	const char *const mark[] = { launch->mark, NULL };
 	struct words *argv = &launcher->argv, *environment = &launcher->environment;
 
 	argv->len = environment->len = 0;
@@ -43,7 +42,6 @@ make_words(struct launcher *launcher, const struct launch *launch,
 	words_set(environment, (const char *const *)account->environment);
 	words_set(environment, (const char *const *)command->environment);
 	words_set(environment, (const char *const *)launch->environment);
-	words_set(environment, mark);
 }
 
 static int
@@ -62,6 +60,7 @@ spawn(struct launcher *launcher, const struct launch *launch,
 		.memory = command->memory,
 		.processes = launch->counted ? 0 : command->processes,
 		.files = command->files,
+		.mark = launch->mark,
 		.expendable = command->kind == CONF_COMMAND_CHECK,
 	};
 

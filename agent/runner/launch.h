@@ -3,6 +3,7 @@
 #define LICTOR_LAUNCH_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct conf_command;
@@ -16,7 +17,7 @@ struct launch {
 	const struct conf_command *command;
 	/* Of the order, NULL at the end, or NULL: added to the command's own. */
 	char *const *arguments, *const *environment;
-	const char *mark;	/* "NAME=value", has the last word in the environment */
+	uint64_t mark;		/* for RLIMIT_RTTIME, or 0 */
 	int cgroup_fd;		/* or -1 */
 	bool counted;		/* that limits the processes */
 };

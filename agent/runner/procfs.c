@@ -12,13 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "agent/base/util.h"
 
 #define CHILDREN_MAX ((size_t)1 << 20)
-#define BEGINNING_S 10 /* nothing stays within exec for longer */
 
 /* The field of that number of /proc/PID/stat, of which `state` is the third. */
 static uint64_t
@@ -59,35 +57,28 @@ procfs_read(pid_t pid, struct procfs_process *process)
 	return true;
 }
 
-char *
-procfs_variable(pid_t pid, const char *name)
+/* Of a line that ends in the soft limit, the hard limit and the unit. To read a limit,
+ * unlike an environment, never waits for the process's memory. */
+uint64_t
+procfs_mark(pid_t pid)
 {
-	char path[48];
-	AUTO_FREE char *text = NULL;
-	size_t size = 0, len = strlen(name);
+	static const char name[] = "Max realtime timeout";
+	char path[48], text[4096];
 
-	snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
-	AUTO_FCLOSE FILE *file = fopen(path, "re");
-	while (file != NULL && getdelim(&text, &size, '\0', file) > 0)
-		if (strncmp(text, name, len) == 0)
-			return xstrdup(text + len);
-	return NULL;
-}
-
-bool
-procfs_begins(pid_t pid)
-{
-	struct procfs_process process;
-	struct timespec now;
-	char path[48], byte;
-
-	snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
+	snprintf(path, sizeof(path), "/proc/%d/limits", (int)pid);
 	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || read(fd, &byte, 1) != 0 || !procfs_read(pid, &process))
-		return false;
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	uint64_t born_s = process.born / (uint64_t)sysconf(_SC_CLK_TCK);
-	return (uint64_t)now.tv_sec < born_s + BEGINNING_S;
+	ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (len <= 0)
+		return 0;
+	text[len] = '\0';
+	const char *at = strstr(text, name);
+	if (at == NULL)
+		return 0;
+	at += sizeof(name) - 1;
+	at += strspn(at, " ");
+	at += strcspn(at, " ");
+	at += strspn(at, " ");
+	return *at == 'u' ? UINT64_MAX : strtoull(at, NULL, 10);
 }
 
 void

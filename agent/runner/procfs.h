@@ -17,11 +17,8 @@ struct procfs_process {
 /* False with errno: it is gone, or no descriptor is left to look. */
 bool procfs_read(pid_t pid, struct procfs_process *process);
 
-/* The variable "NAME=value" of its environment, given as "NAME="; the caller's. NULL: it has
- * none, or may not be looked at, or is just beginning (procfs_begins). */
-char *procfs_variable(pid_t pid, const char *name);
-/* It is within exec and shows neither arguments nor environment for the moment. */
-bool procfs_begins(pid_t pid);
+/* Its hard limit RLIMIT_RTTIME; UINT64_MAX: none; 0: it is gone. */
+uint64_t procfs_mark(pid_t pid);
 
 /* A signal to that process, not to another that has got its number since. */
 void procfs_signal(const struct procfs_process *process, int signum);

@@ -123,8 +123,11 @@ limit(int resource, uint64_t most)
 CHILD_SIDE bool
 limit_all(const struct spawn *spawn)
 {
-	static const struct rlimit none = { 0, 0 };
+	const struct rlimit none = { 0, 0 }, mark = { spawn->mark, spawn->mark };
 
+	if (spawn->mark != 0)
+		setrlimit(
+		    RLIMIT_RTTIME, &mark); /* may not raise that of a lictord above */
 	return (!spawn->expendable || setrlimit(RLIMIT_CORE, &none) == 0) &&
 	    limit(RLIMIT_NOFILE, spawn->files) &&
 	    limit(RLIMIT_NPROC, spawn->processes) && limit(RLIMIT_AS, spawn->memory);

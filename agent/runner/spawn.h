@@ -22,6 +22,7 @@ struct spawn {
 	int cgroup_fd;			/* the control group that it begins in, or -1 */
 	const struct account *account;	/* to become, or NULL */
 	uint64_t memory, processes, files;	/* limits, 0: none */
+	uint64_t mark;			/* the limit RLIMIT_RTTIME (sweep.h), or 0 */
 	/* It is killed when this process dies, and leaves no core dump. */
 	bool expendable;
 };

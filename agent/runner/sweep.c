@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What runs left behind, found and killed without control groups. Since orphans come to us,
- * everything that a run started is below us as long as it lives, whatever it did: below
- * the run's first process, in its session, or below an orphan. An orphan is a run's by its
- * session or by its environment. One that has neither (it made a session and cleared its
- * environment, as a daemon may) is taken for a check's and killed, unless a hook runs or has
- * left something alive, which may have started it: then it is left alone.
+ * What runs left behind, found and killed without control groups. Each run's first process
+ * bears a mark that its descendants inherit through every fork and exec, whatever session,
+ * parent or environment they choose: a hard limit on the real-time CPU time, which is too
+ * large to limit anything and that they could only lower. Who lowers it is still known by the
+ * session that the first process began, or, since orphans come to us, as an orphan: that is
+ * taken for a check's and killed, unless a hook runs or has left something alive, which may
+ * have started it: then it is left alone. Where a lower limit is set for lictord itself,
+ * no run is marked, and these two have to do.
  *
  * Two ways to look. The list of our own children costs a few microseconds and tells
  * after each run whether there is an orphan at all, which is seldom so. If there is one, or
@@ -13,22 +15,20 @@
  * that the loop does not wait, again and again until nothing is found; many are stopped
  * before any is killed, for each that dies makes room for another fork.
  *
- * A process's number may be another's by the time it is signalled, so it is signalled by a
- * descriptor, after a second look at its time of birth. Our own children keep their number
- * until they are reaped, by us.
+ * A process's number may be another's by the time it is signalled (procfs_signal). Our own
+ * children keep their number until they are reaped, by us.
  */
 #include "agent/runner/sweep.h"
 
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -36,7 +36,6 @@
 #include "agent/base/util.h"
 #include "agent/runner/procfs.h"
 
-#define NAME "LICTOR_RUN="
 #define STEP 256 /* processes looked at, or signalled, in one turn */
 #define FEW 16 /* so many are killed at once, more are stopped first */
 #define STOPS_MAX 8 /* in a row: they might wake each other */
@@ -45,20 +44,15 @@
 #define AGAIN_MAX_MS 1000
 #define WAIT_MS 5
 
-struct seen {
-	struct procfs_process process;
-	bool stale; /* of a predecessor's check */
-};
-
-/* Not to be killed. */
-struct kept {
-	pid_t pid;
-	bool sure; /* else it is judged again each time */
-};
+/* A mark, from its highest bit: 0, 1, 1 for a hook, 0, the place, the run's number. */
+#define MARK ((uint64_t)1 << 62)
+#define MARK_HOOK ((uint64_t)1 << 61)
+#define NUMBER_BITS 28
+#define NUMBER_MASK (((uint64_t)1 << NUMBER_BITS) - 1)
+#define PLACE_MASK ((uint64_t)UINT32_MAX << NUMBER_BITS)
 
 enum owner {
-	OWNER_OPEN, /* not to be said yet */
-	OWNER_OTHER, /* not a run's, or not to be touched */
+	OWNER_OTHER, /* no run's, or one's that may stay */
 	OWNER_RUN,
 	OWNER_OVER, /* of a check that has ended */
 };
@@ -68,83 +62,64 @@ struct claim {
 	struct sweep_run *run;
 };
 
+/* A child of ours that we did not start. */
+struct orphan {
+	pid_t pid;
+	uint64_t mark; /* 0: none that is ours */
+};
+
+struct orphans {
+	struct orphan *data;
+	size_t len, size;
+	bool hooks; /* there may be some of hooks among them */
+};
+
 struct list {
-	struct seen *data;
+	struct procfs_process *data;
 	size_t len, size;
 };
 
 struct sweep {
 	struct loop *loop;
 	uint64_t place, number;
-	bool adopts, first; /* this process; its predecessor may have left something */
+	uint64_t born; /* this process: what is older is no run of ours */
+	pid_t session; /* this process's, in which no run's are */
+	bool adopts, marks;
 	struct sweep_out out;
 	struct sweep_run *runs;
-	struct kept *kept; /* of our children */
-	size_t n_kept;
-	bool hooks_left; /* among them are processes of hooks */
+	struct orphans orphans; /* as of the last look, in the kernel's order */
 	int children_fd; /* our children as the kernel lists them, or -1 */
 	struct loop_timer *tick, *step;
 	DIR *proc;
 	uint64_t walk; /* counts them */
-	bool walking, collected,
-	    wanted; /* one goes on, has seen all; another is to come */
+	bool walking, wanted; /* one goes on; another is to come */
+	bool collected; /* it has seen all */
 	bool blind; /* it could not look at all: no descriptor was left */
-	struct list seen, victims;
+	bool first; /* a predecessor may have left something */
+	struct list victims;
 	size_t signalled; /* of the victims */
 	int signum;
 	unsigned int stops; /* in a row */
 	int64_t again_ms;
 };
 
-uint64_t
-sweep_number(struct sweep *sweep)
-{
-	return sweep->number++;
-}
-
 void
-sweep_mark(
-    const struct sweep *sweep, const struct sweep_run *run, char mark[SWEEP_MARK_MAX])
+sweep_mark(struct sweep *sweep, struct sweep_run *run)
 {
-	snprintf(mark, SWEEP_MARK_MAX, NAME "%" PRIx64 "-%s-%" PRIx64, sweep->place,
-	    run->hook ? "hook" : "check", run->number);
+	run->mark = !sweep->marks ? 0
+				  : MARK | (run->hook ? MARK_HOOK : 0) |
+		(sweep->place << NUMBER_BITS & PLACE_MASK) |
+		(sweep->number++ & NUMBER_MASK);
 }
 
-/* Its variable LICTOR_RUN, if that names a run of this place (sweep_mark). */
-static bool
-read_mark(const struct sweep *sweep, pid_t pid, bool *hook, uint64_t *number)
+/* The mark of a run of this place, or 0. */
+static uint64_t
+read_mark(const struct sweep *sweep, pid_t pid)
 {
-	AUTO_FREE char *text = procfs_variable(pid, NAME);
-	char *rest = NULL;
+	uint64_t mark = procfs_mark(pid);
+	uint64_t ours = MARK | (sweep->place << NUMBER_BITS & PLACE_MASK);
 
-	if (text == NULL || strtoull(text, &rest, 16) != sweep->place || *rest != '-')
-		return false;
-	*hook = strncmp(rest, "-hook-", 6) == 0;
-	if (!*hook && strncmp(rest, "-check-", 7) != 0)
-		return false;
-	*number = strtoull(strrchr(rest, '-') + 1, NULL, 16);
-	return true;
-}
-
-static struct sweep_run *
-find_run(const struct sweep *sweep, uint64_t number)
-{
-	struct sweep_run *run = sweep->runs;
-
-	while (run != NULL && run->number != number)
-		run = run->next;
-	return run;
-}
-
-/* By its number or its session, which is the number of a run's first process. */
-static struct sweep_run *
-find_run_of(const struct sweep *sweep, pid_t pid, pid_t session)
-{
-	struct sweep_run *run = sweep->runs;
-
-	while (run != NULL && run->pid != pid && run->pid != session)
-		run = run->next;
-	return run;
+	return (mark & ~(MARK_HOOK | NUMBER_MASK)) == ours ? mark : 0;
 }
 
 static bool
@@ -157,82 +132,101 @@ hook_runs(const struct sweep *sweep)
 	return run != NULL;
 }
 
-/* Whose is an orphan that we were given? `sure`: that will not change. */
-static struct claim
-judge_orphan(const struct sweep *sweep, pid_t pid, pid_t session, bool *sure)
+static bool
+is_of(const struct sweep_run *run, uint64_t mark, pid_t session)
 {
-	struct claim claim = { OWNER_RUN, find_run_of(sweep, pid, session) };
-	uint64_t number;
-	bool hook;
+	return run->pid == session || (mark != 0 && run->mark == mark);
+}
 
-	*sure = claim.run == NULL && read_mark(sweep, pid, &hook, &number);
+static struct claim
+judge(const struct sweep *sweep, uint64_t mark, pid_t session)
+{
+	struct claim claim = { OWNER_OTHER, sweep->runs };
+
+	while (claim.run != NULL && !is_of(claim.run, mark, session))
+		claim.run = claim.run->next;
 	if (claim.run != NULL)
-		return claim;
-	if (*sure) {
-		claim.run = find_run(sweep, number);
-		if (claim.run == NULL)
-			claim.owner = hook ? OWNER_OTHER : OWNER_OVER;
-	} else if (!sweep->adopts || getpid() == 1 || sweep->hooks_left ||
-	    hook_runs(sweep)) {
-		claim.owner = OWNER_OTHER;
-	} else {
-		claim.owner = procfs_begins(pid) ? OWNER_OPEN : OWNER_OVER;
-	}
+		claim.owner = OWNER_RUN;
+	else if (mark != 0 && (mark & MARK_HOOK) == 0)
+		claim.owner = OWNER_OVER;
+	return claim;
+}
+
+/* One without a mark may be of a hook if there was any, and of anybody if we are the first
+ * process of all. */
+static struct claim
+judge_orphan(const struct sweep *sweep, uint64_t mark, pid_t session)
+{
+	struct claim claim = judge(sweep, mark, session);
+
+	if (claim.run == NULL && mark == 0 && sweep->adopts && getpid() != 1 &&
+	    !sweep->orphans.hooks && !hook_runs(sweep))
+		claim.owner = OWNER_OVER;
 	return claim;
 }
 
 /* --- our children --- */
 
-static bool
-is_kept(const struct sweep *sweep, pid_t pid)
-{
-	for (size_t i = 0; i < sweep->n_kept; i++)
-		if (sweep->kept[i].pid == pid)
-			return sweep->kept[i].sure;
-	return false;
-}
-
 /* What a look at our children finds. */
 struct look {
-	struct kept *kept;
-	size_t n_kept;
-	bool hooks_left;
+	struct orphans orphans;
+	size_t at; /* those known before this are gone */
 	const struct sweep_run *run;
 	bool left; /* something of `run` */
 	bool over; /* something of a check that has ended */
 };
 
-static void
-keep(struct look *look, pid_t pid, bool sure)
+/* The kernel keeps the order of children and adds at the end, so one that was known is
+ * found by going on from the one before. */
+static const struct orphan *
+find_known(const struct sweep *sweep, struct look *look, pid_t pid)
 {
-	if ((look->n_kept & (look->n_kept + 1)) == 0)
-		look->kept =
-		    xrealloc(look->kept, 2 * (look->n_kept + 1), sizeof(*look->kept));
-	look->kept[look->n_kept++] = (struct kept){ pid, sure };
+	const struct orphans *known = &sweep->orphans;
+
+	for (size_t i = look->at; i < known->len; i++)
+		if (known->data[i].pid == pid) {
+			look->at = i + 1;
+			return &known->data[i];
+		}
+	return NULL;
 }
 
-/* Only what we start ourselves, agent and warden, is of our own session. */
 static void
-look_at(struct sweep *sweep, struct look *look, pid_t pid)
+add_orphan(struct orphans *orphans, pid_t pid, uint64_t mark)
 {
-	for (const struct sweep_run *run = sweep->runs; run != NULL; run = run->next)
-		if (run->pid == pid)
-			return;
+	if (orphans->len == orphans->size) {
+		orphans->size = orphans->size == 0 ? 16 : 2 * orphans->size;
+		orphans->data =
+		    xrealloc(orphans->data, orphans->size, sizeof(*orphans->data));
+	}
+	orphans->data[orphans->len++] = (struct orphan){ pid, mark };
+}
+
+static bool
+is_first_of_run(const struct sweep *sweep, pid_t pid)
+{
+	const struct sweep_run *run = sweep->runs;
+
+	while (run != NULL && run->pid != pid)
+		run = run->next;
+	return run != NULL;
+}
+
+/* Only what we start beside the runs, agent and warden, is of our own session. */
+static void
+look_at(const struct sweep *sweep, struct look *look, pid_t pid)
+{
+	if (is_first_of_run(sweep, pid))
+		return;
 	pid_t session = getsid(pid);
-	if (session == getsid(0)) {
-		keep(look, pid, true);
+	if (session == sweep->session || waitpid(pid, NULL, WNOHANG) != 0)
 		return;
-	}
-	if (waitpid(pid, NULL, WNOHANG) != 0)
-		return;
-	struct claim claim = { OWNER_OTHER, NULL };
-	bool sure = is_kept(sweep, pid);
-	if (!sure)
-		claim = judge_orphan(sweep, pid, session, &sure);
-	if (claim.owner == OWNER_OTHER) {
-		keep(look, pid, sure);
-		look->hooks_left = true;
-	}
+	const struct orphan *known = find_known(sweep, look, pid);
+	uint64_t mark = known != NULL ? known->mark : read_mark(sweep, pid);
+	struct claim claim = judge_orphan(sweep, mark, session);
+	add_orphan(&look->orphans, pid, mark);
+	if (claim.owner == OWNER_OTHER)
+		look->orphans.hooks = true;
 	look->left = look->left || (claim.run != NULL && claim.run == look->run);
 	look->over = look->over || claim.owner == OWNER_OVER;
 }
@@ -251,10 +245,8 @@ look_around(struct sweep *sweep, const struct sweep_run *run)
 		return run != NULL; /* not known: walk through all */
 	for (long pid; (pid = strtol(at, &end, 10)) > 0 && end != at; at = end)
 		look_at(sweep, &look, (pid_t)pid);
-	free(sweep->kept);
-	sweep->kept = look.kept;
-	sweep->n_kept = look.n_kept;
-	sweep->hooks_left = look.hooks_left;
+	free(sweep->orphans.data);
+	sweep->orphans = look.orphans;
 	if (look.over)
 		want_walk(sweep);
 	return look.left;
@@ -271,87 +263,32 @@ on_tick(void *arg)
 
 /* --- all processes --- */
 
-static struct seen *
-list_add(struct list *list)
+static void
+add_victim(struct list *list, const struct procfs_process *process)
 {
 	if (list->len == list->size) {
-		list->size = list->size == 0 ? 256 : 2 * list->size;
+		list->size = list->size == 0 ? FEW : 2 * list->size;
 		list->data = xrealloc(list->data, list->size, sizeof(*list->data));
 	}
-	return &list->data[list->len++];
+	list->data[list->len++] = *process;
 }
 
-static int
-compare_pids(const void *a, const void *b)
-{
-	const struct seen *x = a, *y = b;
-
-	return (x->process.pid > y->process.pid) - (x->process.pid < y->process.pid);
-}
-
-static const struct seen *
-find_process(const struct sweep *sweep, pid_t pid)
-{
-	struct seen key = { .process.pid = pid };
-
-	return bsearch(
-	    &key, sweep->seen.data, sweep->seen.len, sizeof(key), compare_pids);
-}
-
-/* What can be said of a process without its parents. */
-static struct claim
-judge_one(const struct sweep *sweep, const struct procfs_process *process)
-{
-	struct claim claim = { OWNER_OPEN, NULL };
-	bool sure;
-
-	if (process->pid == getpid() || process->session == getsid(0) ||
-	    is_kept(sweep, process->pid))
-		claim.owner = OWNER_OTHER;
-	else if (process->parent == getpid())
-		claim = judge_orphan(sweep, process->pid, process->session, &sure);
-	else {
-		claim.run = find_run_of(sweep, process->pid, process->session);
-		claim.owner = claim.run != NULL ? OWNER_RUN : OWNER_OPEN;
-	}
-	return claim;
-}
-
-/* Goes up from each until something is known, then marks the way. */
-static void
-judge_all(const struct sweep *sweep, struct claim *claims)
-{
-	const struct seen *all = sweep->seen.data;
-
-	for (size_t i = 0; i < sweep->seen.len; i++) {
-		const struct seen *at = &all[i];
-		struct claim claim = { OWNER_OPEN, NULL };
-		while (at != NULL && claim.owner == OWNER_OPEN) {
-			claim = claims[at - all];
-			if (claim.owner == OWNER_OPEN)
-				claim = judge_one(sweep, &at->process);
-			if (claim.owner == OWNER_OPEN)
-				claims[at - all].owner = OWNER_OTHER; /* no rings */
-			at = find_process(sweep, at->process.parent);
-		}
-		if (claim.owner == OWNER_OPEN)
-			claim.owner = OWNER_OTHER;
-		const struct seen *stop = at;
-		at = &all[i];
-		do {
-			claims[at - all] = claim;
-			at = find_process(sweep, at->process.parent);
-		} while (at != stop && at != NULL);
-	}
-}
-
+/* A process of a run that is to be killed, or of none that may stay. */
 static bool
-is_victim(const struct seen *seen, const struct claim *claim)
+is_victim(const struct sweep *sweep, const struct procfs_process *process)
 {
-	if (seen->process.state == 'Z' || seen->process.state == 'X')
+	if (process->state == 'Z' || process->state == 'X' ||
+	    process->session == sweep->session ||
+	    (!sweep->first && process->born < sweep->born))
 		return false;
-	return seen->stale || claim->owner == OWNER_OVER ||
-	    (claim->owner == OWNER_RUN && claim->run->doomed);
+	uint64_t mark = read_mark(sweep, process->pid);
+	struct claim claim = process->parent == getpid()
+	    ? judge_orphan(sweep, mark, process->session)
+	    : judge(sweep, mark, process->session);
+	if (claim.owner != OWNER_RUN)
+		return claim.owner == OWNER_OVER;
+	claim.run->found = claim.run->found || claim.run->doomed;
+	return claim.run->doomed;
 }
 
 /* Stopped ones cannot fork: once all of many are, they can be killed. */
@@ -361,41 +298,19 @@ choose_signal(struct sweep *sweep)
 	size_t running = 0;
 
 	for (size_t i = 0; i < sweep->victims.len; i++)
-		running += sweep->victims.data[i].process.state != 'T';
+		running += sweep->victims.data[i].state != 'T';
 	bool stop = sweep->victims.len > FEW && running > 0 && sweep->stops < STOPS_MAX;
 	sweep->stops = stop ? sweep->stops + 1 : 0;
 	return stop ? SIGSTOP : SIGKILL;
-}
-
-static void
-find_victims(struct sweep *sweep)
-{
-	size_t n = sweep->seen.len;
-	AUTO_FREE struct claim *claims = xcalloc(n + 1, sizeof(*claims));
-
-	if (n > 0)
-		qsort(sweep->seen.data, n, sizeof(struct seen), compare_pids);
-	judge_all(sweep, claims);
-	for (struct sweep_run *run = sweep->runs; run != NULL; run = run->next)
-		run->found = false;
-	sweep->victims.len = sweep->signalled = 0;
-	for (size_t i = 0; i < n; i++)
-		if (is_victim(&sweep->seen.data[i], &claims[i])) {
-			if (claims[i].owner == OWNER_RUN)
-				claims[i].run->found = true;
-			*list_add(&sweep->victims) = sweep->seen.data[i];
-		}
-	sweep->signum = choose_signal(sweep);
 }
 
 /* False: there are more. */
 static bool
 collect_some(struct sweep *sweep)
 {
+	struct procfs_process process;
 	const struct dirent *entry;
-	struct seen seen;
-	uint64_t pid, number;
-	bool hook;
+	uint64_t pid;
 
 	for (size_t i = 0; i < STEP; i++) {
 		entry = readdir(sweep->proc);
@@ -403,15 +318,11 @@ collect_some(struct sweep *sweep)
 			return true;
 		if (parse_uint(entry->d_name, 1, INT32_MAX, &pid) != 0)
 			continue;
-		if (!procfs_read((pid_t)pid, &seen.process)) {
-			sweep->blind =
-			    sweep->blind || errno == EMFILE || errno == ENFILE;
-			continue;
-		}
-		seen.stale = sweep->first &&
-		    read_mark(sweep, (pid_t)pid, &hook, &number) && !hook &&
-		    find_run(sweep, number) == NULL;
-		*list_add(&sweep->seen) = seen;
+		errno = 0;
+		if (procfs_read((pid_t)pid, &process) && is_victim(sweep, &process))
+			add_victim(&sweep->victims, &process);
+		if (errno == EMFILE || errno == ENFILE)
+			sweep->blind = true;
 	}
 	return false;
 }
@@ -420,8 +331,7 @@ static bool
 signal_some(struct sweep *sweep)
 {
 	for (size_t i = 0; i < STEP && sweep->signalled < sweep->victims.len; i++)
-		procfs_signal(
-		    &sweep->victims.data[sweep->signalled++].process, sweep->signum);
+		procfs_signal(&sweep->victims.data[sweep->signalled++], sweep->signum);
 	return sweep->signalled == sweep->victims.len;
 }
 
@@ -463,26 +373,33 @@ end_walk(struct sweep *sweep)
 		loop_timer_at(sweep->step, 0);
 }
 
+static void
+begin_walk(struct sweep *sweep)
+{
+	sweep->walking = true;
+	sweep->wanted = sweep->collected = false;
+	sweep->walk++;
+	sweep->victims.len = sweep->signalled = 0;
+	for (struct sweep_run *run = sweep->runs; run != NULL; run = run->next)
+		run->found = false;
+	if (sweep->proc != NULL)
+		rewinddir(sweep->proc);
+	else
+		sweep->proc = opendir("/proc");
+	sweep->blind = sweep->proc == NULL;
+}
+
 /* A part of a walk; true: it has ended. */
 static bool
 walk_on(struct sweep *sweep)
 {
-	if (!sweep->walking) {
-		sweep->walking = true;
-		sweep->wanted = sweep->collected = false;
-		sweep->walk++;
-		sweep->seen.len = 0;
-		if (sweep->proc != NULL)
-			rewinddir(sweep->proc);
-		else
-			sweep->proc = opendir("/proc");
-		sweep->blind = sweep->proc == NULL;
-	}
+	if (!sweep->walking)
+		begin_walk(sweep);
 	if (!sweep->collected && sweep->proc != NULL) {
 		if (!collect_some(sweep))
 			return false;
 		sweep->collected = true;
-		find_victims(sweep);
+		sweep->signum = choose_signal(sweep);
 	}
 	return signal_some(sweep);
 }
@@ -515,7 +432,7 @@ want_walk(struct sweep *sweep)
 void
 sweep_begin(struct sweep *sweep, struct sweep_run *run)
 {
-	run->doomed = false;
+	run->doomed = run->found = false;
 	run->next = sweep->runs;
 	sweep->runs = run;
 }
@@ -548,7 +465,7 @@ sweep_end(struct sweep *sweep, struct sweep_run *run)
 	*at = run->next;
 	if (!run->hook)
 		return;
-	sweep->hooks_left = true;
+	sweep->orphans.hooks = true;
 	look_around(sweep, NULL);
 }
 
@@ -578,14 +495,29 @@ sweep_wait(struct sweep *sweep, int64_t limit_ms)
 	}
 }
 
+/* A limit that somebody chose stays; that of a lictord which started us as a command's does
+ * not, if we may raise it. */
+static bool
+may_mark(void)
+{
+	struct rlimit now;
+
+	return getrlimit(RLIMIT_RTTIME, &now) == 0 && now.rlim_max >= MARK;
+}
+
 struct sweep *
 sweep_new(struct loop *loop, uint64_t place, bool adopts, const struct sweep_out *out)
 {
 	struct sweep *sweep = xcalloc(1, sizeof(*sweep));
+	struct procfs_process self = { 0 };
 
+	procfs_read(getpid(), &self);
+	sweep->born = self.born;
+	sweep->session = getsid(0);
+	sweep->marks = may_mark();
 	sweep->loop = loop;
 	sweep->place = place;
-	sweep->number = random_u64() >> 1; /* another than any of a predecessor */
+	sweep->number = random_u64(); /* another than those of a predecessor */
 	sweep->out = *out;
 	sweep->adopts = adopts;
 	sweep->first = true;
@@ -615,8 +547,7 @@ sweep_free(struct sweep *sweep)
 	if (sweep->proc != NULL)
 		closedir(sweep->proc);
 	cleanup_close(&sweep->children_fd);
-	free(sweep->kept);
-	free(sweep->seen.data);
+	free(sweep->orphans.data);
 	free(sweep->victims.data);
 	free(sweep);
 }

@@ -11,14 +11,14 @@ struct sweep;
 
 /*
  * Finds in /proc what runs of commands have started, and kills it, where no control group
- * does: this process becomes the parent of all orphans among its descendants, so none
- * gets out of sight. Whose a process is follows from its parents, its session and the
- * variable LICTOR_RUN in its environment. Orphans are reaped when they die, always.
+ * does. A run's processes bear a mark; and this process becomes the parent of all orphans
+ * among its descendants, so none gets out of sight. Orphans are reaped when they die,
+ * always.
  */
 
 /* One run, part of its owner's struct. */
 struct sweep_run {
-	uint64_t number;	/* by sweep_number */
+	uint64_t mark;		/* by sweep_mark; for RLIMIT_RTTIME; 0: none */
 	pid_t pid;		/* of its first process, not reaped before sweep_end */
 	bool hook;		/* what it leaves behind may stay */
 	/* private */
@@ -43,12 +43,8 @@ struct sweep *sweep_new(struct loop *loop, uint64_t place, bool adopts,
     const struct sweep_out *out);
 void sweep_free(struct sweep *sweep);	/* every run has ended */
 
-/* The number of a run that is to be started, and the text "LICTOR_RUN=…" for its
- * environment. */
-#define SWEEP_MARK_MAX 64
-uint64_t sweep_number(struct sweep *sweep);
-void sweep_mark(const struct sweep *sweep, const struct sweep_run *run,
-    char mark[SWEEP_MARK_MAX]);
+/* Gives a run that is to be started its mark; `hook` is set. */
+void sweep_mark(struct sweep *sweep, struct sweep_run *run);
 
 void sweep_begin(struct sweep *sweep, struct sweep_run *run);
 /* Its first process has died; does anything else of it live? */

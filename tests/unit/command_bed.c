@@ -98,14 +98,17 @@ enter_group(void)
 	return group;
 }
 
-/* What commands ran in is gone by then, but for the leaf. */
+/* What commands ran in is gone by then, but for the leaf; if not, it is ended here. */
 static void
 leave_group(char *group)
 {
 	if (group == NULL)
 		return;
 	AUTO_FREE char *leaf = xasprintf("%s/lictord", group);
+	AUTO_FREE char *end = xasprintf("%s/cgroup.kill", group);
 	move_to(group_mount());
+	AUTO_CLOSE int fd = open(end, O_WRONLY | O_CLOEXEC);
+	CU_ASSERT_EQUAL(write(fd, "1", 1), 1);
 	CU_ASSERT_EQUAL(rmdir(leaf), 0);
 	CU_ASSERT_EQUAL(rmdir(group), 0);
 	free(group);
