@@ -28,6 +28,7 @@
 #include "tests/unit/tap.h"
 
 #define SOCKET_VARIABLE "LICTOR_TEST_SOCKET"
+#define PAUSE_MS 100 /* before one that died early is started again */
 #define LIMIT_MS 20000 /* for what must come; no test waits so long unless it fails */
 
 /* What the test says beside the wire's own types. */
@@ -71,7 +72,7 @@ try_link(int fd)
 	struct pollfd word = { .fd = fd, .events = POLLIN };
 	char byte = 'x';
 
-	return send(fd, &byte, 1, MSG_NOSIGNAL) == 1 && poll(&word, 1, 2000) == 1 &&
+	return send(fd, &byte, 1, MSG_NOSIGNAL) == 1 && poll(&word, 1, LIMIT_MS) == 1 &&
 	    recv(fd, &byte, 1, 0) == 1;
 }
 
@@ -310,8 +311,8 @@ both_linked(struct bed *bed, uint32_t instance)
 {
 	struct told agent, warden;
 
-	return hears(bed->agent_fd, WIRE_LINK, &agent, 3000) && agent.link_works &&
-	    hears(bed->warden_fd, WIRE_LINK, &warden, 3000) && warden.link_works &&
+	return hears(bed->agent_fd, WIRE_LINK, &agent, LIMIT_MS) && agent.link_works &&
+	    hears(bed->warden_fd, WIRE_LINK, &warden, LIMIT_MS) && warden.link_works &&
 	    agent.message.link.instance == instance &&
 	    warden.message.link.instance == instance;
 }
@@ -380,26 +381,41 @@ wait_past_short_life(struct bed *bed)
 	return kill(bed->agent, 0) == 0 && kill(bed->warden, 0) == 0;
 }
 
-/* Started again at once, with a link to the other; a new agent counts one more. */
+/* Kills it and meets its successor: how long that took. */
+static int64_t
+replace(struct bed *bed, enum wire_process kind)
+{
+	pid_t victim = kind == WIRE_AGENT ? bed->agent : bed->warden;
+	struct told told = { 0 };
+	int64_t died = clock_boot_ms();
+
+	kill(victim, SIGKILL);
+	CU_ASSERT_FATAL(meet(bed, &told, LIMIT_MS));
+	int64_t took = clock_boot_ms() - died;
+	CU_ASSERT(told.kind == kind && told.pid != victim);
+	return took;
+}
+
+/* Started again at once, with a link to the other; a new agent counts one more. A slow machine
+ * may take its time once or twice, but a pause would be there each time. */
 static void
 test_respawn(void)
 {
 	struct bed bed;
-	struct told told = { 0 };
 	uint32_t instance = 1;
 
 	bed_open(&bed);
 	for (int round = 0; round < 2; round++) {
-		CU_ASSERT(wait_past_short_life(&bed));
-		pid_t victim = round == 0 ? bed.agent : bed.warden;
-		int64_t died = clock_boot_ms();
-		kill(victim, SIGKILL);
-		CU_ASSERT(meet(&bed, &told, 2000));
-		CU_ASSERT(clock_boot_ms() - died < 100);
-		CU_ASSERT(told.kind == (round == 0 ? WIRE_AGENT : WIRE_WARDEN));
-		CU_ASSERT(told.pid != victim);
-		instance += round == 0;
-		CU_ASSERT(both_linked(&bed, instance));
+		enum wire_process kind = round == 0 ? WIRE_AGENT : WIRE_WARDEN;
+		int64_t shortest = PAUSE_MS;
+		for (int i = 0; i < 10 && shortest >= PAUSE_MS; i++) {
+			CU_ASSERT(wait_past_short_life(&bed));
+			int64_t took = replace(&bed, kind);
+			shortest = took < shortest ? took : shortest;
+			instance += kind == WIRE_AGENT;
+			CU_ASSERT(both_linked(&bed, instance));
+		}
+		CU_ASSERT(shortest < PAUSE_MS);
 	}
 	bed_close(&bed);
 }
@@ -422,18 +438,22 @@ test_early_deaths(void)
 {
 	struct bed bed;
 	struct told told = { 0 };
+	int64_t shortest = LIMIT_MS;
 
 	bed_open(&bed);
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 8; i++) {
 		int64_t died = clock_boot_ms();
 		if (i % 2 == 0)
 			say_type(bed.agent_fd, SAY_EXIT);
 		else
 			kill(bed.agent, SIGKILL);
-		CU_ASSERT(meet(&bed, &told, 2000) && told.kind == WIRE_AGENT);
-		CU_ASSERT(clock_boot_ms() - died >= 95);
-		CU_ASSERT(clock_boot_ms() - died < 400);
+		CU_ASSERT(meet(&bed, &told, LIMIT_MS) && told.kind == WIRE_AGENT);
+		int64_t took = clock_boot_ms() - died;
+		CU_ASSERT(took >= PAUSE_MS - 5);
+		if (i >= 4 && took < shortest)
+			shortest = took;
 	}
+	CU_ASSERT(shortest < 4 * PAUSE_MS); /* the pause does not grow */
 	bed_close(&bed);
 }
 
@@ -473,7 +493,7 @@ test_deaf(void)
 	while (can_read(bed.notify_fd, 0))
 		recv(bed.notify_fd, &told, sizeof(told), 0);
 	CU_ASSERT_FALSE(notified(&bed, "WATCHDOG=1", 8000));
-	CU_ASSERT(meet(&bed, &told, 6000) && told.kind == WIRE_WARDEN);
+	CU_ASSERT(meet(&bed, &told, LIMIT_MS) && told.kind == WIRE_WARDEN);
 	CU_ASSERT(clock_boot_ms() - began >= 9500);
 	CU_ASSERT(both_linked(&bed, 1));
 	CU_ASSERT(notified(&bed, "WATCHDOG=1", LIMIT_MS));
@@ -496,7 +516,7 @@ test_stop(void)
 	    kill(bed.warden, 0), 0); /* it is needed until the agent is done */
 	say_type(bed.agent_fd, WIRE_DONE);
 	say_type(bed.agent_fd, SAY_EXIT);
-	CU_ASSERT_EQUAL(exit_status(bed.runner, 1000), 0);
+	CU_ASSERT_EQUAL(exit_status(bed.runner, LIMIT_MS), 0);
 	bed.runner = -1;
 	CU_ASSERT(kill(bed.agent, 0) == -1 && kill(bed.warden, 0) == -1);
 	CU_ASSERT(access(bed.control_path, F_OK) == -1 && errno == ENOENT);
@@ -513,16 +533,17 @@ test_killed(void)
 	kill(bed.runner, SIGKILL);
 	waitpid(bed.runner, NULL, 0);
 	bed.runner = -1;
-	while (can_read(bed.agent_fd, 1000) && recv(bed.agent_fd, &byte, 1, 0) > 0)
+	while (can_read(bed.agent_fd, LIMIT_MS) && recv(bed.agent_fd, &byte, 1, 0) > 0)
 		;
-	while (can_read(bed.warden_fd, 1000) && recv(bed.warden_fd, &byte, 1, 0) > 0)
+	while (
+	    can_read(bed.warden_fd, LIMIT_MS) && recv(bed.warden_fd, &byte, 1, 0) > 0)
 		;
 	CU_ASSERT(recv(bed.agent_fd, &byte, 1, MSG_DONTWAIT) == 0); /* it has ended */
 	CU_ASSERT(recv(bed.warden_fd, &byte, 1, MSG_DONTWAIT) == 0);
 	CU_ASSERT_EQUAL(access(bed.control_path, F_OK), 0);
 	bed.runner = start_runner(&bed); /* replaces the socket that was left */
 	struct told told = { 0 };
-	CU_ASSERT(meet(&bed, &told, 2000) && meet(&bed, &told, 2000));
+	CU_ASSERT(meet(&bed, &told, LIMIT_MS) && meet(&bed, &told, LIMIT_MS));
 	CU_ASSERT(both_linked(&bed, 1));
 	bed_close(&bed);
 }
@@ -533,7 +554,7 @@ test_second(void)
 	struct bed bed;
 
 	bed_open(&bed);
-	CU_ASSERT_EQUAL(exit_status(start_runner(&bed), 2000), 1);
+	CU_ASSERT_EQUAL(exit_status(start_runner(&bed), LIMIT_MS), 1);
 	CU_ASSERT_EQUAL(access(bed.control_path, F_OK), 0);
 	bed_close(&bed);
 }
@@ -590,10 +611,10 @@ test_misbehaviour(void)
 	struct wire_message message = run_message(&bed, CONF_COMMAND_CHECK);
 	message.run.command = (uint32_t)bed.conf->n_commands;
 	say(bed.agent_fd, &message);
-	CU_ASSERT(meet(&bed, &told, 2000) && told.kind == WIRE_AGENT);
+	CU_ASSERT(meet(&bed, &told, LIMIT_MS) && told.kind == WIRE_AGENT);
 	CU_ASSERT(both_linked(&bed, 2));
 	say_type(bed.agent_fd, WIRE_HOLD);
-	CU_ASSERT(meet(&bed, &told, 2000) && told.kind == WIRE_AGENT);
+	CU_ASSERT(meet(&bed, &told, LIMIT_MS) && told.kind == WIRE_AGENT);
 	CU_ASSERT(both_linked(&bed, 3));
 	bed_close(&bed);
 }
