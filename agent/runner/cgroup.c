@@ -33,7 +33,7 @@
 struct cgroup {
 	struct cgroups *cgroups;
 	struct cgroup *next;
-	bool hook;
+	bool hook, killed;
 	uint64_t processes; /* as limited now, 0: not */
 	int fd, events_fd;
 	char name[32];
@@ -321,6 +321,21 @@ cgroup_new(struct cgroups *cgroups, bool hook)
 	return NULL;
 }
 
+/* Linux (6.18 was seen to) kills at once whatever clone3 lets begin in a group that was
+ * killed before, so such a one is not used again. */
+static void
+retire(struct cgroup *cgroup)
+{
+	struct cgroups *cgroups = cgroup->cgroups;
+
+	if (cgroup->killed) {
+		cgroup_free(cgroup);
+		return;
+	}
+	cgroup->next = cgroups->spare;
+	cgroups->spare = cgroup;
+}
+
 /* What was left in a group may have ended meanwhile. */
 static void
 look_at_left(struct cgroups *cgroups)
@@ -334,8 +349,7 @@ look_at_left(struct cgroups *cgroups)
 			continue;
 		}
 		*at = cgroup->next;
-		cgroup->next = cgroups->spare;
-		cgroups->spare = cgroup;
+		retire(cgroup);
 	}
 }
 
@@ -399,10 +413,13 @@ void
 cgroup_give(struct cgroup *cgroup)
 {
 	struct cgroups *cgroups = cgroup->cgroups;
-	struct cgroup **list = cgroup_empty(cgroup) ? &cgroups->spare : &cgroups->left;
 
-	cgroup->next = *list;
-	*list = cgroup;
+	if (cgroup_empty(cgroup)) {
+		retire(cgroup);
+		return;
+	}
+	cgroup->next = cgroups->left;
+	cgroups->left = cgroup;
 }
 
 int
@@ -424,7 +441,8 @@ cgroup_empty(const struct cgroup *cgroup)
 }
 
 void
-cgroup_kill(const struct cgroup *cgroup)
+cgroup_kill(struct cgroup *cgroup)
 {
+	cgroup->killed = true;
 	write_at(cgroup->fd, "cgroup.kill", "1");
 }

@@ -30,6 +30,6 @@ void cgroup_give(struct cgroup *cgroup);
 int cgroup_fd(const struct cgroup *cgroup);
 bool cgroup_empty(const struct cgroup *cgroup);	/* zombies do not count */
 /* All that is in it dies, soon. */
-void cgroup_kill(const struct cgroup *cgroup);
+void cgroup_kill(struct cgroup *cgroup);
 
 #endif

@@ -70,6 +70,11 @@ worst_beside()
 	echo "$worst"
 }
 
+well_beside()
+{
+	! grep "beside-.* -> critical" "$LAB_DIR/$1/lictord.log"
+}
+
 runner_of()
 {
 	pid_of "$1" lictord
@@ -112,6 +117,7 @@ try_host()
 	worst=$(worst_beside "$host" ran "$host" 3)
 	diag "$how: the checks beside took $worst ms at most"
 	check "$how: the checks beside are not late" at_most "$worst" $((3000 + 6 * slack))
+	check "$how: the checks beside never fail" well_beside "$host"
 	check "$how: every check goes on" ran "$host" 3
 	diag "$how: $fds descriptors, $rss kB, then $(descriptors "$host"), $(resident_kb "$host")"
 	check "$how: descriptors stay" at_most "$(descriptors "$host")" $((fds + 60))
@@ -128,6 +134,7 @@ again()
 	shift
 	"$@"
 	check "$host: a successor runs the checks" wait_for 20 ran "$host" 1
+	check "$host: and the checks beside never fail" well_beside "$host"
 	stop "$host" lictord
 	check "$host: nothing is left in the end" wait_for 5 alone "$host"
 }

@@ -485,6 +485,26 @@ test_predecessor(void)
 	bed_free(bed);
 }
 
+/* Whatever became of those before, the next ones run. */
+static void
+test_next(void)
+{
+	int modes = bed_can_delegate() ? 2 : 1;
+
+	for (int delegated = 0; delegated < modes; delegated++) {
+		struct bed *bed = bed_new(delegated);
+		for (int i = 0; i < 5; i++) {
+			run_shell(bed, "(setsid sleep 1000 &); exit 0", 5000);
+			run_shell(bed, "sleep 1000", 20);
+			CU_ASSERT(nothing_left(bed, LIMIT_MS));
+			const struct wire_exited *exited =
+			    run_shell(bed, "exit 3", LIMIT_MS);
+			CU_ASSERT(exited->how == WIRE_EXIT_CODE && exited->value == 3);
+		}
+		bed_free(bed);
+	}
+}
+
 /* As in an old container: a filter that does not know clone3. */
 static bool
 forbid_clone3(void)
@@ -606,6 +626,7 @@ static const struct tap_case cases[] = {
 	{ "what a hook starts may stay", test_hook },
 	{ "limits are set", test_limits },
 	{ "what a dead runner's checks left ends", test_predecessor },
+	{ "the next run is not hurt by the end of those before", test_next },
 	{ "it goes without clone3", test_without_clone3 },
 	{ "thousands of runs leave nothing", test_many },
 	{ "without descriptors a run is unknown", test_no_descriptors },
