@@ -406,6 +406,12 @@ http_be_modest(struct http *http)
 }
 
 void
+http_be_narrow(struct http *http, unsigned int connections)
+{
+	transfers_set_connections(http->transfers, connections);
+}
+
+void
 http_cancel(struct http_call *call)
 {
 	if (call == NULL || call->telling)

@@ -61,6 +61,8 @@ struct http_reply {
 struct http *http_new(struct loop *loop);
 /* For checks: it takes no descriptor that is not for them (net_descriptor_end). */
 void http_be_modest(struct http *http);
+/* No more connections than that at a time; calls beyond wait, within their deadlines. */
+void http_be_narrow(struct http *http, unsigned int connections);
 void http_free(struct http *http);	/* ends all calls without telling */
 
 /* `done` is called once, never from within http_send. The reply is valid only in it. */

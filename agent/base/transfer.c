@@ -732,6 +732,13 @@ transfers_set_end(struct transfers *transfers, int descriptor)
 }
 
 void
+transfers_set_connections(struct transfers *transfers, unsigned int connections)
+{
+	curl_multi_setopt(
+	    transfers->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)connections);
+}
+
+void
 transfers_free(struct transfers *transfers)
 {
 	if (transfers == NULL)

@@ -57,6 +57,8 @@ struct transfer_out {
 struct transfers *transfers_new(struct loop *loop, const struct transfer_out *out);
 /* None of its sockets has this number or one above it. */
 void transfers_set_end(struct transfers *transfers, int descriptor);
+/* No more than these at a time; transfers beyond wait for one. */
+void transfers_set_connections(struct transfers *transfers, unsigned int connections);
 void transfers_free(struct transfers *transfers);	/* when it has no transfers */
 
 /* One request and its answer: no names are asked for, nothing is followed, nothing ends by

@@ -32,6 +32,16 @@
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 5000
 
+/* Consul's agent has 200 for all that come from one address, in all. Ours wait for each
+ * other within a channel rather than be refused. */
+static const unsigned int connections[] = {
+	[CONSUL_LEASE] = 6,
+	[CONSUL_WATCH] = 4,
+	[CONSUL_REPORT] = 4,
+	[CONSUL_HEART] = 1,
+};
+_Static_assert(ARRAY_LENGTH(connections) == CONSUL_CHANNELS, "each channel has some");
+
 struct token {
 	char text[TOKEN_MAX + 1]; /* empty: none */
 	struct stat seen; /* of the file when it was read last */
@@ -200,8 +210,10 @@ consul_new(struct loop *loop, const struct conf_consul *conf)
 		.no_verify = !conf->verify,
 	};
 	token_start(consul);
-	for (int i = 0; i < CONSUL_CHANNELS; i++)
+	for (int i = 0; i < CONSUL_CHANNELS; i++) {
 		consul->http[i] = http_new(loop);
+		http_be_narrow(consul->http[i], connections[i]);
+	}
 	return consul;
 }
 
@@ -384,6 +396,7 @@ on_http(void *arg, const struct http_reply *http)
 		reply.index = header_index(http);
 		reply.filtered = header_true(http, "X-Consul-Results-Filtered-By-ACLs");
 	}
+	reply.late = http->error == NET_TIMEOUT;
 	reply.size = http->body_len;
 	reply.sent_at = http->sent_at > 0 ? http->sent_at : call->began;
 	if (reply.result == CONSUL_AWAY)

@@ -35,6 +35,7 @@ enum consul_result {
 struct consul_reply {
 	enum consul_result result;
 	int status;		/* HTTP; 0 when away */
+	bool late;		/* away, since the deadline passed: the agent may be as it was */
 	const char *why;	/* for people, printable; never NULL */
 	cJSON *json;		/* of the body; NULL if it is not JSON; the callee's until the
 				   callback returns */

@@ -34,7 +34,7 @@ struct entry {
 	bool alias_shown, shown; /* in the picture being read */
 	bool said; /* that it is registered */
 	bool unsure; /* a registration had no answer, and may be carried out late */
-	struct outbox_complaint complaint;
+	struct complaint complaint;
 };
 
 struct state {
@@ -71,7 +71,7 @@ struct ledger {
 	bool lictor_there; /* an alias of it finds it: the others may follow */
 	bool vouch; /* "lictor" is to be registered, unchanged as it may be */
 	bool stopping;
-	struct outbox_complaint node_complaint;
+	struct complaint node_complaint;
 };
 
 /* ledger.c */

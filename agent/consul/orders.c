@@ -26,7 +26,7 @@ struct order {
 	struct outbox_item item;
 	struct orders *orders;
 	char *path, *what, *service;
-	struct outbox_complaint complaint;
+	struct complaint complaint;
 	LIST_ENTRY(order) link;
 };
 

@@ -4,9 +4,6 @@
  * so that an agent that hangs never has more than a handful of ours, and one place that
  * retries. Items are their owner's; an item is idle, in one queue, set aside, or has a
  * call under way. Its message is built when it leaves, so the newest truth is sent.
- *
- * A token may be unknown to a server that lags behind: that is a fault of the token only
- * when it has lasted.
  */
 #include "agent/consul/outbox.h"
 
@@ -21,7 +18,6 @@
 #define DEADLINE_MS 2000
 #define FLYING_MAX 4
 #define BUSY_MAX 4
-#define UNKNOWN_TOKEN_MS 10000
 
 TAILQ_HEAD(items, outbox_item);
 
@@ -95,45 +91,25 @@ static void
 complain(struct outbox *outbox, const struct outbox_item *item,
     const struct consul_reply *reply)
 {
-	struct outbox_complaint *complaint = item->complaint;
-	int64_t now = loop_now(outbox->loop);
-	bool unknown = consul_token_unknown(reply);
 	char what[160], needs[160];
 
-	if (!complaint->failing)
-		complaint->since = now;
-	complaint->failing = true;
-	if (complaint->said)
+	if (!complaint_due(item->complaint, reply, loop_now(outbox->loop)))
 		return;
-	if (unknown && now - complaint->since < UNKNOWN_TOKEN_MS)
-		return;
-	complaint->said = true;
 	outbox->out.describe(
 	    outbox->out.arg, item, what, sizeof(what), needs, sizeof(needs));
-	if (unknown)
-		log_warning("consul",
-		    "%s is denied (%s): Consul does not know the token", what,
-		    reply->why);
-	else if (reply->result == CONSUL_DENIED)
-		log_warning("consul", "%s is denied (%s): the token lacks %s", what,
-		    reply->why, needs);
-	else
-		log_warning(
-		    "consul", "%s failed (%s): it is tried again", what, reply->why);
+	complaint_say(what, reply, needs);
 }
 
 static void
 complain_no_more(struct outbox *outbox, const struct outbox_item *item)
 {
-	struct outbox_complaint *complaint = item->complaint;
 	char what[160], needs[160];
 
-	if (complaint->said) {
-		outbox->out.describe(
-		    outbox->out.arg, item, what, sizeof(what), needs, sizeof(needs));
-		log_notice("consul", "%s works again", what);
-	}
-	*complaint = (struct outbox_complaint){ 0 };
+	if (!complaint_over(item->complaint))
+		return;
+	outbox->out.describe(
+	    outbox->out.arg, item, what, sizeof(what), needs, sizeof(needs));
+	log_notice("consul", "%s works again", what);
 }
 
 static void
@@ -239,7 +215,7 @@ outbox_free(struct outbox *outbox)
 
 void
 outbox_init(struct outbox *outbox, struct outbox_item *item, int kind,
-    struct outbox_complaint *complaint)
+    struct complaint *complaint)
 {
 	*item = (struct outbox_item){
 		.kind = kind,

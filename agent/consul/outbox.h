@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "agent/consul/complaint.h"
 #include "agent/consul/consul.h"
 
 struct loop;
@@ -23,17 +24,11 @@ enum outbox_queue {
 	OUTBOX_NONE,
 };
 
-/* A failure that is said once, as its end is; items about one thing share one. */
-struct outbox_complaint {
-	bool said, failing;
-	int64_t since;		/* loop_now of the first failure in a row */
-};
-
 /* Something that is to be sent; part of its owner's struct. What exactly is sent is built
  * at the last moment. */
 struct outbox_item {
 	int kind;		/* the owner's */
-	struct outbox_complaint *complaint;
+	struct complaint *complaint;	/* items about one thing share one */
 	/* private */
 	struct outbox *outbox;
 	struct consul_call *call;
@@ -67,7 +62,7 @@ struct outbox *outbox_new(struct loop *loop, struct consul *consul,
 void outbox_free(struct outbox *outbox);	/* after its items were dropped */
 
 void outbox_init(struct outbox *outbox, struct outbox_item *item, int kind,
-    struct outbox_complaint *complaint);
+    struct complaint *complaint);
 /* To be sent; one that is under way is sent again after its answer. Nothing leaves before
  * outbox_flush. */
 void outbox_put(struct outbox_item *item, enum outbox_queue queue);

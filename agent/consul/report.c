@@ -2,7 +2,7 @@
 /*
  * Makes Consul's picture of this host equal to ours. Three steps: read what the local
  * agent shows (checks, then services), let ledger find what differs, let that go out. From
- * then on each piece of news goes out as it comes, and a heartbeat every third of the ttl.
+ * then on each piece of news goes out as it comes.
  * Every doubt, be it a call without an answer or a check that Consul does not know, leads
  * back to the first step; so nothing has to be remembered while Consul is away, and the
  * newest truth is what goes out when it returns. A call that had no answer may be carried
@@ -10,7 +10,8 @@
  * after the agent's return finds that. What somebody else changes on this node is news by
  * blocking queries, and worth a look.
  *
- * This file is the life of it: start, read, beat, stop. What is sent is ledger's.
+ * This file is the life of it: start, read, stop. What is sent is ledger's; that lictord
+ * lives is heart's to say, which waits for nothing here.
  */
 #include "agent/consul/report.h"
 
@@ -22,15 +23,17 @@
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
+#include "agent/consul/complaint.h"
 #include "agent/consul/consul.h"
-#include "agent/consul/desired.h"
+#include "agent/consul/heart.h"
 #include "agent/consul/ledger.h"
 #include "agent/consul/watch.h"
 
-#define DEADLINE_MS 2000
+/* Doubled with each that had no answer in time: megabytes take theirs. */
+#define READ_MS 2000
+#define READ_MAX_MS 16000
 #define ADOPT_MS 200
 #define RECHECK_MS 1000
-#define PATIENCE_MS 10000
 #define LOOK_MS 100 /* our own changes are news as well: one look for many */
 #define WAIT_MS 60000 /* the agent is beside us: its end is noticed at once */
 #define STOP_STAGE_MS 900 /* there are two */
@@ -43,17 +46,18 @@ struct report {
 	const struct conf *conf;
 	struct report_out out;
 	struct ledger *ledger;
-	struct consul_call *read_call, *beat_call;
+	struct heart *heart;
+	struct consul_call *read_call;
 	struct watch *watches[2]; /* of the node: its checks, its services */
-	struct loop_timer *retry, *beat, *limit;
+	struct loop_timer *retry, *refresh, *limit;
 	unsigned int failures;
 	enum stage stage;
 	bool synced; /* the picture was read since the last doubt */
 	bool recheck; /* a call had no answer: it may still be carried out */
-	int64_t read_failing; /* since when; 0: it works */
-	bool read_complained;
+	struct complaint unread; /* what the agent shows */
+	bool alive; /* it had been vouched for when this life began */
 	bool adopting;
-	int64_t asked_at; /* what the agent shows */
+	int64_t asked_at, read_ms; /* what the agent shows: when, and for how long */
 };
 
 static void
@@ -100,45 +104,13 @@ doubt(struct report *report, enum consul_result why)
 	loop_timer_after(report->retry, consul_backoff(++report->failures));
 }
 
+/* Late outputs and refreshes ride on the heartbeat's pace. */
 static void
-on_beat(void *arg, const struct consul_reply *reply)
+on_refresh(void *arg)
 {
 	struct report *report = arg;
 
-	report->beat_call = NULL;
-	if (reply->result == CONSUL_AWAY || reply->result == CONSUL_NOT_FOUND)
-		doubt(report, reply->result);
-	else if (reply->result != CONSUL_OK)
-		ledger_vouch(report->ledger);
-	go_on(report);
-}
-
-static void
-beat(struct report *report)
-{
-	AUTO_JSON cJSON *body = desired_update(CHECK_PASSING, "lictord is alive");
-	struct consul_request request = {
-		.channel = CONSUL_REPORT,
-		.method = "PUT",
-		.path = "/v1/agent/check/update/" DESIRED_HEARTBEAT,
-		.body = body,
-		.timeout_ms = DEADLINE_MS,
-	};
-
-	if (report->synced && report->stage == RUNNING && !report->beat_call &&
-	    ledger_vouches(report->ledger))
-		report->beat_call =
-		    consul_send(report->consul, &request, on_beat, report);
-}
-
-/* Late outputs and refreshes ride on the heartbeat's wake-up. */
-static void
-on_beat_time(void *arg)
-{
-	struct report *report = arg;
-
-	loop_timer_after(report->beat, report->conf->consul.ttl_ms / 3);
-	beat(report);
+	loop_timer_after(report->refresh, report->conf->consul.ttl_ms / 3);
 	ledger_refresh(report->ledger);
 	go_on(report);
 }
@@ -156,7 +128,7 @@ on_adopt(void *arg, const struct conf_check *check, enum check_status status,
 static void
 on_vouched(void *arg)
 {
-	beat(arg);
+	heart_beat(((struct report *)arg)->heart);
 }
 
 static void
@@ -189,53 +161,36 @@ adopted(struct report *report)
 	report->out.adopted(report->out.arg);
 }
 
-/* A Consul that is away has been said; one that is busy, or a server of it that lags behind
- * and knows the token not yet, is no fault until it has lasted. */
+/* A Consul that is away has been said. */
 static void
 read_complain(struct report *report, const struct consul_reply *reply)
 {
-	bool unknown = consul_token_unknown(reply);
-	int64_t now = loop_now(report->loop);
+	static const char what[] = "reading what the agent shows";
 
-	if (reply->result == CONSUL_AWAY)
+	if (reply->result == CONSUL_AWAY ||
+	    !complaint_due(&report->unread, reply, loop_now(report->loop)))
 		return;
-	if (report->read_failing == 0)
-		report->read_failing = now;
-	if (report->read_complained ||
-	    ((unknown || reply->result == CONSUL_BUSY) &&
-		now - report->read_failing < PATIENCE_MS))
-		return;
-	report->read_complained = true;
-	if (unknown)
-		log_warning("consul",
-		    "reading what the agent shows is denied (%s): Consul does not know "
-		    "the token",
-		    reply->why);
-	else if (reply->result == CONSUL_DENIED)
-		log_warning("consul",
-		    "reading what the agent shows is denied (%s): the token lacks "
-		    "service_prefix \"\" read",
-		    reply->why);
+	if (reply->result == CONSUL_DENIED || reply->result == CONSUL_BUSY)
+		complaint_say(what, reply, "service and node read");
 	else
 		log_warning("consul",
-		    "reading what the agent shows failed (%s): is this Consul's "
-		    "address? It is tried again",
+		    "%s failed (%s): is this Consul's address? It is tried again", what,
 		    reply->why);
 }
 
 static void
 read_works(struct report *report)
 {
-	if (report->read_complained)
+	if (complaint_over(&report->unread))
 		log_notice("consul", "reading what the agent shows works again");
-	report->read_complained = false;
-	report->read_failing = 0;
 }
 
 static void
 read_failed(struct report *report, const struct consul_reply *reply)
 {
 	read_complain(report, reply);
+	if (reply->late && report->read_ms < READ_MAX_MS)
+		report->read_ms *= 2;
 	loop_timer_after(report->retry, consul_backoff(++report->failures));
 	adopted(report);
 }
@@ -255,32 +210,29 @@ on_services(void *arg, const struct consul_reply *reply)
 		ledger_shown_service(report->ledger, service->string, service);
 	ledger_end(report->ledger);
 	report->synced = true;
+	report->read_ms = READ_MS;
 	read_works(report);
-	beat(report);
 	if (report->recheck)
 		loop_timer_after(report->retry, RECHECK_MS);
 	report->recheck = false;
 	go_on(report);
 }
 
-static bool
-heartbeat_alive(const cJSON *checks)
+static void
+read_next(struct report *report, const char *path, consul_done_fn *done)
 {
-	const cJSON *check =
-	    cJSON_GetObjectItemCaseSensitive(checks, DESIRED_HEARTBEAT);
-	enum check_status status;
+	struct consul_request request = {
+		.channel = CONSUL_REPORT,
+		.path = path,
+		.timeout_ms = report->read_ms,
+	};
 
-	return desired_read_status(check, &status) && status != CHECK_CRITICAL;
+	report->read_call = consul_send(report->consul, &request, done, report);
 }
 
 static void
 on_checks(void *arg, const struct consul_reply *reply)
 {
-	static const struct consul_request request = {
-		.channel = CONSUL_REPORT,
-		.path = "/v1/agent/services",
-		.timeout_ms = DEADLINE_MS,
-	};
 	struct report *report = arg;
 	const cJSON *check;
 
@@ -289,27 +241,44 @@ on_checks(void *arg, const struct consul_reply *reply)
 		read_failed(report, reply);
 		return;
 	}
-	ledger_begin(report->ledger, heartbeat_alive(reply->json), report->asked_at);
+	ledger_begin(report->ledger, report->alive, report->asked_at);
 	cJSON_ArrayForEach (check, reply->json)
 		ledger_shown_check(report->ledger, check->string, check);
-	report->read_call = consul_send(report->consul, &request, on_services, report);
+	read_next(report, "/v1/agent/services", on_services);
 	adopted(report);
 }
 
 static void
 read_picture(void *arg)
 {
-	static const struct consul_request request = {
-		.channel = CONSUL_REPORT,
-		.path = "/v1/agent/checks",
-		.timeout_ms = DEADLINE_MS,
-	};
 	struct report *report = arg;
 
 	report->synced = false;
 	report->asked_at = loop_now(report->loop);
 	ledger_doubt(report->ledger);
-	report->read_call = consul_send(report->consul, &request, on_checks, report);
+	read_next(report, "/v1/agent/checks", on_checks);
+}
+
+static void
+on_looked(void *arg, bool alive)
+{
+	struct report *report = arg;
+
+	report->alive = alive;
+	if (report->stage == RUNNING)
+		read_picture(report);
+}
+
+static void
+on_lost(void *arg)
+{
+	doubt(arg, CONSUL_NOT_FOUND);
+}
+
+static void
+on_broken(void *arg)
+{
+	doubt(arg, CONSUL_AWAY);
 }
 
 static void
@@ -340,13 +309,16 @@ report_new(struct loop *loop, struct consul *consul, const struct conf *conf,
 		.answered = on_answered,
 		.arg = report,
 	};
+	struct heart_out heart = { on_looked, on_lost, on_broken, report };
 
 	assert(out->adopt && out->adopted && out->stopped);
 	*report = (struct report){ .loop = loop, .consul = consul, .conf = conf };
 	report->out = *out;
+	report->read_ms = READ_MS;
 	report->ledger = ledger_new(loop, consul, conf, &ledger);
+	report->heart = heart_new(loop, consul, conf->consul.ttl_ms, &heart);
 	report->retry = loop_timer_new(loop, read_picture, report);
-	report->beat = loop_timer_new(loop, on_beat_time, report);
+	report->refresh = loop_timer_new(loop, on_refresh, report);
 	report->limit = loop_timer_new(loop, on_limit, report);
 	return report;
 }
@@ -359,10 +331,10 @@ report_free(struct report *report)
 	for (size_t i = 0; i < ARRAY_LENGTH(report->watches); i++)
 		watch_free(report->watches[i]);
 	consul_cancel(report->read_call);
-	consul_cancel(report->beat_call);
+	heart_free(report->heart);
 	ledger_free(report->ledger);
 	loop_timer_free(report->retry);
-	loop_timer_free(report->beat);
+	loop_timer_free(report->refresh);
 	loop_timer_free(report->limit);
 	free(report);
 }
@@ -372,8 +344,8 @@ report_start(struct report *report)
 {
 	report->adopting = true;
 	loop_timer_after(report->limit, ADOPT_MS);
-	loop_timer_after(report->beat, report->conf->consul.ttl_ms / 3);
-	read_picture(report);
+	loop_timer_after(report->refresh, report->conf->consul.ttl_ms / 3);
+	heart_start(report->heart);
 }
 
 /* Consul's servers show something else of this node than before. */
@@ -446,7 +418,7 @@ report_stop(struct report *report)
 	consul_cancel(report->read_call);
 	report->read_call = NULL;
 	loop_timer_stop(report->retry);
-	loop_timer_stop(report->beat);
+	loop_timer_stop(report->refresh);
 	loop_timer_after(report->limit, wait ? STOP_STAGE_MS : 0);
 }
 
