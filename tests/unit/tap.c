@@ -88,23 +88,35 @@ apart_start(struct apart *apart, char *program, const char *name)
 	return apart->pid > 0;
 }
 
-/* All that the case said but its own TAP, as comments, and the result. */
+/* All that the case said but its own TAP, as comments; `skip`: why it was not run, or "". */
+static void
+apart_repeat(FILE *said, char *skip, size_t size)
+{
+	char line[1024];
+
+	rewind(said);
+	while (fgets(line, sizeof(line), said) != NULL) {
+		line[strcspn(line, "\n")] = '\0';
+		if (strncmp(line, "1..0 ", 5) == 0)
+			snprintf(skip, size, " %s", line + 5);
+		else if (strncmp(line, "ok ", 3) != 0 &&
+		    strncmp(line, "not ok ", 7) != 0 && strncmp(line, "1..", 3) != 0)
+			printf("%s%s\n", line[0] == '#' ? "" : "# ", line);
+	}
+}
+
 static bool
 apart_tell(struct apart *apart, size_t number, const char *name)
 {
 	bool ok = apart->pid > 0 && WIFEXITED(apart->status) &&
 	    WEXITSTATUS(apart->status) == 0;
-	char line[1024];
+	char skip[1024] = "";
 
-	if (apart->said != NULL)
-		rewind(apart->said);
-	while (apart->said != NULL && fgets(line, sizeof(line), apart->said) != NULL)
-		if (strncmp(line, "ok ", 3) != 0 && strncmp(line, "not ok ", 7) != 0 &&
-		    strncmp(line, "1..", 3) != 0)
-			printf("%s%s", line[0] == '#' ? "" : "# ", line);
-	printf("%s %zu - %s\n", ok ? "ok" : "not ok", number, name);
-	if (apart->said != NULL)
+	if (apart->said != NULL) {
+		apart_repeat(apart->said, skip, sizeof(skip));
 		fclose(apart->said);
+	}
+	printf("%s %zu - %s%s\n", ok ? "ok" : "not ok", number, name, skip);
 	return ok;
 }
 

@@ -35,4 +35,13 @@ int tap_apart(
 		    sizeof(cases) / sizeof((cases)[0]));                               \
 	}
 
+#define TAP_MAIN_APART(suite, cases)                                                   \
+	int main(int argc, char **argv)                                                \
+	{                                                                              \
+		size_t count = sizeof(cases) / sizeof((cases)[0]);                     \
+		int status = tap_apart(argc, argv, cases, count);                      \
+		return status >= 0 ? status                                            \
+				   : tap_main(argc, argv, suite, cases, count);        \
+	}
+
 #endif

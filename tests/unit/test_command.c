@@ -472,4 +472,4 @@ static const struct tap_case cases[] = {
 	{ "nothing is left behind at the end", test_free },
 };
 
-TAP_MAIN("command", cases)
+TAP_MAIN_APART("command", cases)

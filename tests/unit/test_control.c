@@ -351,4 +351,4 @@ static const struct tap_case cases[] = {
 	{ "strangers leave room for others", test_strangers_leave_room },
 	{ "a user of neither group is refused", test_strangers_are_refused },
 };
-TAP_MAIN("control", cases)
+TAP_MAIN_APART("control", cases)

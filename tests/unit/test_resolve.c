@@ -604,4 +604,4 @@ static const struct tap_case cases[] = {
 	{ "freed in a callback", test_freed_in_a_callback },
 };
 
-TAP_MAIN("resolve", cases)
+TAP_MAIN_APART("resolve", cases)

@@ -1493,4 +1493,4 @@ static const struct tap_case cases[] = {
 	{ "kept sessions", test_kept_sessions },
 };
 
-TAP_MAIN("tls", cases)
+TAP_MAIN_APART("tls", cases)

@@ -707,6 +707,9 @@ static const struct tap_case cases[] = {
 int
 main(int argc, char **argv)
 {
+	int status = tap_apart(argc, argv, cases, ARRAY_LENGTH(cases));
+	if (status >= 0)
+		return status;
 	if (!netns_enter())
 		return 0;
 	return tap_main(argc, argv, "warden", cases, ARRAY_LENGTH(cases));
