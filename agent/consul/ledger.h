@@ -34,7 +34,7 @@ void ledger_free(struct ledger *ledger);
 
 /* Consul's picture: ledger_begin, each check, each service, ledger_end. `alive`: lictor's
  * own check had not run out. From ledger_begin on nothing leaves until ledger_end. What was
- * sent or answered at or after `asked_at` (loop_now) is not judged by this picture. */
+ * sent or answered after `asked_at` (loop_now) is not judged by this picture. */
 void ledger_begin(struct ledger *ledger, bool alive, int64_t asked_at);
 void ledger_shown_check(struct ledger *ledger, const char *id, const cJSON *shown);
 void ledger_shown_service(struct ledger *ledger, const char *id, const cJSON *shown);

@@ -132,6 +132,7 @@ on_answer(void *arg, const struct consul_reply *reply)
 
 	item->call = NULL;
 	item->again = OUTBOX_NONE;
+	item->touched_at = loop_now(outbox->loop);
 	outbox->flying--;
 	switch (reply->result) {
 	case CONSUL_OK:
@@ -165,6 +166,7 @@ item_send(struct outbox_item *item)
 	outbox->out.build(outbox->out.arg, item, &message);
 	request.path = message.path;
 	request.body = message.body;
+	item->touched_at = loop_now(outbox->loop);
 	item->call = consul_send(outbox->consul, &request, on_answer, item);
 	outbox->flying++;
 	free(message.path);
@@ -224,6 +226,7 @@ outbox_init(struct outbox *outbox, struct outbox_item *item, int kind,
 		.queue = OUTBOX_NONE,
 		.home = OUTBOX_REST,
 		.again = OUTBOX_NONE,
+		.touched_at = INT64_MIN,
 	};
 }
 
@@ -261,6 +264,12 @@ bool
 outbox_flying(const struct outbox_item *item)
 {
 	return item->call != NULL;
+}
+
+bool
+outbox_settled_by(const struct outbox_item *item, int64_t at)
+{
+	return !item->call && item->touched_at <= at;
 }
 
 bool

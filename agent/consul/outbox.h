@@ -33,6 +33,7 @@ struct outbox_item {
 	struct outbox *outbox;
 	struct consul_call *call;
 	enum outbox_queue queue, home, again;
+	int64_t touched_at;
 	TAILQ_ENTRY(outbox_item) link;
 };
 
@@ -76,6 +77,9 @@ void outbox_open(struct outbox *outbox, bool open);
 void outbox_flush(struct outbox *outbox);
 
 bool outbox_flying(const struct outbox_item *item);
+/* Nothing of it was sent or answered after `at` (loop_now), nor is under way: what was asked
+ * for then shows what came of it. */
+bool outbox_settled_by(const struct outbox_item *item, int64_t at);
 /* Nothing is queued or under way; something may have been set aside. */
 bool outbox_idle(const struct outbox *outbox);
 bool outbox_settled(const struct outbox *outbox);	/* nor that */

@@ -91,11 +91,13 @@ take_state(struct ledger *ledger, struct state *state, const cJSON *shown)
 		return;
 	output = output ? output : "";
 	state->shown = desired_check_shown(state->conf, shown);
-	/* it was lost and made anew without our output: that does not wait */
-	if (state->told_output != ledger_output_hash(output))
-		state->told_at = loop_now(ledger->loop) - LEDGER_REFRESH_MS;
-	state->told = status;
-	state->told_output = ledger_output_hash(output);
+	if (outbox_settled_by(&state->item, ledger->asked_at)) {
+		/* it was lost and made anew without our output: that does not wait */
+		if (state->told_output != ledger_output_hash(output))
+			state->told_at = loop_now(ledger->loop) - LEDGER_REFRESH_MS;
+		state->told = status;
+		state->told_output = ledger_output_hash(output);
+	}
 	if (state->known || !ledger->alive)
 		return;
 	state->known = true;
@@ -175,9 +177,12 @@ ledger_shown_service(struct ledger *ledger, const char *id, const cJSON *shown)
 	    entry->alias_shown && (!entry->conf || entry_shown(ledger, entry, shown));
 }
 
+/* What was sent or answered since the picture was asked for may be in it or not. */
 static void
 entry_read(const struct ledger *ledger, struct entry *entry)
 {
+	if (!outbox_settled_by(&entry->item, ledger->asked_at))
+		return;
 	if (ledger->read_once && entry->registered && !entry->shown && !entry->unsure)
 		log_notice("consul",
 		    "service %s is not shown as it was registered: registering it "
@@ -189,16 +194,26 @@ entry_read(const struct ledger *ledger, struct entry *entry)
 	entry->said = entry->said || entry->shown;
 }
 
+static void
+state_read(const struct ledger *ledger, struct state *state)
+{
+	const struct outbox_item *by =
+	    state->entry ? &state->entry->item : &state->item;
+
+	if (outbox_settled_by(by, ledger->asked_at))
+		state->registered = state->shown;
+}
+
 void
 ledger_end(struct ledger *ledger)
 {
 	for (size_t i = 0; i < ledger_entries(ledger); i++)
 		entry_read(ledger, &ledger->entries[i]);
 	for (size_t i = 0; i < ledger->conf->n_checks; i++)
-		ledger->states[i].registered = ledger->states[i].shown;
+		state_read(ledger, &ledger->states[i]);
 	ledger->read_once = true;
 	ledger->reading = false;
-	ledger->lictor_there = ledger_lictor(ledger)->shown;
+	ledger->lictor_there = ledger_lictor(ledger)->registered;
 	outbox_open(ledger->outbox, true);
 	if (ledger->vouch || !ledger->lictor_there)
 		ledger_vouch(ledger);
