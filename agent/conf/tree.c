@@ -222,7 +222,7 @@ children_named(const struct nodes *parents, const char *name)
 			if ((found.len & (found.len - 1)) == 0)
 				found.list = xrealloc(found.list,
 				    found.len == 0 ? 1 : 2 * found.len,
-				    sizeof(*found.list));
+				    sizeof(struct node *));
 			found.list[found.len++] = parent->children[k];
 		}
 	}

@@ -61,7 +61,7 @@ describe_floor(
 
 	out[0] = '\0';
 	if (facts->floor_reason == CHECK_REASON_ERROR_RATE)
-		snprintf(out, size, "%u %% or more of the last %u results failed",
+		snprintf(out, size, "%d %% or more of the last %d results failed",
 		    critical ? check->error_rate_critical : check->error_rate_warning,
 		    check->window);
 	if (facts->floor_reason == CHECK_REASON_LATENCY) {
@@ -69,7 +69,7 @@ describe_floor(
 		    critical ? check->latency_critical_ms : check->latency_warning_ms,
 		    limit, sizeof(limit));
 		snprintf(out, size,
-		    "more than a tenth of the last %u results took %s or longer",
+		    "more than a tenth of the last %d results took %s or longer",
 		    check->window, limit);
 	}
 }

@@ -63,7 +63,7 @@ give(struct net *net, int fd)
 {
 	static const struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
 
-	connect(fd, &nowhere, sizeof(nowhere));
+	(void)connect(fd, &nowhere, sizeof(nowhere));
 	if (net->idle_count == net->idle_size) {
 		net->idle_size = net->idle_size * 2 + 64;
 		net->idle = xrealloc(net->idle, net->idle_size, sizeof(*net->idle));

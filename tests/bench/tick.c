@@ -62,7 +62,7 @@ marks_open(const char *program)
 	char path[PATH_SIZE];
 	size_t base = 0;
 
-	for (size_t i = 0; program[i] != '\0' && i < PATH_SIZE - sizeof(name); i++) {
+	for (size_t i = 0; i < PATH_SIZE - sizeof(name) && program[i] != '\0'; i++) {
 		path[i] = program[i];
 		if (program[i] == '/')
 			base = i + 1;
@@ -76,7 +76,7 @@ marks_open(const char *program)
 static int
 tick(long argc, char **argv)
 {
-	struct timespec now;
+	struct timespec now = { 0 };
 
 	int fd = marks_open(argv[0]);
 	call(SYS_clock_gettime, CLOCK_MONOTONIC, (long)&now, 0, 0);
