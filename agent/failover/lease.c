@@ -203,13 +203,21 @@ on_duplicate(void *arg, bool duplicate)
 	lease->out.duplicate(lease->out.arg, duplicate);
 }
 
+static void
+on_candidate_wrote(void *arg, uint32_t role, const struct consul_reply *reply)
+{
+	struct lease *lease = arg;
+
+	registers_wrote_beside(lease->registers, role, reply);
+}
+
 struct lease *
 lease_new(struct loop *loop, struct consul *consul, const struct conf *conf,
     const char *node, const char *inst, const char *state_dir, int64_t margin_ms,
     const struct lease_out *out)
 {
 	struct lease *lease = xcalloc(1, sizeof(*lease));
-	struct presence_out presence_out = { on_duplicate, lease };
+	struct presence_out presence_out = { on_duplicate, on_candidate_wrote, lease };
 	struct registers_out registers_out = { out->reg, out->wrote, out->arg };
 	struct role_params params = {
 		.lease_ms = conf->lease_ms,

@@ -87,20 +87,22 @@ presence_call(struct presence *presence, const char *method, const char *path,
 	return consul_send(presence->consul, &request, done, presence);
 }
 
+/* A token that Consul does not know is said by who reports. */
 void
-presence_set_denied(
-    const struct presence *presence, bool *said, const struct consul_reply *reply)
+presence_judge_session(struct presence *presence, const struct consul_reply *reply)
 {
-	bool denied = reply->result == CONSUL_DENIED;
+	bool denied = reply->result == CONSUL_DENIED && !consul_token_unknown(reply);
+	bool said = presence->session_denied;
 
-	if (denied && !*said)
+	if (denied && !said)
 		log_error("role",
-		    "Consul refuses to let this host stand as a candidate, because %s: "
-		    "the token needs session \"%s\" write and key_prefix "
-		    "\"lictor/roles/\" write",
+		    "Consul refuses this host a session, because %s: its roles may be "
+		    "taken by others (the token needs session \"%s\" write)",
 		    reply->why, presence->node);
+	if (reply->result == CONSUL_OK && said)
+		log_notice("role", "Consul gives this host a session again");
 	if (denied || reply->result == CONSUL_OK)
-		*said = denied;
+		presence->session_denied = denied;
 }
 
 static void
@@ -142,8 +144,7 @@ on_destroyed(void *arg, const struct consul_reply *reply)
 	struct presence *presence = arg;
 
 	presence->key_call = NULL;
-	presence_set_denied(
-	    presence, &presence->candidates[presence->busy].denied, reply);
+	presence_judge_session(presence, reply);
 	end_key(presence, reply->result == CONSUL_OK ? 0 : PRESENCE_TICK_MS);
 }
 
@@ -224,8 +225,7 @@ on_written(void *arg, const struct consul_reply *reply)
 	struct presence *presence = arg;
 
 	presence->key_call = NULL;
-	presence_set_denied(
-	    presence, &presence->candidates[presence->busy].denied, reply);
+	presence->out.wrote(presence->out.arg, presence->busy, reply);
 	if (reply->result == CONSUL_OK && cJSON_IsTrue(reply->json)) {
 		key_acquired(presence);
 	} else if (reply->result == CONSUL_OK) {

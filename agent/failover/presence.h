@@ -7,12 +7,15 @@
 
 struct conf;
 struct consul;
+struct consul_reply;
 struct loop;
 struct presence;
 
 struct presence_out {
 	/* Another living host uses this node's name, or does so no more. */
 	void (*duplicate)(void *arg, bool duplicate);
+	/* Consul's answer to a write of this host's key. */
+	void (*wrote)(void *arg, uint32_t role, const struct consul_reply *reply);
 	void *arg;
 };
 

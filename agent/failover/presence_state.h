@@ -25,7 +25,6 @@ struct candidate {
 	bool current;				/* the key says what it should */
 	bool mismatch;				/* the watch saw something else */
 	bool duplicate;				/* another host holds it */
-	bool denied;				/* said in the log */
 	int64_t wrote_at, retry_at;
 };
 
@@ -60,9 +59,8 @@ bool session_id_valid(const char *text);
 /* presence.c: a call on the channel of the roles; body `text` (NULL: none). */
 struct consul_call *presence_call(struct presence *presence, const char *method,
     const char *path, const char *text, int64_t timeout_ms, consul_done_fn *done);
-/* A refusal is logged, unless one was `said` already; a success ends that. */
-void presence_set_denied(const struct presence *presence, bool *said,
-    const struct consul_reply *reply);
+/* The answer to a call for a session: a refusal is logged once, and its end. */
+void presence_judge_session(struct presence *presence, const struct consul_reply *reply);
 /* Writes the next key that is due, if the session lives and no call for a key is out. */
 void presence_write_next(struct presence *presence);
 

@@ -105,18 +105,35 @@ errand_send(
 	errand->call = consul_send(errand->registers->consul, request, done, errand);
 }
 
-/* Said once, until the role's register can be read, or written, again. */
+/* Of the keys of a role. A token that Consul does not know is said by who reports; one that
+ * may only read goes on being said until a write succeeds. */
 static void
-say_denied(const struct seat *seat, bool *said, const char *why)
+note_denied(struct seat *seat, bool write, const struct consul_reply *reply)
 {
 	const char *name = seat->conf->name;
 
-	if (!*said)
+	if (consul_token_unknown(reply))
+		return;
+	if (!seat->read_denied && !seat->write_denied)
 		log_error("role",
-		    "%s: Consul does not let this host's token use its register: %s "
-		    "(it needs key_prefix \"" ROSTER_PREFIX "%s/\" write)",
-		    name, why, name);
-	*said = true;
+		    "%s: Consul does not let this host's token use the keys of the "
+		    "role: %s (it needs key_prefix \"" ROSTER_PREFIX "%s/\" write)",
+		    name, reply->why, name);
+	*(write ? &seat->write_denied : &seat->read_denied) = true;
+}
+
+static void
+note_granted(struct seat *seat, bool write)
+{
+	bool was = seat->read_denied || seat->write_denied;
+
+	seat->read_denied = false;
+	if (write)
+		seat->write_denied = false;
+	if (was && !seat->write_denied)
+		log_notice("role",
+		    "%s: Consul lets this host use the role's keys again",
+		    seat->conf->name);
 }
 
 static void
@@ -166,7 +183,8 @@ tell_register(struct registers *registers, uint32_t role, const cJSON *entry,
 		seat->unreadable = true;
 		return;
 	}
-	seat->unreadable = seat->read_denied = false;
+	seat->unreadable = false;
+	note_granted(seat, false);
 	if (consistent)
 		seat->index = reg.index;
 	registers->out.reg(registers->out.arg, role, sent_at, consistent, &reg);
@@ -207,10 +225,10 @@ judge_write(
 	const cJSON *entry = kv_result(reply->json, seat->key);
 
 	if (reply->result == CONSUL_DENIED)
-		say_denied(seat, &seat->write_denied, reply->why);
+		note_denied(seat, true, reply);
 	if (reply->result != CONSUL_OK || !json_get_uint(entry, "ModifyIndex", index))
 		return false;
-	seat->write_denied = false;
+	note_granted(seat, true);
 	return true;
 }
 
@@ -279,7 +297,7 @@ register_missing(struct registers *registers, uint32_t role, int64_t sent_at)
 	int64_t now = loop_now(registers->loop);
 
 	seat->index = 0;
-	seat->read_denied = false;
+	note_granted(seat, false);
 	if (seat->seen || !seat->conf->auto_init)
 		registers->out.reg(registers->out.arg, role, sent_at, true, NULL);
 	else if (now < registers->init_at)
@@ -300,7 +318,7 @@ on_asked(void *arg, const struct consul_reply *reply)
 	errand_free(errand);
 	seat->asking = false;
 	if (reply->result == CONSUL_DENIED)
-		say_denied(seat, &seat->read_denied, reply->why);
+		note_denied(seat, false, reply);
 	else if (reply->result == CONSUL_NOT_FOUND && !reply->filtered)
 		register_missing(registers, role, reply->sent_at);
 	else if (reply->result == CONSUL_OK && entry != NULL)
@@ -353,10 +371,8 @@ on_read(void *arg, const struct consul_reply *reply)
 	if (reply->result == CONSUL_OK && cJSON_IsObject(reply->json))
 		tell_results(errand, reply);
 	for (size_t i = 0; i < errand->n_roles; i++) {
-		struct seat *seat = &registers->seats[errand->roles[i]];
-
 		if (reply->result == CONSUL_DENIED)
-			say_denied(seat, &seat->read_denied, reply->why);
+			note_denied(&registers->seats[errand->roles[i]], false, reply);
 	}
 	errand_free(errand);
 	for (size_t i = 0; i < registers->conf->n_roles; i++) {
@@ -434,6 +450,16 @@ registers_seen(
     struct registers *registers, uint32_t role, const cJSON *entry, int64_t sent_at)
 {
 	tell_register(registers, role, entry, sent_at, false);
+}
+
+void
+registers_wrote_beside(
+    struct registers *registers, uint32_t role, const struct consul_reply *reply)
+{
+	if (reply->result == CONSUL_DENIED)
+		note_denied(&registers->seats[role], true, reply);
+	else if (reply->result == CONSUL_OK)
+		note_granted(&registers->seats[role], true);
 }
 
 struct registers *

@@ -10,6 +10,7 @@
 
 struct conf;
 struct consul;
+struct consul_reply;
 struct loop;
 struct registers;
 
@@ -42,5 +43,9 @@ void registers_init(struct registers *registers, uint32_t role, uint64_t rev);
 /* The watch has seen a register: Consul's `entry` of its key. */
 void registers_seen(struct registers *registers, uint32_t role, const cJSON *entry,
     int64_t sent_at);
+/* What Consul said to a write of another key of the role: the permission is the same, and
+ * said once. */
+void registers_wrote_beside(struct registers *registers, uint32_t role,
+    const struct consul_reply *reply);
 
 #endif

@@ -102,7 +102,7 @@ on_created(void *arg, const struct consul_reply *reply)
 	const char *id = reply->json == NULL ? NULL : json_text(reply->json, "ID");
 
 	presence->session_call = NULL;
-	presence_set_denied(presence, &presence->session_denied, reply);
+	presence_judge_session(presence, reply);
 	if (reply->result != CONSUL_OK || id == NULL || !session_id_valid(id)) {
 		presence->renew_at = loop_now(presence->loop) + PRESENCE_TICK_MS;
 		return;
@@ -141,7 +141,7 @@ on_renewed(void *arg, const struct consul_reply *reply)
 	struct presence *presence = arg;
 
 	presence->session_call = NULL;
-	presence_set_denied(presence, &presence->session_denied, reply);
+	presence_judge_session(presence, reply);
 	if (reply->result == CONSUL_OK) {
 		have_session(presence);
 		return;
