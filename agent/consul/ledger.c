@@ -287,10 +287,17 @@ describe(void *arg, const struct outbox_item *item, char *what, size_t what_size
 
 	if (service)
 		snprintf(needs, needs_size, "service \"%s\" write", service);
-	else if (ledger->conf->node)
-		snprintf(needs, needs_size, "node \"%s\" write", ledger->conf->node);
+	else if (ledger->node)
+		snprintf(needs, needs_size, "node \"%s\" write", ledger->node);
 	else
 		snprintf(needs, needs_size, "node write for this node");
+}
+
+void
+ledger_node(struct ledger *ledger, const char *node)
+{
+	free(ledger->node);
+	ledger->node = xstrdup(node);
 }
 
 void
@@ -467,5 +474,6 @@ ledger_free(struct ledger *ledger)
 	free(ledger->states);
 	free(ledger->states_by_id);
 	free(ledger->statuses);
+	free(ledger->node);
 	free(ledger);
 }

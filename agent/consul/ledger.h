@@ -32,6 +32,9 @@ struct ledger *ledger_new(struct loop *loop, struct consul *consul,
     const struct conf *conf, const struct ledger_out *out);
 void ledger_free(struct ledger *ledger);
 
+/* How Consul calls this host, once that is known: for what is said of a refusal. */
+void ledger_node(struct ledger *ledger, const char *node);
+
 /* Consul's picture: ledger_begin, each check, each service, ledger_end. `alive`: lictor's
  * own check had not run out. From ledger_begin on nothing leaves until ledger_end. What was
  * sent or answered after `asked_at` (loop_now) is not judged by this picture. */

@@ -56,6 +56,7 @@ struct state {
 struct ledger {
 	struct loop *loop;
 	const struct conf *conf;
+	char *node; /* NULL: not known yet */
 	struct ledger_out out;
 	struct outbox *outbox;
 	struct orders *orders;

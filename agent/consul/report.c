@@ -27,6 +27,7 @@
 #include "agent/consul/consul.h"
 #include "agent/consul/heart.h"
 #include "agent/consul/ledger.h"
+#include "agent/consul/sight.h"
 #include "agent/consul/watch.h"
 
 /* Doubled with each that had no answer in time: megabytes take theirs. */
@@ -49,6 +50,7 @@ struct report {
 	struct heart *heart;
 	struct consul_call *read_call;
 	struct watch *watches[2]; /* of the node: its checks, its services */
+	struct sight *sight; /* by its checks */
 	struct loop_timer *retry, *refresh, *limit;
 	unsigned int failures;
 	enum stage stage;
@@ -330,6 +332,7 @@ report_free(struct report *report)
 		return;
 	for (size_t i = 0; i < ARRAY_LENGTH(report->watches); i++)
 		watch_free(report->watches[i]);
+	sight_free(report->sight);
 	consul_cancel(report->read_call);
 	heart_free(report->heart);
 	ledger_free(report->ledger);
@@ -359,6 +362,15 @@ on_news(void *arg, const struct consul_reply *reply)
 }
 
 static void
+on_checks_news(void *arg, const struct consul_reply *reply)
+{
+	struct report *report = arg;
+
+	sight_look(report->sight, reply);
+	on_news(report, reply);
+}
+
+static void
 on_trouble(void *arg, const struct consul_reply *reply)
 {
 	/* the calls of report itself meet the same */
@@ -367,20 +379,24 @@ on_trouble(void *arg, const struct consul_reply *reply)
 void
 report_node(struct report *report, const char *node)
 {
-	/* that there is news is all that counts: of what there is nothing is asked for */
+	/* that there is news is all that counts: of what there is only the check that
+	 * every node has is asked for, which shows that we may see it */
 	static const char *const paths[] = {
-		"/v1/health/node/%s?filter=CheckID==%%22%%22",
+		"/v1/health/node/%s?filter=CheckID==%%22serfHealth%%22",
 		"/v1/catalog/node/%s?filter=ID==%%22%%22",
 	};
 	static const struct watch_way way = { .wait_ms = WAIT_MS, .patient = true };
-	struct watch_out out = { on_news, on_trouble, report };
+	struct watch_out outs[] = { { on_checks_news, on_trouble, report },
+		{ on_news, on_trouble, report } };
 	char escaped[3 * CONF_NAME_MAX + 1], path[sizeof(escaped) + 64];
 
+	ledger_node(report->ledger, node);
+	report->sight = sight_new(report->loop, node);
 	consul_escape(escaped, sizeof(escaped), node);
 	for (size_t i = 0; i < ARRAY_LENGTH(paths); i++) {
 		snprintf(path, sizeof(path), paths[i], escaped);
 		report->watches[i] =
-		    watch_new(report->loop, report->consul, path, &way, &out);
+		    watch_new(report->loop, report->consul, path, &way, &outs[i]);
 	}
 }
 

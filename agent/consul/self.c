@@ -35,9 +35,8 @@ complain(struct self *self, const struct consul_reply *reply)
 	self->complained = true;
 	if (reply->result == CONSUL_DENIED)
 		log_warning("consul",
-		    "the name of this node is not told (%s): give the token "
-		    "agent:read, "
-		    "or set node in lictor.conf",
+		    "the name of this node is not told (%s): the token lacks agent "
+		    "read for this node; or set node in lictor.conf",
 		    reply->why);
 	else
 		log_warning("consul",
