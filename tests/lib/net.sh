@@ -12,7 +12,8 @@
 
 VIP=10.77.0.100
 HOSTS="web-1 web-2"
-declare -A ADDRESS=([server]=10 [web-1]=11 [web-2]=12 [client]=20)
+SERVERS=server
+declare -A ADDRESS=([server]=10 [server-2]=8 [server-3]=9 [web-1]=11 [web-2]=12 [client]=20)
 
 LAB=
 LAB_DIR=
@@ -162,6 +163,11 @@ lab_end()
 
 # --- Consul ---
 
+# Members of every agent's configuration, for a test to set: , "name": value
+CONSUL_MORE=
+# What every question to the API needs beside its path: a token.
+API_OPTIONS=()
+
 consul_conf()
 {
 	local host=$1 more=$2
@@ -169,15 +175,34 @@ consul_conf()
 		{ "node_name": "$host", "node_id": "$(cat /proc/sys/kernel/random/uuid)",
 		  "data_dir": "$LAB_DIR/$host/consul", "bind_addr": "10.77.0.${ADDRESS[$host]}",
 		  "client_addr": "127.0.0.1", "leave_on_terminate": false,
-		  "performance": { "raft_multiplier": 1 }, "disable_update_check": true, $more }
+		  "performance": { "raft_multiplier": 1 }, "disable_update_check": true, $more $CONSUL_MORE }
 	END
 }
 
-# consul_start HOST: its agent (the server's is the one server).
+# Two more servers, so that one may be lost; before consul_cluster.
+servers_three()
+{
+	SERVERS="server server-2 server-3"
+	host_new server-2
+	host_new server-3
+}
+
+# The addresses of the servers, as a list of JSON.
+servers_json()
+{
+	local host
+	for host in $SERVERS; do
+		echo "\"10.77.0.${ADDRESS[$host]}\""
+	done | paste -sd, -
+}
+
+# consul_start HOST: its agent, a server's or a client's.
 consul_start()
 {
-	local host=$1 more='"retry_join": ["10.77.0.10"], "retry_interval": "1s"'
-	[ "$host" != server ] || more='"server": true, "bootstrap_expect": 1'
+	local host=$1 more
+	more="\"retry_join\": [$(servers_json)], \"retry_interval\": \"1s\""
+	[[ $host != server* ]] ||
+	    more+=", \"server\": true, \"bootstrap_expect\": $(wc -w <<<"$SERVERS")"
 	[ -e "$LAB_DIR/$host/consul.json" ] ||
 	    consul_conf "$host" "$more" >"$LAB_DIR/$host/consul.json"
 	start "$host" consul "$CONSUL_BIN" agent -config-file="$LAB_DIR/$host/consul.json"
@@ -188,17 +213,70 @@ consul_has_nodes()
 	[ "$(api server /v1/catalog/nodes | jq length)" = "$1" ]
 }
 
-# The server and the agents of both hosts, joined.
+# The servers and the agents of the hosts, joined.
 consul_cluster()
 {
 	local host
-	for host in server $HOSTS; do
+	for host in $SERVERS $HOSTS; do
 		consul_start "$host"
 	done
-	if ! wait_for 30 consul_has_nodes 3; then
+	[[ $CONSUL_MORE != *'"acl"'* ]] || acl_begin
+	if ! wait_for 30 consul_has_nodes "$(wc -w <<<"$SERVERS $HOSTS")"; then
 		tail -n 20 "$LAB_DIR/server/consul.out" >&2
 		die "Consul did not start within 30 s"
 	fi
+}
+
+# --- Consul's access control: nobody may do anything but by a token ---
+
+# shellcheck disable=SC2034 # for CONSUL_MORE; nothing is kept, so that a change counts at once
+CONSUL_ACL=', "acl": { "enabled": true, "default_policy": "deny", "token_ttl": "1ms",
+    "policy_ttl": "1ms" }'
+
+acl_bootstrap()
+{
+	local token
+	token=$(api server /v1/acl/bootstrap -X PUT | jq -er .SecretID) &&
+	    API_OPTIONS=(-H "X-Consul-Token: $token")
+}
+
+# acl_agent HOST: its Consul agent itself may do all.
+acl_agent()
+{
+	api "$1" /v1/agent/token/agent -X PUT \
+	    -d "{\"Token\":\"${API_OPTIONS[1]#*: }\"}"
+}
+
+acl_begin()
+{
+	local host
+	wait_for 30 acl_bootstrap || die "Consul's ACLs did not start within 30 s"
+	for host in $SERVERS $HOSTS; do
+		wait_for 30 acl_agent "$host" || die "the agent of $host takes no token"
+	done
+}
+
+# The least policy of a host, one rule a line.
+acl_rules()
+{
+	sed -n "/^[a-z]/ { s/NODE/$1/; s/SERVICE/web/; s/ROLE/web/; p }" \
+	    "${BASH_SOURCE[0]%/*}/../../etc/lictor-policy.hcl"
+}
+
+# acl_policy HOST [ID]: makes the policy of a host, or changes it, to the rules on standard
+# input; prints its id.
+acl_policy()
+{
+	jq -Rs --arg name "$1" '{ Name: $name, Rules: . }' |
+	    api server "/v1/acl/policy${2:+/$2}" -X PUT -d @- | jq -r .ID
+}
+
+# acl_token HOST: a token of the host's policy, in its token file.
+acl_token()
+{
+	install -m 600 /dev/null "$LAB_DIR/$1/token"
+	api server /v1/acl/token -X PUT -d "{\"Policies\":[{\"Name\":\"$1\"}]}" |
+	    jq -r .SecretID >"$LAB_DIR/$1/token"
 }
 
 # consul_at HOST ARGUMENT...: the consul command as an operator on that host types it.
@@ -214,7 +292,8 @@ api()
 {
 	local host=$1 path=$2
 	shift 2
-	in_host "$host" curl -sS --fail --max-time 5 "$@" "http://127.0.0.1:8500$path"
+	in_host "$host" curl -sS --fail --max-time 5 "${API_OPTIONS[@]}" "$@" \
+	    "http://127.0.0.1:8500$path"
 }
 
 # --- lictord and the service it looks after ---
@@ -224,7 +303,8 @@ service_start()
 	start "$1" webservice "$LICTOR_BUILD/tests/tools/webservice" "$1" 8080
 }
 
-# The two files, all that a host needs. CHECK_MORE, SERVICE_MORE and ROLE_MORE add to them.
+# The two files, all that a host needs. NODE_MORE, CHECK_MORE, SERVICE_MORE and ROLE_MORE add
+# to them.
 host_files()
 {
 	local host=$1 etc="$LAB_DIR/$1/etc"
@@ -234,7 +314,8 @@ host_files()
 		  interval      = 500ms
 		  fast-interval = 100ms
 		  fall          = 2
-		}
+		}${NODE_MORE:+
+		$NODE_MORE}
 	END
 	cat >"$etc/services.d/web.conf" <<-END
 		service "web" {
