@@ -333,6 +333,8 @@ on_runner_message(void *arg, const struct wire_message *message, int fd)
 		link_warden(agent, fd, message->link.instance);
 	else if (message->type == WIRE_PING)
 		wire_send(agent->runner, &pong, -1);
+	else if (message->type == WIRE_STARTED)
+		sched_command_started(agent->sched, message->started.run);
 	else if (message->type == WIRE_EXITED)
 		on_exited(agent, &message->exited);
 	else if (message->type == WIRE_STOP)

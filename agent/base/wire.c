@@ -45,6 +45,7 @@ static const struct {
 	[WIRE_READY] = { "ready", AGENT, RUNNER, 0 },
 	[WIRE_DONE] = { "done", AGENT, RUNNER, 0 },
 	[WIRE_STOP] = { "stop", RUNNER, AGENT, 0 },
+	[WIRE_STARTED] = { "started", RUNNER, AGENT, sizeof(struct wire_started) },
 	[WIRE_EXITED] = { "exited", RUNNER, AGENT,
 	    offsetof(struct wire_exited, output) },
 	[WIRE_RUN] = { "run", AGENT, RUNNER, sizeof(struct wire_run) },

@@ -25,6 +25,7 @@ enum wire_type {
 	WIRE_DONE,	/* agent: roles and services are given away, I end now */
 	/* runner to agent */
 	WIRE_STOP,	/* give everything away, then WIRE_DONE */
+	WIRE_STARTED,	/* a check's command that had to wait for others begins now */
 	WIRE_EXITED,	/* a command ended or could not be run */
 	/* agent to runner */
 	WIRE_RUN,
@@ -68,6 +69,7 @@ struct wire_run {
 enum wire_hook_state { WIRE_HOOK_NONE, WIRE_HOOK_MASTER, WIRE_HOOK_BACKUP };
 
 struct wire_kill { uint64_t run; };
+struct wire_started { uint64_t run; };
 
 enum wire_exit { WIRE_EXIT_CODE, WIRE_EXIT_SIGNAL, WIRE_EXIT_TIMEOUT, WIRE_EXIT_UNKNOWN };
 struct wire_exited {
@@ -121,6 +123,7 @@ struct wire_message {
 		struct wire_link link;
 		struct wire_run run;
 		struct wire_kill kill;
+		struct wire_started started;
 		struct wire_exited exited;
 		struct wire_hold hold;
 		struct wire_drop drop;

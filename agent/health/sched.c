@@ -423,15 +423,35 @@ sched_report(
 
 /* ---- the runner ---- */
 
-void
-sched_command_ended(struct sched *sched, uint64_t run, const struct check_exit *exit)
+static struct sched_entry *
+find_command(struct sched *sched, uint64_t run)
 {
 	uint32_t index = (uint32_t)run;
 
 	if (index >= sched->n_entries)
-		return;
+		return NULL;
 	struct sched_entry *entry = &sched->entries[index];
-	if (entry->number == 0 || run_number(entry) != run)
+	return entry->number != 0 && run_number(entry) == run ? entry : NULL;
+}
+
+void
+sched_command_started(struct sched *sched, uint64_t run)
+{
+	struct sched_entry *entry = find_command(sched, run);
+
+	if (entry == NULL || entry->run == NULL)
+		return;
+	entry->started = loop_now(sched->loop);
+	entry->last_look = false;
+	loop_timer_at(entry->timer, deadline_of(entry));
+}
+
+void
+sched_command_ended(struct sched *sched, uint64_t run, const struct check_exit *exit)
+{
+	struct sched_entry *entry = find_command(sched, run);
+
+	if (entry == NULL)
 		return;
 	if (entry->run != NULL) {
 		run_command_ended(entry->run, exit);

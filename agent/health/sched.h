@@ -69,6 +69,8 @@ void sched_adopt(struct sched *sched, uint32_t check, enum check_status status,
 
 void sched_start(struct sched *sched);
 
+/* A command that had to wait for others begins: its time counts from now. */
+void sched_command_started(struct sched *sched, uint64_t run);
 /* The runner's answer to a command; unknown numbers are ignored. */
 void sched_command_ended(struct sched *sched, uint64_t run,
     const struct check_exit *exit);

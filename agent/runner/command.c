@@ -17,6 +17,7 @@
 
 #define RUNNING_MAX 64
 #define WAITING_MAX 4096
+#define TURN_MS 20 /* spent on starts before others have their turn */
 #define TIMEOUT_MAX_MS (24 * 3600 * 1000)
 
 struct row {
@@ -61,6 +62,14 @@ row_free(struct row *row)
 	for (size_t i = 0; i < row->len; i++)
 		job_free(row->jobs[i]);
 	free(row->jobs);
+}
+
+static void
+on_started(void *arg, uint64_t run)
+{
+	struct commands *commands = arg;
+
+	commands->out.started(commands->out.arg, run);
 }
 
 static void
@@ -112,30 +121,38 @@ may_start(const struct commands *commands, const struct job *job)
 	return true;
 }
 
+/* A busy machine may need long for each start: what has ended meanwhile is seen between. */
 static void
 on_turn(void *arg)
 {
 	struct commands *commands = arg;
 	struct row *waiting = &commands->waiting;
 	size_t kept = 0;
+	int64_t end = clock_raw_ms() + TURN_MS;
+	bool over = false;
 
 	for (size_t i = 0; i < waiting->len; i++) {
 		struct job *job = waiting->jobs[i];
-		if (commands->running.len >= RUNNING_MAX || !may_start(commands, job))
+		if (over || commands->running.len >= RUNNING_MAX ||
+		    !may_start(commands, job))
 			waiting->jobs[kept++] = job;
 		else if (job_start(job))
 			row_add(&commands->running, job);
 		else
 			job_free(job);
+		over = over || clock_raw_ms() >= end;
 	}
 	waiting->len = kept;
+	if (over && kept > 0 && commands->running.len < RUNNING_MAX)
+		loop_timer_at(commands->turn, 0);
 }
 
 struct commands *
 commands_new(struct loop *loop, uint64_t place, const struct commands_out *out)
 {
 	struct commands *commands = xcalloc(1, sizeof(*commands));
-	struct jobs_out jobs_out = { on_answered, on_ended, on_settled, commands };
+	struct jobs_out jobs_out = { on_started, on_answered, on_ended, on_settled,
+		commands };
 
 	commands->out = *out;
 	commands->jobs = jobs_new(loop, place, &jobs_out);

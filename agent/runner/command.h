@@ -14,6 +14,8 @@ struct commands_out {
 	/* Each run is answered once, never from within commands_run: a WIRE_EXITED, which
 	 * may be sent as it is. */
 	void (*exited)(void *arg, struct wire_message *message);
+	/* A check's run that had to wait begins: its time counts from now. */
+	void (*started)(void *arg, uint64_t run);
 	void *arg;
 };
 
@@ -25,7 +27,8 @@ struct commands_out {
  * the answer is given when the process itself has ended. What a check leaves behind at its
  * end is killed as well; what a hook leaves is not. Reaped by pidfd, orphans too: no zombie,
  * no descriptor is left. At most 64 run at once, never two of one command nor two hooks of
- * one role; the rest wait their turn (the deadline counts from the order).
+ * one role; the rest wait their turn, for as long as their timeout. A check's deadline counts
+ * from its start, a hook's from its order.
  *
  * `place` is this lictord's among all of the machine, and its successor's (struct place):
  * what checks of a predecessor left is killed at the start.

@@ -32,6 +32,7 @@
 
 #define KILL_AFTER_MS 2000
 #define DRAIN_MS 100
+#define WAITED_MS 20 /* less is nothing to speak of */
 #define LOOK_MS 10 /* until the first look whether what was killed is gone */
 #define LOOK_MAX_MS 1000
 #define FREE_MS 5000 /* one stuck in the kernel is waited for, but not for ever */
@@ -43,6 +44,7 @@ struct job {
 	struct jobs *jobs;
 	struct job *next; /* of those that were started, or of the spare ones */
 	uint64_t run;
+	int64_t ordered_ms, timeout_ms; /* clock_raw_ms */
 	const struct conf_command *command;
 	char **argv, **environment; /* of the order, added when it starts; or NULL */
 	bool started, dead, answered, settled, orphan;
@@ -404,6 +406,21 @@ job_begin(struct job *job)
 	sweep_begin(jobs->sweep, &job->mark);
 }
 
+/* The deadline of a check counts from here, for nobody is to blame for the time before. A
+ * hook's counts from its order: others wait for it. `began`: before it was launched, which
+ * takes its time on a busy machine, unseen by the loop's clock. */
+static void
+job_count_time(struct job *job, int64_t began)
+{
+	const struct jobs_out *out = &job->jobs->out;
+
+	if (!is_check(job) || began - job->ordered_ms < WAITED_MS)
+		return;
+	loop_timer_after(job->limit, job->timeout_ms + clock_raw_ms() - began);
+	if (!job->orphan)
+		out->started(out->arg, job->run);
+}
+
 bool
 job_start(struct job *job)
 {
@@ -414,6 +431,7 @@ job_start(struct job *job)
 		job_refuse(job, not_its_turn);
 		return false;
 	}
+	int64_t began = clock_raw_ms();
 	int error = job_launch(job, &step);
 	if (error == 0) {
 		step = "watch it";
@@ -421,6 +439,7 @@ job_start(struct job *job)
 	}
 	if (error == 0) {
 		job_begin(job);
+		job_count_time(job, began);
 		return true;
 	}
 	snprintf(why, sizeof(why), "cannot %s: %s", step, strerror(-error));
@@ -490,6 +509,8 @@ job_new(struct jobs *jobs, uint64_t run, const struct conf_command *command,
 
 	job_reset(job);
 	job->run = run;
+	job->ordered_ms = clock_raw_ms();
+	job->timeout_ms = timeout_ms;
 	job->command = command;
 	job->mark.hook = !is_check(job);
 	sweep_mark(jobs->sweep, &job->mark);

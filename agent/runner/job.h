@@ -13,6 +13,8 @@ struct job;
 struct loop;
 
 struct jobs_out {
+	/* A check's command begins that had to wait: its deadline counts from now. */
+	void (*started)(void *arg, uint64_t run);
 	/* A run is answered: a WIRE_EXITED, ready to be sent. */
 	void (*answered)(void *arg, struct wire_message *message);
 	/* Its process has ended: another job may have its turn. */
@@ -36,7 +38,7 @@ struct job *job_new(struct jobs *jobs, uint64_t run, const struct conf_command *
     const char *const *arguments, const char *const *environment, int64_t timeout_ms);
 /* One that was started and has not settled only after jobs_kill. */
 void job_free(struct job *job);
-/* KILL of all that was started; waits for its end, at most a second. */
+/* KILL of all that was started; waits for its end, at most five seconds. */
 void jobs_kill(struct jobs *jobs);
 
 /* Its turn has come. False: it could not be started, which was answered; it is to be

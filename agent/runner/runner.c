@@ -124,6 +124,17 @@ on_exited(void *arg, struct wire_message *message)
 }
 
 static void
+on_command_started(void *arg, uint64_t run)
+{
+	struct runner *runner = arg;
+	struct wire_message message = { .type = WIRE_STARTED,
+		.started = { .run = run } };
+
+	if (runner->agent.wire != NULL)
+		wire_send(runner->agent.wire, &message, -1);
+}
+
+static void
 on_message(void *arg, struct process *process, const struct wire_message *message)
 {
 	struct runner *runner = arg;
@@ -254,7 +265,9 @@ on_hangup(void *arg, int signum)
 static void
 runner_init(struct runner *runner)
 {
-	struct commands_out out = { .exited = on_exited, .arg = runner };
+	struct commands_out out = {
+		.exited = on_exited, .started = on_command_started, .arg = runner
+	};
 	struct loop *loop = runner->loop = loop_new();
 
 	runner->shared.loop = loop;

@@ -49,6 +49,14 @@ on_exited(void *arg, struct wire_message *message)
 }
 
 static void
+on_started(void *arg, uint64_t run)
+{
+	struct bed *bed = arg;
+
+	bed->waited++;
+}
+
+static void
 on_limit(void *arg)
 {
 	struct bed *bed = arg;
@@ -118,7 +126,9 @@ struct bed *
 bed_new(bool delegated)
 {
 	struct bed *bed = xcalloc(1, sizeof(*bed));
-	struct commands_out out = { .exited = on_exited, .arg = bed };
+	struct commands_out out = {
+		.exited = on_exited, .started = on_started, .arg = bed
+	};
 
 	if (delegated)
 		bed->group = enter_group();

@@ -23,7 +23,7 @@ struct bed {
 	struct commands *commands;
 	struct loop_timer *limit;
 	struct result *results;
-	size_t count, wanted;
+	size_t count, wanted, waited;
 	int fds;
 	bool late;
 	char *group; /* the delegated control group that we are in, or NULL */

@@ -424,6 +424,31 @@ command_lingers(void)
 	world_free(w);
 }
 
+static bool
+half_a_timeout_on(struct world *w)
+{
+	return loop_now(w->loop) >= w->start + 200;
+}
+
+/* A command that waited for others has all of its time from its start. */
+static void
+command_waited(void)
+{
+	struct world *w = command_world(20, 400);
+
+	CU_ASSERT(run_until(w, half_a_timeout_on));
+	CU_ASSERT_EQUAL(state_of(w, 0)->runs, 0);
+	sched_command_started(w->sched, w->numbers[0] + 1);
+	sched_command_started(w->sched, UINT64_MAX);
+	int64_t began = loop_now(w->loop);
+	sched_command_started(w->sched, w->numbers[0]);
+	CU_ASSERT(until_ended(w, 1));
+	CU_ASSERT(loop_now(w->loop) - began >= 400);
+	CU_ASSERT_EQUAL(state_of(w, 0)->reason, CHECK_REASON_TIMEOUT);
+	sched_command_started(w->sched, w->numbers[0]); /* too late */
+	world_free(w);
+}
+
 /* At the deadline the runner is heard first: it knows that the command had no turn. */
 static void
 runner_first(void)
@@ -500,6 +525,8 @@ static const struct tap_case cases[] = {
 	{ "freeing cancels what runs", freed_while_running },
 	{ "a command's answer reaches its own run only", command_answers },
 	{ "a command that lingers is not joined by another", command_lingers },
+	{ "the time of a command that had to wait counts from its start",
+	    command_waited },
 	{ "at a command's deadline the runner is heard first", runner_first },
 	{ "without a runner nothing is judged", runner_lost },
 	{ "a check rises again, to a warning too", comes_back },

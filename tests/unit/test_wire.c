@@ -129,8 +129,8 @@ static bool
 allowed(uint32_t type, enum wire_process from, enum wire_process to)
 {
 	static const char *const rows[] = { "", "RA RW", "RA RW", "AR WR", "AR", "AR",
-		"RA", "RA", "AR", "AR", "AR", "AW", "AW", "WA", "WA", "WA", "WA", "AR",
-		"RA RW", "AR WR", "RA", "AR", "RA RW", "AR WR", "RA RW", "RA" };
+		"RA", "RA", "RA", "AR", "AR", "AR", "AW", "AW", "WA", "WA", "WA", "WA",
+		"AR", "RA RW", "AR WR", "RA", "AR", "RA RW", "AR WR", "RA RW", "RA" };
 	static const char letters[] = "RWA";
 	char pair[] = { letters[from], letters[to], '\0' };
 
@@ -140,8 +140,8 @@ allowed(uint32_t type, enum wire_process from, enum wire_process to)
 static size_t
 payload(uint32_t type)
 {
-	static const size_t sizes[] = { 0, 4, 0, 0, 0, 0, 0, 20, 40, 8, 0, 40, 24, 16,
-		16, 16, 8, 8, 8, 528, 8, 8, 8, 8, 8, 528 };
+	static const size_t sizes[] = { 0, 4, 0, 0, 0, 0, 0, 8, 20, 40, 8, 0, 40, 24,
+		16, 16, 16, 8, 8, 8, 528, 8, 8, 8, 8, 8, 528 };
 
 	return type < ARRAY_LENGTH(sizes) ? sizes[type] : 0;
 }
