@@ -48,9 +48,12 @@ conf_bundle_free(struct conf_bundle *bundle)
 {
 	if (bundle == NULL)
 		return;
-	if (bundle->bytes != NULL)
+	if (bundle->mapped) {
+		munmap(bundle->bytes, bundle->len);
+	} else if (bundle->bytes != NULL) {
 		explicit_bzero(bundle->bytes, bundle->len); /* it may hold a token */
-	free(bundle->bytes);
+		free(bundle->bytes);
+	}
 	free(bundle->files);
 	free(bundle);
 }
@@ -93,13 +96,14 @@ take_file(const char *bytes, size_t len, size_t *at, struct bundle_file *out)
 
 /* Takes the bytes over; NULL: they are not a bundle. */
 static struct conf_bundle *
-index_bytes(char *bytes, size_t len)
+index_bytes(char *bytes, size_t len, bool mapped)
 {
 	struct conf_bundle *bundle = xcalloc(1, sizeof(*bundle));
 	struct bundle_file file;
 
 	bundle->bytes = bytes;
 	bundle->len = len;
+	bundle->mapped = mapped;
 	for (size_t at = 0; at < len;) {
 		size_t n = bundle->n_files;
 		if (!take_file(bytes, len, &at, &file)) {
@@ -125,7 +129,7 @@ bundle_new(const struct bundle_file *files, size_t count)
 
 	for (size_t i = 0; i < count; i++)
 		add_file(&bytes, files[i].name, files[i].text, files[i].len);
-	return index_bytes(bytes.data, bytes.len);
+	return index_bytes(bytes.data, bytes.len, false);
 }
 
 char *
@@ -258,7 +262,7 @@ conf_read(const char *dir, char error[CONF_ERROR_MAX])
 	if (add_environment(&bytes, error) == 0 &&
 	    read_file(node_file, &bytes, error) == 0 &&
 	    read_folder(folder, &bytes, error) == 0)
-		return index_bytes(bytes.data, bytes.len);
+		return index_bytes(bytes.data, bytes.len, false);
 	buf_free(&bytes);
 	return NULL;
 }
@@ -294,26 +298,6 @@ conf_send(const struct conf *conf)
 	return result;
 }
 
-/* By position: the other processes read through the same open file. */
-static char *
-read_at(int fd, size_t len)
-{
-	char *bytes = xcalloc(len + 1, 1);
-	size_t at = 0;
-
-	while (at < len) {
-		ssize_t got = pread(fd, bytes + at, len - at, (off_t)at);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0) {
-			free(bytes);
-			return NULL;
-		}
-		at += (size_t)got;
-	}
-	return bytes;
-}
-
 struct conf_bundle *
 conf_receive(int fd, char error[CONF_ERROR_MAX])
 {
@@ -326,9 +310,10 @@ conf_receive(int fd, char error[CONF_ERROR_MAX])
 		fault_set(error, name, 0, "it is not sealed, expected a sealed memfd");
 		return NULL;
 	}
-	char *bytes = read_at(fd, (size_t)st.st_size);
-	if (bytes != NULL)
-		bundle = index_bytes(bytes, (size_t)st.st_size);
+	size_t len = (size_t)st.st_size;
+	void *bytes = mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (bytes != MAP_FAILED)
+		bundle = index_bytes(bytes, len, true);
 	if (bundle == NULL)
 		fault_set(error, name, 0,
 		    "it cannot be read, expected the files in one piece");

@@ -21,6 +21,7 @@ struct conf_bundle {
 	struct bundle_file *files;
 	size_t n_files;
 	bool received;	/* by conf_receive: who read the files has asked the host already */
+	bool mapped;	/* the bytes are the sealed memfd's, one copy for all processes */
 };
 enum { BUNDLE_ENVIRONMENT, BUNDLE_NODE, BUNDLE_SERVICES };
 

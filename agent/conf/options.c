@@ -3,7 +3,8 @@
  * Values of a section put into a struct by its table of options: one reader for lictor's
  * own sections and for what the types of check declare. It judges a single value (type,
  * range, a file that must exist); what values mean together is for the build_*.c files.
- * Invariant: what the table describes is owned by the struct and freed by options_free.
+ * Invariant: what the table describes is owned by the struct and freed by options_free, but
+ * for texts that are the table's defaults: thousands of checks share those.
  */
 #include "agent/conf/options.h"
 
@@ -108,10 +109,17 @@ read_bool(const struct check_option *option, const char *text, bool *out,
 }
 
 static void
-set_text(char **out, const char *text)
+free_text(const struct check_option *option, char *text)
 {
-	free(*out);
-	*out = xstrdup(text);
+	if (text != option->value)
+		free(text);
+}
+
+static void
+set_text(const struct check_option *option, char **out, const char *text)
+{
+	free_text(option, *out);
+	*out = text != option->value ? xstrdup(text) : (char *)(uintptr_t)text;
 }
 
 static int
@@ -130,7 +138,7 @@ read_scalar(void *member, const struct check_option *option, const char *text,
 	case CHECK_OPTION_TEXT:
 	case CHECK_OPTION_FILE:
 	case CHECK_OPTION_USER:
-	case CHECK_OPTION_DIRECTORY: set_text(member, text); return 0;
+	case CHECK_OPTION_DIRECTORY: set_text(option, member, text); return 0;
 	case CHECK_OPTION_LIST:
 	case CHECK_OPTION_COMMAND:
 	case CHECK_OPTION_ENVIRONMENT: break;
@@ -303,7 +311,7 @@ options_free(void *base, const struct check_option *table)
 		case CHECK_OPTION_TEXT:
 		case CHECK_OPTION_FILE:
 		case CHECK_OPTION_USER:
-		case CHECK_OPTION_DIRECTORY: free(*member); break;
+		case CHECK_OPTION_DIRECTORY: free_text(option, *member); break;
 		case CHECK_OPTION_LIST:
 		case CHECK_OPTION_COMMAND:
 		case CHECK_OPTION_ENVIRONMENT:

@@ -12,7 +12,7 @@ struct check_option;
 /*
  * Fills the members that `table` describes from a section's options. What is not written,
  * or written as an empty text, gets the table's default, or stays as it is where there is
- * none. `host`: files, commands, folders and users must be there. 0, or -1 with `error`;
+ * none; a text that is the default stays the table's. `host`: files, commands, folders and users must be there. 0, or -1 with `error`;
  * options_free frees what was filled in, in both cases.
  */
 int options_fill(void *base, const struct check_option *table,
