@@ -37,6 +37,7 @@ struct entry {
 	struct complaint complaint;
 };
 
+/* There are thousands of these: mind their size. */
 struct state {
 	struct outbox_item item;
 	const struct conf_check *conf;
@@ -46,9 +47,9 @@ struct state {
 	bool known; /* there was a result, or Consul's state was taken over */
 	bool registered;
 	bool shown; /* in the picture being read */
-	enum check_status told;
-	enum check_status flying; /* in an update */
-	enum check_status carried; /* in a registration */
+	enum check_status told : 8;
+	enum check_status flying : 8; /* in an update */
+	enum check_status carried : 8; /* in a registration */
 	uint64_t told_output, flying_output; /* hashes */
 	int64_t told_at;
 };

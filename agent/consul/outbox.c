@@ -220,7 +220,7 @@ outbox_init(struct outbox *outbox, struct outbox_item *item, int kind,
     struct complaint *complaint)
 {
 	*item = (struct outbox_item){
-		.kind = kind,
+		.kind = (uint8_t)kind,
 		.complaint = complaint,
 		.outbox = outbox,
 		.queue = OUTBOX_NONE,

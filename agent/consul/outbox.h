@@ -25,14 +25,14 @@ enum outbox_queue {
 };
 
 /* Something that is to be sent; part of its owner's struct. What exactly is sent is built
- * at the last moment. */
+ * at the last moment. There are thousands: mind the size. */
 struct outbox_item {
-	int kind;		/* the owner's */
 	struct complaint *complaint;	/* items about one thing share one */
+	uint8_t kind;		/* the owner's */
 	/* private */
+	enum outbox_queue queue : 8, home : 8, again : 8;
 	struct outbox *outbox;
 	struct consul_call *call;
-	enum outbox_queue queue, home, again;
 	int64_t touched_at;
 	TAILQ_ENTRY(outbox_item) link;
 };
