@@ -5,8 +5,9 @@
  * That timer is set in a prepare callback, once a turn, because libuv 1.44 runs a timer
  * that is started with no delay from within a timer in the same turn, for ever.
  * Every handle is its maker's. libuv keeps a handle's memory until its close callback, so
- * freeing one means closing it there and forgetting it here; a timer of ours is in
- * the heap, in the list of those that fire in this turn, or nowhere, and leaves at once.
+ * freeing one means closing it there and forgetting it here; a timer of ours is in the heap
+ * or nowhere, and leaves at once. What the heap is ordered by stands in the heap itself: of
+ * thousands of timers only those that move are touched.
  * libuv watches levels and asks the kernel for each change of what is watched; edges come
  * through an epoll instance of ours, which libuv watches as one descriptor.
  */
@@ -31,23 +32,25 @@ struct loop_timer {
 	struct loop *loop;
 	void (*fn)(void *arg);
 	void *arg;
+	size_t place; /* in the heap, or NOWHERE */
+};
+
+struct turn {
 	int64_t slot; /* fires at slot * SLOT_MS */
 	uint64_t order; /* of those in one slot: first set, first fired */
-	size_t place; /* in the heap, or NOWHERE */
-	struct loop_timer *due_next, **due_at; /* due_at: NULL if not about to fire */
+	struct loop_timer *timer;
 };
 
 struct loop {
 	uv_loop_t uv;
 	uv_timer_t wake;
 	uv_prepare_t prepare;
-	struct loop_timer **heap;
+	struct turn *heap;
 	size_t heap_len, heap_size;
 	size_t timers; /* that exist, set or not */
 	uint64_t order; /* of the next timer that is set */
 	int64_t armed_slot; /* what `wake` is set to, or -1 */
 	int64_t armed_for, lag; /* when it was due, and how late it was the last time */
-	struct loop_timer *due;
 	struct loop_io *edges; /* the epoll instance `edge_fd`, or NULL */
 	int edge_fd;
 	struct epoll_event batch[EDGES_MAX];
@@ -85,51 +88,48 @@ must(int error, const char *what)
 }
 
 static bool
-earlier(const struct loop_timer *a, const struct loop_timer *b)
+earlier(const struct turn *a, const struct turn *b)
 {
 	return a->slot != b->slot ? a->slot < b->slot : a->order < b->order;
 }
 
 static void
-heap_put(struct loop *loop, size_t place, struct loop_timer *timer)
+heap_put(struct loop *loop, size_t place, const struct turn *turn)
 {
-	loop->heap[place] = timer;
-	timer->place = place;
+	loop->heap[place] = *turn;
+	turn->timer->place = place;
 }
 
-/* Finds the place of a timer that may stand too low or too high, beginning at `place`. */
+/* Finds the place of a turn that may stand too low or too high, beginning at `place`. */
 static void
-heap_settle(struct loop *loop, size_t place, struct loop_timer *timer)
+heap_settle(struct loop *loop, size_t place, struct turn turn)
 {
-	while (place > 0 && earlier(timer, loop->heap[(place - 1) / 2])) {
-		heap_put(loop, place, loop->heap[(place - 1) / 2]);
+	while (place > 0 && earlier(&turn, &loop->heap[(place - 1) / 2])) {
+		heap_put(loop, place, &loop->heap[(place - 1) / 2]);
 		place = (place - 1) / 2;
 	}
 	for (;;) {
 		size_t child = place * 2 + 1;
 		if (child + 1 < loop->heap_len &&
-		    earlier(loop->heap[child + 1], loop->heap[child]))
+		    earlier(&loop->heap[child + 1], &loop->heap[child]))
 			child++;
-		if (child >= loop->heap_len || !earlier(loop->heap[child], timer))
+		if (child >= loop->heap_len || !earlier(&loop->heap[child], &turn))
 			break;
-		heap_put(loop, place, loop->heap[child]);
+		heap_put(loop, place, &loop->heap[child]);
 		place = child;
 	}
-	heap_put(loop, place, timer);
+	heap_put(loop, place, &turn);
 }
 
 static void
-heap_add(struct loop_timer *timer)
+heap_add(struct loop *loop, struct turn turn)
 {
-	struct loop *loop = timer->loop;
-
 	if (loop->heap_len == loop->heap_size) {
 		loop->heap_size = loop->heap_size == 0 ? 64 : loop->heap_size * 2;
-		loop->heap =
-		    xrealloc(loop->heap, loop->heap_size, sizeof(struct loop_timer *));
+		loop->heap = xrealloc(loop->heap, loop->heap_size, sizeof(turn));
 	}
 	loop->heap_len++;
-	heap_settle(loop, loop->heap_len - 1, timer);
+	heap_settle(loop, loop->heap_len - 1, turn);
 }
 
 static void
@@ -137,45 +137,28 @@ heap_remove(struct loop_timer *timer)
 {
 	struct loop *loop = timer->loop;
 	size_t place = timer->place;
-	struct loop_timer *last = loop->heap[--loop->heap_len];
+	struct turn last = loop->heap[--loop->heap_len];
 
 	timer->place = NOWHERE;
-	if (last != timer)
+	if (last.timer != timer)
 		heap_settle(loop, place, last);
 }
 
-static void
-due_remove(struct loop_timer *timer)
-{
-	assert(timer->due_at != NULL);
-	*timer->due_at = timer->due_next;
-	if (timer->due_next != NULL)
-		timer->due_next->due_at = timer->due_at;
-	timer->due_at = NULL;
-}
-
-/* First all that are due leave the heap, then they fire: one that is set by these
- * callbacks waits for the next turn even if it is due already. */
+/* A timer that is set by these callbacks waits for the next turn even if it is due already:
+ * it stands behind all that were set before, and those are all that fire. */
 static void
 on_wake(uv_timer_t *wake)
 {
 	struct loop *loop = wake->data;
-	struct loop_timer **tail = &loop->due;
+	uint64_t set = loop->order;
 
 	loop->armed_slot = -1;
 	int64_t slot = loop_now(loop) / SLOT_MS;
 	loop->lag = loop_now(loop) - loop->armed_for;
-	while (loop->heap_len > 0 && loop->heap[0]->slot <= slot) {
-		struct loop_timer *timer = loop->heap[0];
+	while (loop->heap_len > 0 && loop->heap[0].slot <= slot &&
+	    loop->heap[0].order < set) {
+		struct loop_timer *timer = loop->heap[0].timer;
 		heap_remove(timer);
-		timer->due_at = tail;
-		timer->due_next = NULL;
-		*tail = timer;
-		tail = &timer->due_next;
-	}
-	while (loop->due != NULL) {
-		struct loop_timer *timer = loop->due;
-		due_remove(timer);
 		timer->fn(timer->arg);
 	}
 }
@@ -184,7 +167,7 @@ static void
 on_prepare(uv_prepare_t *prepare)
 {
 	struct loop *loop = prepare->data;
-	int64_t slot = loop->heap_len > 0 ? loop->heap[0]->slot : -1;
+	int64_t slot = loop->heap_len > 0 ? loop->heap[0].slot : -1;
 
 	if (slot == loop->armed_slot)
 		return;
@@ -270,14 +253,15 @@ loop_timer_new(struct loop *loop, void (*fn)(void *arg), void *arg)
 void
 loop_timer_at(struct loop_timer *timer, int64_t when)
 {
-	bool due = when <= loop_now(timer->loop);
+	struct loop *loop = timer->loop;
+	int64_t now = loop_now(loop);
+	int64_t slot = now / SLOT_MS; /* due already */
+
+	if (when > now)
+		slot = when / SLOT_MS + (when % SLOT_MS != 0);
 
 	loop_timer_stop(timer);
-	if (when < 0)
-		when = 0;
-	timer->slot = when / SLOT_MS + (!due && when % SLOT_MS != 0);
-	timer->order = timer->loop->order++;
-	heap_add(timer);
+	heap_add(loop, (struct turn){ slot, loop->order++, timer });
 }
 
 void
@@ -291,8 +275,6 @@ loop_timer_stop(struct loop_timer *timer)
 {
 	if (timer->place != NOWHERE)
 		heap_remove(timer);
-	if (timer->due_at != NULL)
-		due_remove(timer);
 }
 
 void
