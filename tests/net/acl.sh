@@ -10,11 +10,12 @@
 CONSUL_MORE=$CONSUL_ACL
 SERVICE_MORE='ttl "job" { ttl = 1h flap-threshold = 0 }'
 
-# What is said of the rule when it is missing (with it) and when it is back.
+# What is said of the rule when it is missing (with it) and when it is back. Which call meets
+# the refusal first is chance: a registration or a report.
 declare -A MISSING=(
 	[agent]='the name of this node is not told .* lacks agent read for this node'
-	[service-lictor]='registering lictor is denied .* lacks service "lictor" write'
-	[service-web]='web:job is denied .* lacks service "web" write'
+	[service-lictor]='(registering lictor|the heartbeat) is denied .* lacks service "lictor" write'
+	[service-web]='(registering web|reporting web:[a-z]*) is denied .* lacks service "web" write'
 	[node]='lictor:disk is denied .* lacks node "NODE" write'
 	[node_prefix]='shows nothing of the node NODE: .* lacks node_prefix "" read'
 	[session]='refuses this host a session, .* needs session "NODE" write'
@@ -23,8 +24,8 @@ declare -A MISSING=(
 )
 declare -A BACK=(
 	[agent]='web: this host is ready for it'
-	[service-lictor]='registering lictor works again'
-	[service-web]='web:job works again'
+	[service-lictor]='(registering lictor|the heartbeat) works again'
+	[service-web]='(registering web|reporting web:[a-z]*) works again'
 	[node]='lictor:disk works again'
 	[node_prefix]='shows the node NODE again'
 	[session]='gives this host a session again'
