@@ -56,6 +56,7 @@ struct consul {
 	struct token token;
 	LIST_HEAD(, consul_call) calls;
 	bool away;
+	bool explained; /* by more than that nobody answers */
 	uint64_t sent; /* calls until now: the number of the last one */
 	uint64_t answered; /* `sent` when the last answer came */
 	uint64_t away_call; /* that found Consul away, and when it was sent */
@@ -264,18 +265,33 @@ consul_where(const struct consul *consul)
 	return consul->conf->unix_socket ? consul->conf->unix_socket : consul->address;
 }
 
+/* Nobody is there or answers, which passes; all else somebody has to mend. */
+static bool
+is_silence(enum net_error error)
+{
+	return error == NET_REFUSED || error == NET_TIMEOUT || error == NET_CLOSED;
+}
+
+/* An agent that is restarted refuses first: what keeps it away afterwards is said too. */
 static void
 note_away(struct consul *consul, const struct consul_call *call,
     const struct http_reply *reply)
 {
+	bool silence = is_silence(reply->error), was = consul->away;
 	char word[sizeof(reply->why)];
 
-	if (consul->away || consul->answered >= call->number)
+	if (consul->answered >= call->number || (was && (silence || consul->explained)))
 		return;
+	text_escape(word, sizeof(word), away_word(reply), strlen(away_word(reply)));
+	consul->explained = !silence;
+	if (was) {
+		log_warning("consul", "%s still does not answer, and now because: %s",
+		    consul_where(consul), word);
+		return;
+	}
 	consul->away = true;
 	consul->away_call = call->number;
 	consul->away_since = call->began;
-	text_escape(word, sizeof(word), away_word(reply), strlen(away_word(reply)));
 	log_warning("consul",
 	    "%s does not answer (%s): checks go on, reports and leases wait",
 	    consul_where(consul), word);
