@@ -262,8 +262,7 @@ conf_read(const char *dir, char error[CONF_ERROR_MAX])
 	if (add_environment(&bytes, error) == 0 &&
 	    read_file(node_file, &bytes, error) == 0 &&
 	    read_folder(folder, &bytes, error) == 0)
-		return index_bytes(
-		    xrealloc(bytes.data, bytes.len, 1), bytes.len, false);
+		return index_bytes(bytes.data, bytes.len, false);
 	buf_free(&bytes);
 	return NULL;
 }
