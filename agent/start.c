@@ -147,10 +147,10 @@ warn(const struct conf *conf)
 static int
 start_runner(const struct start *start)
 {
-	struct runner_options options = { .debug = start->debug };
+	struct runner_options options = { .folder = start->folder,
+		.debug = start->debug };
 	char error[CONF_ERROR_MAX], things[96];
 	struct conf *conf = read_conf(start, error);
-	int status = 0;
 
 	if (conf == NULL) {
 		fprintf(stderr, "%s\n", error);
@@ -160,12 +160,11 @@ start_runner(const struct start *start)
 	if (start->test) {
 		warn(conf);
 		printf("configuration ok: %s\n", things);
-	} else {
-		log_notice("runner", "lictord %s starts: %s", PACKAGE_VERSION, things);
-		status = runner_main(conf, &options);
+		conf_free(conf);
+		return 0;
 	}
-	conf_free(conf);
-	return status;
+	log_notice("runner", "lictord %s starts: %s", PACKAGE_VERSION, things);
+	return runner_main(conf, &options);
 }
 
 /* Kept until the process ends. Only one lictord in a network namespace can set addresses;

@@ -220,6 +220,17 @@ conf_find_check(const struct conf *conf, const char *label)
 	return NULL;
 }
 
+int64_t
+conf_longest_hook(const struct conf *conf)
+{
+	int64_t longest = 0;
+
+	for (size_t i = 0; i < conf->n_roles; i++)
+		if (conf->roles[i]->hook_timeout_ms > longest)
+			longest = conf->roles[i]->hook_timeout_ms;
+	return longest;
+}
+
 const struct conf_role *
 conf_find_role(const struct conf *conf, const char *name)
 {

@@ -180,6 +180,9 @@ int conf_send(const struct conf *conf);
 /* The same bytes back; closes nothing. */
 struct conf_bundle *conf_receive(int fd, char error[CONF_ERROR_MAX]);
 
+/* The longest that the hooks of a role may take; 0: there is none. */
+int64_t conf_longest_hook(const struct conf *conf);
+
 const struct conf_role *conf_find_role(const struct conf *conf, const char *name);
 
 /* How people call a check: "service/check", or the name of a check of the node. */

@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -22,8 +23,6 @@
 #include "agent/base/util.h"
 #include "agent/conf/fault.h"
 
-#define LIMIT_MS 10000
-
 /* Shared by the two: what the copy found. */
 struct result {
 	volatile bool done; /* else it ended before it could say */
@@ -31,35 +30,47 @@ struct result {
 	char error[CONF_ERROR_MAX];
 };
 
-/* In the copy, which has memory of its own: what it takes over and leaves is no matter. */
+struct trial {
+	const struct conf *conf;
+	struct blackbox *box;
+	struct result *result;
+	pid_t pid; /* 0: it was reaped */
+	int pidfd;
+};
+
+/* In the copy, which has memory of its own: what it takes over and leaves is no matter. What
+ * was open and what signals do is not for a plugin to meet with. */
 static _Noreturn void
-try(const struct conf *conf, struct blackbox *box, struct result *result)
+try(const struct trial *trial)
 {
-	struct conf_loading loading = { .strict = true, .blackbox = box };
+	struct conf_loading loading = { .strict = true, .blackbox = trial->box };
+	struct result *result = trial->result;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (conf_load(conf->bundle, &loading, result->error) == NULL)
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGINT, SIG_DFL);
+	signal(SIGHUP, SIG_DFL);
+	syscall(SYS_close_range, 3, ~0U, 0);
+	if (conf_load(trial->conf->bundle, &loading, result->error) == NULL)
 		result->value = -1;
 	result->done = true;
 	_exit(0);
 }
 
-/* How it ended, in words; it is killed at the limit. */
+/* It ends, by itself or not; how, in words. */
 static void
-wait_for(pid_t pid, char *how, size_t size)
+reap(struct trial *trial, bool ended, char *how, size_t size)
 {
-	AUTO_CLOSE int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	struct pollfd end = { .fd = pidfd, .events = POLLIN };
-	int status = 0, ready = 0;
+	int status = 0;
 
-	while (pidfd >= 0 && (ready = poll(&end, 1, LIMIT_MS)) < 0 && errno == EINTR)
+	if (!ended)
+		kill(trial->pid, SIGKILL);
+	while (waitpid(trial->pid, &status, 0) < 0 && errno == EINTR)
 		continue;
-	if (ready <= 0)
-		kill(pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		continue;
-	if (ready <= 0)
-		snprintf(how, size, "did not return within %d s", LIMIT_MS / 1000);
+	trial->pid = 0;
+	if (!ended)
+		snprintf(
+		    how, size, "did not return within %d s", TRIAL_LIMIT_MS / 1000);
 	else if (WIFSIGNALED(status))
 		snprintf(how, size, "crashed with signal %d (%s)", WTERMSIG(status),
 		    strsignal(WTERMSIG(status)));
@@ -92,24 +103,82 @@ explain(const struct conf *conf, struct blackbox_note note, const char *how,
 	    how);
 }
 
+static bool
+has_ended(const struct trial *trial, int limit_ms)
+{
+	struct pollfd end = { .fd = trial->pidfd, .events = POLLIN };
+	int ready;
+
+	while ((ready = poll(&end, 1, limit_ms)) < 0 && errno == EINTR)
+		continue;
+	return ready > 0;
+}
+
+/* 0 or -errno. */
 static int
-run(const struct conf *conf, struct blackbox *box, struct result *result,
-    char error[CONF_ERROR_MAX])
+begin(struct trial *trial)
+{
+	trial->pid = fork();
+	if (trial->pid == 0)
+		try(trial);
+	if (trial->pid > 0)
+		trial->pidfd = (int)syscall(SYS_pidfd_open, trial->pid, 0);
+	return trial->pidfd < 0 ? -errno : 0;
+}
+
+struct trial *
+trial_start(const struct conf *conf, char error[CONF_ERROR_MAX])
+{
+	struct trial *trial = xcalloc(1, sizeof(*trial));
+
+	trial->conf = conf;
+	trial->pidfd = -1;
+	trial->box = blackbox_new();
+	trial->result = mmap(NULL, sizeof(*trial->result), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (trial->result == MAP_FAILED)
+		out_of_memory();
+	int result = begin(trial);
+	if (result == 0)
+		return trial;
+	fault_set(error, conf->plugins[0]->file, conf->plugins[0]->line,
+	    "plugins: they cannot be tried (%s), expected a process for it",
+	    strerror(-result));
+	trial_free(trial);
+	return NULL;
+}
+
+int
+trial_fd(const struct trial *trial)
+{
+	return trial->pidfd;
+}
+
+int
+trial_end(struct trial *trial, char error[CONF_ERROR_MAX])
 {
 	char how[96];
-	pid_t pid = fork();
 
-	if (pid == 0)
-		try(conf, box, result);
-	if (pid < 0)
-		return fault_set(error, conf->plugins[0]->file, conf->plugins[0]->line,
-		    "plugins: they cannot be tried (%s), expected a process for it",
-		    strerror(errno));
-	wait_for(pid, how, sizeof(how));
-	if (!result->done)
-		return explain(conf, blackbox_read(box), how, error);
-	str_copy(error, CONF_ERROR_MAX, result->error);
-	return result->value;
+	reap(trial, has_ended(trial, 0), how, sizeof(how));
+	if (!trial->result->done)
+		return explain(trial->conf, blackbox_read(trial->box), how, error);
+	str_copy(error, CONF_ERROR_MAX, trial->result->error);
+	return trial->result->value;
+}
+
+void
+trial_free(struct trial *trial)
+{
+	char how[96];
+
+	if (trial == NULL)
+		return;
+	if (trial->pid > 0)
+		reap(trial, false, how, sizeof(how));
+	cleanup_close(&trial->pidfd);
+	munmap(trial->result, sizeof(*trial->result));
+	blackbox_free(trial->box);
+	free(trial);
 }
 
 int
@@ -117,13 +186,11 @@ trial_run(const struct conf *conf, char error[CONF_ERROR_MAX])
 {
 	if (conf->n_plugins == 0)
 		return 0;
-	struct blackbox *box = blackbox_new();
-	struct result *result = mmap(NULL, sizeof(*result), PROT_READ | PROT_WRITE,
-	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (result == MAP_FAILED)
-		out_of_memory();
-	int value = run(conf, box, result, error);
-	munmap(result, sizeof(*result));
-	blackbox_free(box);
+	struct trial *trial = trial_start(conf, error);
+	if (trial == NULL)
+		return -1;
+	has_ended(trial, TRIAL_LIMIT_MS);
+	int value = trial_end(trial, error);
+	trial_free(trial);
 	return value;
 }

@@ -22,7 +22,8 @@
 #define CRASHES_MS 60000
 
 struct blame {
-	const struct conf *conf;
+	const struct conf *conf; /* whose indexes the agent notes */
+	const struct conf *next; /* that it is turning to, or NULL */
 	struct blackbox *box;
 	struct blackbox_orders orders;
 	struct record {
@@ -61,6 +62,56 @@ int
 blame_fd(const struct blame *blame)
 {
 	return blackbox_fd(blame->box);
+}
+
+/* The index of the plugin of that name in the configuration so far; SIZE_MAX: none. */
+static size_t
+former_index(const struct conf *conf, const char *name)
+{
+	for (size_t i = 0; i < conf->n_plugins; i++)
+		if (strcmp(conf->plugins[i]->name, name) == 0)
+			return i;
+	return SIZE_MAX;
+}
+
+void
+blame_turned(struct blame *blame)
+{
+	const struct conf *conf = blame->conf, *next = blame->next;
+	uint64_t left_out = 0;
+
+	if (next == NULL)
+		return;
+	struct record *records = xcalloc(next->n_plugins + 1, sizeof(*records));
+	for (size_t i = 0; i < next->n_plugins; i++) {
+		size_t former = former_index(conf, next->plugins[i]->name);
+		if (former == SIZE_MAX)
+			continue;
+		records[i] = blame->records[former];
+		left_out |= (blame->orders.left_out >> former & 1) << i;
+	}
+	records[next->n_plugins] = blame->records[conf->n_plugins];
+	free(blame->records);
+	blame->records = records;
+	blame->orders.left_out = blame->orders.nobody_knows ? UINT64_MAX : left_out;
+	blame->conf = next;
+	blame->next = NULL;
+}
+
+/* For the next agent, while none runs. */
+static void
+blame_adopt(struct blame *blame)
+{
+	blame_turned(blame);
+	blackbox_reset(blame->box, &blame->orders);
+}
+
+void
+blame_turn(struct blame *blame, const struct conf *next, bool runs)
+{
+	blame->next = next;
+	if (!runs)
+		blame_adopt(blame);
 }
 
 /* True: that is too many. */
@@ -124,6 +175,10 @@ blame_end(struct blame *blame, const struct process_end *end, int64_t now, char 
 
 	str_copy(where, size, "");
 	blame->orders.how[0] = '\0';
+	if (blame->next != NULL) {
+		blame_adopt(blame);
+		return;
+	}
 	if (end->of_itself && note.place == BLACKBOX_PLUGIN &&
 	    note.index < conf->n_plugins) {
 		plugin = conf->plugins[note.index];

@@ -2,6 +2,7 @@
 #ifndef LICTOR_BLAME_H
 #define LICTOR_BLAME_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,12 @@ void blame_free(struct blame *blame);
 
 /* The agent's blackbox, borrowed; -1: there is none. */
 int blame_fd(const struct blame *blame);
+
+/* The agent, if one runs, is told to turn to another configuration. Until blame_turned its
+ * notes may be of either; if it ends before, nobody is blamed. Plugins keep their records by
+ * name. */
+void blame_turn(struct blame *blame, const struct conf *next, bool runs);
+void blame_turned(struct blame *blame);
 
 /* An agent has ended: in whose code, as the tail of a sentence, or "". Then the blackbox is
  * the next one's. `now` in milliseconds of any clock that goes on. */

@@ -6,7 +6,6 @@
  */
 #include "agent/runner/command.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -101,13 +100,14 @@ on_settled(void *arg, struct job *job)
 	job_free(job);
 }
 
-/* May the two not run at the same time? */
+/* May the two not run at the same time? The role of a hook may be of an older configuration;
+ * a check's run that goes on over a reload is not begun again meanwhile. */
 static bool
 conflict(const struct conf_command *a, const struct conf_command *b)
 {
 	return a == b ||
 	    (a->kind == CONF_COMMAND_HOOK && b->kind == CONF_COMMAND_HOOK &&
-		a->role == b->role);
+		strcmp(a->role->name, b->role->name) == 0);
 }
 
 static bool
@@ -203,6 +203,25 @@ commands_kill(struct commands *commands, uint64_t run)
 {
 	end_in(&commands->waiting, run);
 	end_in(&commands->running, run);
+}
+
+static bool
+is_used_in(const struct row *row, const struct conf *conf)
+{
+	for (size_t i = 0; i < row->len; i++) {
+		const struct conf_command *command = job_command(row->jobs[i]);
+		if (command->index < conf->n_commands &&
+		    conf->commands[command->index] == command)
+			return true;
+	}
+	return false;
+}
+
+bool
+commands_use(const struct commands *commands, const struct conf *conf)
+{
+	return is_used_in(&commands->waiting, conf) ||
+	    is_used_in(&commands->running, conf) || is_used_in(&commands->ending, conf);
 }
 
 static void

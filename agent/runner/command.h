@@ -2,10 +2,12 @@
 #ifndef LICTOR_COMMAND_H
 #define LICTOR_COMMAND_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "agent/base/wire.h"
 
+struct conf;
 struct conf_command;
 struct loop;
 struct commands;
@@ -43,6 +45,8 @@ void commands_run(struct commands *commands, uint64_t run,
     const struct conf_command *command, const char *const *arguments,
     const char *const *environment, int64_t timeout_ms);
 void commands_kill(struct commands *commands, uint64_t run);
+/* Is something of that configuration still to be run, running or ending? */
+bool commands_use(const struct commands *commands, const struct conf *conf);
 /* The agent that asked is gone: kill all of its checks; hooks run to their end. Nobody is
  * told of either. */
 void commands_orphan(struct commands *commands);

@@ -41,8 +41,7 @@ on_message(void *arg, const struct wire_message *message, int fd)
 
 	if (message->type == WIRE_PONG)
 		process->unanswered = 0;
-	else
-		out->message(out->arg, process, message);
+	out->message(out->arg, process, message);
 }
 
 /* Usually because it died, which its pidfd says within moments; else it is killed. */
@@ -110,7 +109,7 @@ spawn(struct process *process)
 	struct child child = {
 		.name = process->name,
 		.exe_fd = shared->exe_fd,
-		.conf_fd = shared->conf_fd,
+		.conf_fd = process->conf->fd,
 		.runner_fd = fds[1],
 		.control_fd = process->control_fd,
 		.blackbox_fd = process->blackbox_fd,
@@ -125,8 +124,9 @@ spawn(struct process *process)
 	struct wire_out out = {
 		.message = on_message, .closed = on_closed, .arg = process
 	};
-	process->wire = wire_new(
-	    shared->loop, fds[0], WIRE_RUNNER, process->kind, shared->generation, &out);
+	process->generation = process->conf->generation;
+	process->wire = wire_new(shared->loop, fds[0], WIRE_RUNNER, process->kind,
+	    process->generation, &out);
 	process->death = loop_io_new(shared->loop, process->pidfd, on_death, process);
 	loop_io_watch(process->death, LOOP_READ);
 	return 0;
@@ -180,6 +180,13 @@ process_give_up(struct process *process)
 	loop_timer_stop(process->again);
 }
 
+void
+process_turn(struct process *process)
+{
+	process->generation = process->shared->conf.generation;
+	wire_turn(process->wire, process->generation);
+}
+
 bool
 process_ping(struct process *process)
 {
@@ -205,6 +212,7 @@ process_init(struct process *process, const struct process_shared *shared,
     enum wire_process kind)
 {
 	process->shared = shared;
+	process->conf = &shared->conf;
 	process->kind = kind;
 	process->name = kind == WIRE_AGENT ? "agent" : "warden";
 	process->control_fd = -1;

@@ -28,11 +28,17 @@ struct process_out {
 	void *arg;
 };
 
+/* A configuration, as processes are started with it. */
+struct process_conf {
+	uint64_t generation;
+	int fd;	/* its sealed bytes */
+};
+
 /* What both processes are made with; the runner's. */
 struct process_shared {
 	struct loop *loop;
-	uint64_t generation;
-	int exe_fd, conf_fd;
+	struct process_conf conf;	/* the one that counts */
+	int exe_fd;
 	const char *const *debug;
 	bool stopping;
 	struct process_out out;
@@ -43,6 +49,8 @@ struct process {
 	const struct process_shared *shared;
 	enum wire_process kind;
 	const char *name;
+	const struct process_conf *conf; /* for its next start; `shared`'s unless set */
+	uint64_t generation;		/* of what it runs */
 	int control_fd, blackbox_fd;	/* borrowed; -1: it gets none */
 	pid_t pid;			/* 0: it does not run */
 	int pidfd;
@@ -65,6 +73,8 @@ void process_start(struct process *process);
  * and `where` (" in the plugin x", or ""), but not each time of a row. */
 void process_again(
     struct process *process, const struct process_end *end, const char *where);
+/* What is sent to it from now on has the generation that counts. */
+void process_turn(struct process *process);
 /* Its death will be seen, and what follows from it done, when it has happened. */
 void process_kill(struct process *process);
 /* No start is tried any more. */

@@ -16,6 +16,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -32,17 +33,27 @@
 #include "agent/runner/notify.h"
 #include "agent/runner/place.h"
 #include "agent/runner/process.h"
+#include "agent/runner/reload.h"
 
 #define PING_MS 1000
 #define STOP_MS 15000 /* the agent gives up after 10 s, then takes its leave */
 #define WARDEN_STOP_MS 1000
 
+/* A configuration that counts no more, of which something still runs. */
+struct retired {
+	struct retired *next;
+	struct conf *conf;
+};
+
 struct runner {
-	const struct conf *conf;
+	const char *folder;
+	struct conf *conf;
+	struct retired *retired; /* the newest first */
 	struct loop *loop;
 	struct place place;
 	struct commands *commands;
 	struct blame *blame;
+	struct reload *reload;
 	struct process_shared shared;
 	struct process agent, warden;
 	uint32_t instance; /* of the newest agent */
@@ -65,7 +76,9 @@ link_both(struct runner *runner)
 	struct wire_message message = { .type = WIRE_LINK };
 	int fds[2];
 
-	if (runner->agent.wire == NULL || runner->warden.wire == NULL)
+	if (runner->agent.wire == NULL || runner->warden.wire == NULL ||
+	    runner->agent.generation != runner->warden.generation ||
+	    reload_turns(runner->reload))
 		return;
 	int error = wire_pair(fds);
 	if (error != 0) {
@@ -81,19 +94,32 @@ link_both(struct runner *runner)
 	runner->linked = true;
 }
 
-static void
-run_command(struct runner *runner, const struct wire_run *run)
+/* What the agent means by its number: it may have sent that before it turned. */
+static const struct conf_command *
+find_command(const struct runner *runner, uint64_t generation, uint32_t index)
 {
-	const struct conf_command *command;
+	const struct conf *conf = runner->conf;
+
+	if (generation != conf->generation && runner->retired != NULL)
+		conf = runner->retired->conf;
+	return generation == conf->generation && index < conf->n_commands
+	    ? conf->commands[index]
+	    : NULL;
+}
+
+static void
+run_command(struct runner *runner, uint64_t generation, const struct wire_run *run)
+{
+	const struct conf_command *command =
+	    find_command(runner, generation, run->command);
 	char term[24];
 
-	if (run->command >= runner->conf->n_commands) {
+	if (command == NULL) {
 		log_error(
 		    "runner", "the agent asked for a command that does not exist");
 		process_kill(&runner->agent);
 		return;
 	}
-	command = runner->conf->commands[run->command];
 	if (command->kind == CONF_COMMAND_CHECK) {
 		commands_run(
 		    runner->commands, run->run, command, NULL, NULL, run->timeout_ms);
@@ -139,14 +165,15 @@ on_message(void *arg, struct process *process, const struct wire_message *messag
 {
 	struct runner *runner = arg;
 
-	if (message->type == WIRE_READY)
-		notify_send("READY=1");
-	else if (message->type == WIRE_RUN)
-		run_command(runner, &message->run);
+	if (message->type == WIRE_RUN)
+		run_command(runner, message->generation, &message->run);
 	else if (message->type == WIRE_KILL)
 		commands_kill(runner->commands, message->kill.run);
 	else if (message->type == WIRE_UNLINKED)
 		runner->linked = false; /* until the next ping, or the warden's start */
+	else if (message->type == WIRE_COMMITTED && is_agent(process))
+		blame_turned(runner->blame);
+	reload_message(runner->reload, process, message);
 	/* WIRE_DONE: its end follows */
 }
 
@@ -158,7 +185,20 @@ on_started(void *arg, struct process *process)
 	if (is_agent(process))
 		runner->instance++;
 	runner->linked = false;
+	reload_started(runner->reload, process);
 	link_both(runner);
+}
+
+static bool
+has_warden(const struct runner *runner)
+{
+	return runner->conf->n_vips > 0;
+}
+
+static bool
+is_needed(const struct runner *runner, const struct process *process)
+{
+	return is_agent(process) || has_warden(runner);
 }
 
 /* Once the agent has ended the warden is let go; once that has ended, so do we. */
@@ -182,20 +222,53 @@ on_ended(void *arg, struct process *process, const struct process_end *end)
 
 	if (is_agent(process))
 		commands_orphan(runner->commands);
-	if (runner->shared.stopping) {
-		stop_step(runner);
-		return;
-	}
-	if (is_agent(process))
+	if (is_agent(process) && !runner->shared.stopping)
 		blame_end(
 		    runner->blame, end, loop_now(runner->loop), where, sizeof(where));
-	process_again(process, end, where);
+	reload_ended(runner->reload, process);
+	if (runner->shared.stopping)
+		stop_step(runner);
+	else if (is_needed(runner, process))
+		process_again(process, end, where);
 }
 
-static bool
-has_warden(const struct runner *runner)
+/* Jobs that were begun before a reload may go on for long after it. */
+static void
+free_retired(struct runner *runner, bool all)
 {
-	return runner->conf->n_vips > 0;
+	struct retired **at = &runner->retired;
+
+	while (*at != NULL) {
+		struct retired *retired = *at;
+		if (!all && commands_use(runner->commands, retired->conf)) {
+			at = &retired->next;
+			continue;
+		}
+		*at = retired->next;
+		conf_free(retired->conf);
+		free(retired);
+	}
+}
+
+static void
+on_swap(void *arg, struct conf *next, const struct process_conf *as_started)
+{
+	struct runner *runner = arg;
+	struct retired *retired = xcalloc(1, sizeof(*retired));
+
+	retired->conf = runner->conf;
+	retired->next = runner->retired;
+	runner->retired = retired;
+	runner->conf = next;
+	cleanup_close(&runner->shared.conf.fd);
+	runner->shared.conf = *as_started;
+	blame_turn(runner->blame, next, runner->agent.pid != 0);
+}
+
+static void
+on_over(void *arg)
+{
+	link_both(arg);
 }
 
 static void
@@ -204,24 +277,14 @@ on_ping(void *arg)
 	struct runner *runner = arg;
 	bool well = process_ping(&runner->agent);
 
-	if (has_warden(runner))
-		well = process_ping(&runner->warden) && well;
+	well = (process_ping(&runner->warden) || !has_warden(runner)) && well;
 	if (well)
 		notify_send("WATCHDOG=1");
 	if (!runner->linked)
 		link_both(runner);
+	if (!reload_turns(runner->reload))
+		free_retired(runner, false);
 	loop_timer_after(runner->ping, PING_MS);
-}
-
-static int64_t
-largest_hook_timeout(const struct conf *conf)
-{
-	int64_t largest = 0;
-
-	for (size_t i = 0; i < conf->n_roles; i++)
-		if (conf->roles[i]->hook_timeout_ms > largest)
-			largest = conf->roles[i]->hook_timeout_ms;
-	return largest;
 }
 
 static void
@@ -238,8 +301,8 @@ on_stop(void *arg, int signum)
 	notify_send("STOPPING=1");
 	process_give_up(&runner->agent);
 	process_give_up(&runner->warden);
-	loop_timer_after(
-	    runner->stop_limit, STOP_MS + largest_hook_timeout(runner->conf));
+	reload_stop(runner->reload);
+	loop_timer_after(runner->stop_limit, STOP_MS + conf_longest_hook(runner->conf));
 	if (runner->agent.wire != NULL)
 		wire_send(runner->agent.wire, &message, -1);
 	stop_step(runner);
@@ -259,7 +322,9 @@ on_stop_limit(void *arg)
 static void
 on_hangup(void *arg, int signum)
 {
-	log_warning("runner", "reload is not in this version: SIGHUP does nothing");
+	struct runner *runner = arg;
+
+	reload_ask(runner->reload, 0);
 }
 
 static void
@@ -268,6 +333,7 @@ runner_init(struct runner *runner)
 	struct commands_out out = {
 		.exited = on_exited, .started = on_command_started, .arg = runner
 	};
+	struct reload_out reload = { on_swap, on_over, runner };
 	struct loop *loop = runner->loop = loop_new();
 
 	runner->shared.loop = loop;
@@ -276,6 +342,8 @@ runner_init(struct runner *runner)
 	process_init(&runner->warden, &runner->shared, WIRE_WARDEN);
 	runner->agent.control_fd = runner->place.control_fd;
 	runner->agent.blackbox_fd = blame_fd(runner->blame);
+	runner->reload = reload_new(loop, runner->folder, &runner->agent,
+	    &runner->warden, runner->conf, &reload);
 	runner->commands = commands_new(loop, runner->place.id, &out);
 	runner->ping = loop_timer_new(loop, on_ping, runner);
 	runner->stop_limit = loop_timer_new(loop, on_stop_limit, runner);
@@ -293,6 +361,8 @@ runner_done(struct runner *runner)
 	loop_timer_free(runner->stop_limit);
 	loop_timer_free(runner->ping);
 	commands_free(runner->commands);
+	reload_free(runner->reload);
+	free_retired(runner, true);
 	process_free(&runner->warden);
 	process_free(&runner->agent);
 	blame_free(runner->blame);
@@ -321,11 +391,11 @@ run(struct runner *runner)
 	if (place_take(&runner->place) != 0)
 		return 1;
 	shared->exe_fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-	shared->conf_fd = conf_send(runner->conf);
-	if (shared->exe_fd < 0 || shared->conf_fd < 0) {
+	shared->conf.fd = conf_send(runner->conf);
+	if (shared->exe_fd < 0 || shared->conf.fd < 0) {
 		log_error("runner", "cannot hand on %s: %s",
 		    shared->exe_fd < 0 ? "the program" : "the configuration",
-		    strerror(shared->exe_fd < 0 ? errno : -shared->conf_fd));
+		    strerror(shared->exe_fd < 0 ? errno : -shared->conf.fd));
 		return 1;
 	}
 	warn_of_root(runner->conf);
@@ -340,22 +410,23 @@ run(struct runner *runner)
 }
 
 int
-runner_main(const struct conf *conf, const struct runner_options *options)
+runner_main(struct conf *conf, const struct runner_options *options)
 {
 	struct runner runner = {
+		.folder = options->folder,
 		.conf = conf,
 		.place = { .lock_fd = -1, .control_fd = -1 },
-		.shared = { .generation = conf->generation,
+		.shared = { .conf = { conf->generation, -1 },
 		    .exe_fd = -1,
-		    .conf_fd = -1,
 		    .debug = options->debug,
 		    .out = { on_started, on_message, on_ended, &runner } },
 	};
 
 	umask(022);
 	int status = run(&runner);
-	cleanup_close(&runner.shared.conf_fd);
+	cleanup_close(&runner.shared.conf.fd);
 	cleanup_close(&runner.shared.exe_fd);
 	place_leave(&runner.place);
+	conf_free(runner.conf);
 	return status;
 }

@@ -6,15 +6,16 @@ struct conf;
 
 /* Debug subjects and such that children are started with. */
 struct runner_options {
+	const char *folder;		/* of the configuration, read again by a reload */
 	const char *const *debug;	/* -d arguments, NULL at the end */
 };
 
 /*
  * The main process: starts the agent and, where a vip is configured, the warden; starts
  * them again when they die (at once; after several deaths within a second each 100 ms);
- * runs commands; passes SIGTERM on as a planned handover; speaks to systemd. Returns the
- * exit status.
+ * runs commands; passes SIGTERM on as a planned handover, SIGHUP as a reload; speaks to
+ * systemd. Takes `conf` over. Returns the exit status.
  */
-int runner_main(const struct conf *conf, const struct runner_options *options);
+int runner_main(struct conf *conf, const struct runner_options *options);
 
 #endif

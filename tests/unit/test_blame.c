@@ -298,14 +298,8 @@ without_a_page_nothing_is_noted(void)
 /* ---- what the runner makes of it ---- */
 
 static struct conf *
-make_conf(void)
+parse(const char *text)
 {
-	static const char text[] = "plugins = {\"one\", \"two\"}\n"
-				   "two \"x\" { }\n"
-				   "service \"db\" {\n"
-				   "  one \"y\" { }\n"
-				   "  tcp \"z\" { address = \"127.0.0.1:1\" }\n"
-				   "}\n";
 	struct bundle_file files[] = { { "environment", "", 0 },
 		{ "lictor.conf", text, strlen(text) } };
 	char error[CONF_ERROR_MAX];
@@ -313,6 +307,17 @@ make_conf(void)
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(conf);
 	return conf;
+}
+
+static struct conf *
+make_conf(void)
+{
+	return parse("plugins = {\"one\", \"two\"}\n"
+		     "two \"x\" { }\n"
+		     "service \"db\" {\n"
+		     "  one \"y\" { }\n"
+		     "  tcp \"z\" { address = \"127.0.0.1:1\" }\n"
+		     "}\n");
 }
 
 /* An agent that was in that, and how it ended. */
@@ -445,6 +450,52 @@ crashes_of_nobody_leave_all_plugins_out(void)
 	conf_free(conf);
 }
 
+/* Whatever had happened before it, and wherever the plugin stands now. An end while the agent
+ * turns, whose note may mean another check, is nobody's. */
+static void
+records_cross_a_reload(void)
+{
+	static const char *const texts[] = {
+		"plugins = {\"one\", \"two\"}\none \"a\" { }\n",
+		"plugins = {\"three\", \"two\", \"one\"}\nthree \"b\" { }\none \"a\" { "
+		"}\n",
+		"plugins = {\"two\"}\ntwo \"a\" { }\n",
+	};
+	static const uint32_t check[] = { 0, 1 };
+	const uint64_t one_in_second = 4;
+	char where[128];
+
+	for (int ends = 0; ends <= 3; ends++)
+		for (int way = 0; way < 3; way++) {
+			struct conf *confs[] = { parse(texts[0]), parse(texts[1]),
+				parse(texts[2]) };
+			struct blame *blame = blame_new(confs[0]);
+			struct blackbox_note note = { BLACKBOX_CHECK, check[0] };
+			for (int i = 0; i < ends; i++)
+				agent_ends(blame, note, &crash, i, where);
+			blame_turn(blame, confs[1], way != 0);
+			if (way == 1)
+				blame_turned(blame);
+			else if (way == 2)
+				agent_ends(blame, note, &crash, 3, where);
+			CU_ASSERT(way != 2 || where[0] == '\0');
+			CU_ASSERT(way == 1 ||
+			    orders_of(blame).left_out ==
+				(ends == 3 ? one_in_second : 0));
+			note.index = check[1];
+			agent_ends(blame, note, &crash, 4, where);
+			CU_ASSERT_STRING_EQUAL(
+			    where, " in the plugin one, in the check a");
+			CU_ASSERT_EQUAL(
+			    orders_of(blame).left_out, ends >= 2 ? one_in_second : 0);
+			blame_turn(blame, confs[2], false);
+			CU_ASSERT_EQUAL(orders_of(blame).left_out, 0);
+			blame_free(blame);
+			for (size_t i = 0; i < ARRAY_LENGTH(confs); i++)
+				conf_free(confs[i]);
+		}
+}
+
 static const struct tap_case cases[] = {
 	{ "every end in a check is known", every_end_in_a_check_is_known },
 	{ "the thread that crashes is known", the_thread_that_crashes_is_known },
@@ -459,6 +510,7 @@ static const struct tap_case cases[] = {
 	    lictors_own_types_are_never_left_out },
 	{ "crashes of nobody leave all plugins out",
 	    crashes_of_nobody_leave_all_plugins_out },
+	{ "records cross a reload", records_cross_a_reload },
 };
 
 TAP_MAIN("blame", cases)

@@ -300,12 +300,15 @@ test_no_overlap(void)
 	bed_free(bed);
 }
 
-/* The first and the third, of two roles, end only if they meet; the second is the first's. */
+/* The first and the third, of two roles, end only if they meet; the second is the first's, as
+ * another configuration has it. */
 static void
 test_hooks_overlap(void)
 {
 	struct bed *bed = bed_new(false);
-	const struct conf_role role = { 0 }, other_role = { 0 };
+	char names[2][4] = { "db", "web" };
+	const struct conf_role roles[3] = { { .name = names[0] }, { .name = names[0] },
+		{ .name = names[1] } };
 	char *argv[3][4], text[2][96], fifo[64];
 	struct conf_command hooks[3] = { shell(argv[0], text[0]),
 		shell(argv[1], "sleep 0.3"), shell(argv[2], text[1]) };
@@ -316,7 +319,7 @@ test_hooks_overlap(void)
 	CU_ASSERT_EQUAL(mkfifo(fifo, 0600), 0);
 	for (size_t i = 0; i < 3; i++) {
 		hooks[i].kind = CONF_COMMAND_HOOK;
-		hooks[i].role = i < 2 ? &role : &other_role;
+		hooks[i].role = &roles[i];
 		commands_run(bed->commands, i, &hooks[i], NULL, NULL, LIMIT_MS);
 	}
 	CU_ASSERT(await(bed, 3, 2 * LIMIT_MS));

@@ -412,13 +412,21 @@ require_rules(struct walk *walk, const struct world *world)
 
 /* ---- the walk ---- */
 
+/* All of them are copies of one that was cleared: what lies between members is zero. */
+static bool
+same(const unsigned char *a, const unsigned char *b)
+{
+	return memcmp(a, b, sizeof(struct world)) == 0;
+}
+
 static uint32_t *
 find(struct walk *walk, const struct world *world)
 {
 	size_t at = fnv1a64(world, sizeof(*world)) & (walk->table_size - 1);
 
 	while (walk->table[at] != 0 &&
-	    memcmp(&walk->worlds[walk->table[at] - 1], world, sizeof(*world)) != 0)
+	    !same((const unsigned char *)&walk->worlds[walk->table[at] - 1],
+		(const unsigned char *)world))
 		at = (at + 1) & (walk->table_size - 1);
 	return &walk->table[at];
 }
