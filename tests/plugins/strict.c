@@ -17,5 +17,5 @@ start(struct check_run *run)
 	check_done(run, CHECK_UNKNOWN, CHECK_REASON_LOCAL, "%s", "not done");
 }
 
-const struct check_class check_plugin = { CHECK_ABI, "strict", "nothing", false, 0, 0,
-	options, 0, 0, start, 0 };
+const struct check_class check_plugin = { CHECK_ABI, "strict", "nothing", false, false,
+	0, 0, options, 0, 0, start, 0 };

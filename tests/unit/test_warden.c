@@ -639,6 +639,20 @@ count_frames(int fd, unsigned int type)
 	return count;
 }
 
+struct frames {
+	int fd;
+	unsigned int type, count, want;
+};
+
+static bool
+frames_came(void *arg)
+{
+	struct frames *frames = arg;
+
+	frames->count += count_frames(frames->fd, frames->type);
+	return frames->count >= frames->want;
+}
+
 static void
 test_announce(void)
 {
@@ -660,8 +674,9 @@ test_announce(void)
 		CU_ASSERT_EQUAL(count_frames(fd, types[vip]), 0);
 		send_hold(&bed, vip, 1, clock_boot_ms() + LEASE_MS, true);
 		CU_ASSERT(answered(&bed, WIRE_HELD, WIRE_REFUSAL_NONE));
-		run_for(bed.loop, 1100);
-		CU_ASSERT_EQUAL(count_frames(fd, types[vip]), 5 * each);
+		struct frames frames = { fd, types[vip], 0, 5 * each };
+		CU_ASSERT(until(bed.loop, frames_came, &frames, 5000));
+		CU_ASSERT_EQUAL(frames.count, frames.want);
 		CU_ASSERT(hold(&bed, vip, 1, LEASE_MS));
 		run_for(bed.loop, REFRESH_MS);
 		CU_ASSERT(count_frames(fd, types[vip]) >= each);
