@@ -16,6 +16,7 @@
 #define DESIRED_LICTOR "lictor"
 #define DESIRED_HEARTBEAT "service:lictor"
 #define DESIRED_MAINTENANCE "_service_maintenance:"
+#define DESIRED_NODE_MAINTENANCE "_node_maintenance"
 #define DESIRED_STOPPED "lictord stopped"	/* the reason of on-stop = maintenance */
 
 char *desired_check_id(const struct conf_check *check);

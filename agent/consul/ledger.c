@@ -344,6 +344,19 @@ ledger_vouch(struct ledger *ledger)
 }
 
 void
+ledger_register(struct ledger *ledger, struct entry *entry)
+{
+	entry_plan(ledger, entry, OUTBOX_REGISTER);
+}
+
+void
+ledger_register_check(struct ledger *ledger, struct state *state)
+{
+	state->registered = false;
+	state_plan(ledger, state);
+}
+
+void
 ledger_refresh(struct ledger *ledger)
 {
 	for (size_t i = 0; i < ledger->conf->n_checks; i++)

@@ -45,6 +45,25 @@ void ledger_end(struct ledger *ledger);
 /* Nothing leaves before the next ledger_end; what waited is forgotten (it will be found). */
 void ledger_doubt(struct ledger *ledger);
 
+/*
+ * What Consul's servers show of this node, held against what the agent was told: the checks
+ * of /v1/health/node, the services of /v1/catalog/node. Changes of our own are no reason to
+ * read the agent's picture; what others do is.
+ */
+enum ledger_seen {
+	LEDGER_SAME,
+	LEDGER_FRESH,		/* it was told within 300 ms: it may be on its way */
+	LEDGER_OTHER,		/* something of ours is missing, or not as it was told */
+};
+enum ledger_seen ledger_seen_checks(struct ledger *ledger, const cJSON *answer);
+enum ledger_seen ledger_seen_services(struct ledger *ledger, const cJSON *services);
+/* A number that changes with the maintenance that is shown, and the services of others. */
+uint64_t ledger_seen_others(const struct ledger *ledger, const cJSON *answer);
+/* Registers again what was LEDGER_OTHER in the last such answer, of the services or of the
+ * checks: the agent is right and its servers are not. What was told within 2 s is left. The
+ * id of the first; NULL: none. */
+const char *ledger_repair(struct ledger *ledger, bool services);
+
 /* News. They leave with ledger_flush. */
 void ledger_state(struct ledger *ledger, const struct conf_check *check,
     enum check_status status, const char *output);

@@ -33,6 +33,8 @@ struct entry {
 	bool registered; /* as it should be, for all we know */
 	bool alias_shown, shown; /* in the picture being read */
 	bool said; /* that it is registered */
+	uint64_t seen, alias_seen; /* in the servers' answer of this number */
+	bool wrong, alias_wrong; /* there */
 	bool unsure; /* a registration had no answer, and may be carried out late */
 	struct complaint complaint;
 };
@@ -47,6 +49,8 @@ struct state {
 	bool known; /* there was a result, or Consul's state was taken over */
 	bool registered;
 	bool shown; /* in the picture being read */
+	bool wrong; /* in the servers' answer of this number */
+	uint64_t seen;
 	enum check_status told : 8;
 	enum check_status flying : 8; /* in an update */
 	enum check_status carried : 8; /* in a registration */
@@ -66,6 +70,7 @@ struct ledger {
 	enum check_status *statuses;
 	struct entry **entries_by_id;
 	struct state **states_by_id;
+	uint64_t seen; /* answers of the servers */
 	bool read_once;
 	bool reading; /* what Consul shows is not known: nothing is planned */
 	int64_t asked_at; /* when that picture was asked for */
@@ -83,9 +88,13 @@ struct state *ledger_state_of(
     const struct ledger *ledger, const struct conf_check *check);
 uint64_t ledger_output_hash(const char *output);
 void ledger_set_output(struct state *state, const char *output);
+void ledger_register(struct ledger *ledger, struct entry *entry);	/* as it is, again */
+void ledger_register_check(struct ledger *ledger, struct state *state);	/* of the node */
 void ledger_plan(struct ledger *ledger);	/* whatever differs goes to the outbox */
 
 /* picture.c: entries and states are found by their ids once their tables are ordered. */
 void ledger_order(struct ledger *ledger);
+struct state *ledger_find_state(const struct ledger *ledger, const char *id);
+struct entry *ledger_find_entry(const struct ledger *ledger, const char *id);
 
 #endif

@@ -49,8 +49,8 @@ ledger_order(struct ledger *ledger)
 	    order_states);
 }
 
-static struct state *
-find_state(const struct ledger *ledger, const char *id)
+struct state *
+ledger_find_state(const struct ledger *ledger, const char *id)
 {
 	struct state **found = bsearch(id, ledger->states_by_id, ledger->conf->n_checks,
 	    sizeof(struct state *), compare_state);
@@ -58,8 +58,8 @@ find_state(const struct ledger *ledger, const char *id)
 	return found ? *found : NULL;
 }
 
-static struct entry *
-find_entry(const struct ledger *ledger, const char *id)
+struct entry *
+ledger_find_entry(const struct ledger *ledger, const char *id)
 {
 	struct entry **found = bsearch(id, ledger->entries_by_id,
 	    ledger_entries(ledger), sizeof(struct entry *), compare_entry);
@@ -137,8 +137,8 @@ ledger_shown_check(struct ledger *ledger, const char *id, const cJSON *shown)
 	const char *service = json_text(shown, "ServiceID");
 	const char *type = json_text(shown, "Type");
 	bool ttl = type && !strcmp(type, "ttl");
-	struct state *state = find_state(ledger, id);
-	struct entry *entry = find_entry(ledger, service ? service : "");
+	struct state *state = ledger_find_state(ledger, id);
+	struct entry *entry = ledger_find_entry(ledger, service ? service : "");
 
 	if (state)
 		take_state(ledger, state, shown);
@@ -163,7 +163,7 @@ entry_shown(struct ledger *ledger, const struct entry *entry, const cJSON *shown
 void
 ledger_shown_service(struct ledger *ledger, const char *id, const cJSON *shown)
 {
-	struct entry *entry = find_entry(ledger, id);
+	struct entry *entry = ledger_find_entry(ledger, id);
 	const char *name = json_text(shown, "Service");
 
 	if (!entry) {

@@ -27,16 +27,14 @@
 #include "agent/consul/consul.h"
 #include "agent/consul/heart.h"
 #include "agent/consul/ledger.h"
-#include "agent/consul/sight.h"
-#include "agent/consul/watch.h"
+#include "agent/consul/proof.h"
 
 /* Doubled with each that had no answer in time: megabytes take theirs. */
 #define READ_MS 2000
 #define READ_MAX_MS 16000
 #define ADOPT_MS 200
 #define RECHECK_MS 1000
-#define LOOK_MS 100 /* our own changes are news as well: one look for many */
-#define WAIT_MS 60000 /* the agent is beside us: its end is noticed at once */
+#define LOOK_MS 50 /* one look for many changes */
 #define STOP_STAGE_MS 900 /* there are two */
 
 enum stage { RUNNING, STOPPING, ORDERED, STOPPED };
@@ -49,12 +47,12 @@ struct report {
 	struct ledger *ledger;
 	struct heart *heart;
 	struct consul_call *read_call;
-	struct watch *watches[2]; /* of the node: its checks, its services */
-	struct sight *sight; /* by its checks */
+	struct proof *proof; /* once the node's name is known */
 	struct loop_timer *retry, *refresh, *limit;
 	unsigned int failures;
 	enum stage stage;
 	bool synced; /* the picture was read since the last doubt */
+	bool look; /* it is to be read again, though nothing was in doubt */
 	bool recheck; /* a call had no answer: it may still be carried out */
 	struct complaint unread; /* what the agent shows */
 	bool alive; /* it had been vouched for when this life began */
@@ -214,9 +212,12 @@ on_services(void *arg, const struct consul_reply *reply)
 	report->synced = true;
 	report->read_ms = READ_MS;
 	read_works(report);
-	if (report->recheck)
+	if (report->look)
+		loop_timer_after(report->retry, LOOK_MS);
+	else if (report->recheck)
 		loop_timer_after(report->retry, RECHECK_MS);
 	report->recheck = false;
+	proof_looked(report->proof, report->asked_at);
 	go_on(report);
 }
 
@@ -255,7 +256,7 @@ read_picture(void *arg)
 {
 	struct report *report = arg;
 
-	report->synced = false;
+	report->synced = report->look = false;
 	report->asked_at = loop_now(report->loop);
 	ledger_doubt(report->ledger);
 	read_next(report, "/v1/agent/checks", on_checks);
@@ -281,6 +282,27 @@ static void
 on_broken(void *arg)
 {
 	doubt(arg, CONSUL_AWAY);
+}
+
+/* Somebody else changed something. A look under way may have missed it. */
+static void
+on_look(void *arg)
+{
+	struct report *report = arg;
+
+	if (report->look)
+		return;
+	report->look = true;
+	if (report->synced && report->stage == RUNNING)
+		loop_timer_after(report->retry, LOOK_MS);
+}
+
+static bool
+on_settled(void *arg)
+{
+	const struct report *report = arg;
+
+	return report->stage == RUNNING && report_in_sync(report);
 }
 
 static void
@@ -330,9 +352,7 @@ report_free(struct report *report)
 {
 	if (!report)
 		return;
-	for (size_t i = 0; i < ARRAY_LENGTH(report->watches); i++)
-		watch_free(report->watches[i]);
-	sight_free(report->sight);
+	proof_free(report->proof);
 	consul_cancel(report->read_call);
 	heart_free(report->heart);
 	ledger_free(report->ledger);
@@ -351,53 +371,14 @@ report_start(struct report *report)
 	heart_start(report->heart);
 }
 
-/* Consul's servers show something else of this node than before. */
-static void
-on_news(void *arg, const struct consul_reply *reply)
-{
-	struct report *report = arg;
-
-	if (report->synced && report->stage == RUNNING && !report->read_call)
-		loop_timer_after(report->retry, LOOK_MS);
-}
-
-static void
-on_checks_news(void *arg, const struct consul_reply *reply)
-{
-	struct report *report = arg;
-
-	sight_look(report->sight, reply);
-	on_news(report, reply);
-}
-
-static void
-on_trouble(void *arg, const struct consul_reply *reply)
-{
-	/* the calls of report itself meet the same */
-}
-
 void
 report_node(struct report *report, const char *node)
 {
-	/* that there is news is all that counts: of what there is only the check that
-	 * every node has is asked for, which shows that we may see it */
-	static const char *const paths[] = {
-		"/v1/health/node/%s?filter=CheckID==%%22serfHealth%%22",
-		"/v1/catalog/node/%s?filter=ID==%%22%%22",
-	};
-	static const struct watch_way way = { .wait_ms = WAIT_MS, .patient = true };
-	struct watch_out outs[] = { { on_checks_news, on_trouble, report },
-		{ on_news, on_trouble, report } };
-	char escaped[3 * CONF_NAME_MAX + 1], path[sizeof(escaped) + 64];
+	struct proof_out out = { on_look, on_broken, on_settled, report };
 
 	ledger_node(report->ledger, node);
-	report->sight = sight_new(report->loop, node);
-	consul_escape(escaped, sizeof(escaped), node);
-	for (size_t i = 0; i < ARRAY_LENGTH(paths); i++) {
-		snprintf(path, sizeof(path), paths[i], escaped);
-		report->watches[i] =
-		    watch_new(report->loop, report->consul, path, &way, &outs[i]);
-	}
+	report->proof =
+	    proof_new(report->loop, report->consul, report->ledger, node, &out);
 }
 
 void

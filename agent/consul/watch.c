@@ -27,6 +27,7 @@
 #define RATE_BURST 2
 #define COST_BYTES 25000 /* that Consul makes, and we read, in a millisecond */
 #define PATIENCE 20
+#define HASH_MAX 64
 
 struct watch {
 	struct loop *loop;
@@ -37,9 +38,11 @@ struct watch {
 	struct loop_timer *timer;
 	struct consul_call *call;
 	uint64_t index; /* of the last answer; 0: ask without */
+	char hash[HASH_MAX + 1]; /* or that */
 	bool answered; /* since the index was 0 */
 	unsigned int failures;
 	int64_t read_ms; /* deadline of the next question without an index */
+	int64_t patient_until; /* for what the last answer cost */
 	int64_t full_at; /* when the bucket is full again, if nothing is taken */
 };
 
@@ -50,21 +53,35 @@ poll_deadline(const struct watch *watch)
 	return watch->way.wait_ms * 17 / 16 + 1000;
 }
 
+static char *
+poll_path(const struct watch *watch)
+{
+	char sep = strchr(watch->path, '?') ? '&' : '?';
+	long long wait_ms = watch->way.wait_ms;
+
+	if (watch->way.by_hash) {
+		char hash[3 * HASH_MAX + 1];
+
+		consul_escape(hash, sizeof(hash), watch->hash);
+		return xasprintf(
+		    "%s%chash=%s&wait=%lldms", watch->path, sep, hash, wait_ms);
+	}
+	return xasprintf("%s%cindex=%llu&wait=%lldms", watch->path, sep,
+	    (unsigned long long)watch->index, wait_ms);
+}
+
 static void on_answer(void *arg, const struct consul_reply *reply);
 
 static void
 poll_now(void *arg)
 {
 	struct watch *watch = arg;
-	char sep = strchr(watch->path, '?') ? '&' : '?';
-	AUTO_FREE char *path = watch->index
-	    ? xasprintf("%s%cindex=%llu&wait=%lldms", watch->path, sep,
-		  (unsigned long long)watch->index, (long long)watch->way.wait_ms)
-	    : xstrdup(watch->path);
+	bool waits = watch->index > 0 || watch->hash[0];
+	AUTO_FREE char *path = waits ? poll_path(watch) : xstrdup(watch->path);
 	struct consul_request request = {
 		.channel = CONSUL_WATCH,
 		.path = path,
-		.timeout_ms = watch->index ? poll_deadline(watch) : watch->read_ms,
+		.timeout_ms = waits ? poll_deadline(watch) : watch->read_ms,
 	};
 
 	watch->call = consul_send(watch->consul, &request, on_answer, watch);
@@ -88,6 +105,8 @@ poll_after(struct watch *watch, int64_t delay_ms)
 {
 	int64_t at = rate_take(watch);
 
+	if (at < watch->patient_until)
+		at = watch->patient_until;
 	if (at < loop_now(watch->loop) + delay_ms)
 		at = loop_now(watch->loop) + delay_ms;
 	if (at > loop_now(watch->loop))
@@ -96,11 +115,13 @@ poll_after(struct watch *watch, int64_t delay_ms)
 		poll_now(watch);
 }
 
-/* How long the next question waits for what this answer cost. */
-static int64_t
-patience(const struct watch *watch, const struct consul_reply *reply)
+/* The next question waits for what this answer cost. */
+static void
+be_patient(struct watch *watch, const struct consul_reply *reply)
 {
-	return watch->way.patient ? (int64_t)(reply->size / COST_BYTES) * PATIENCE : 0;
+	if (watch->way.patient)
+		watch->patient_until = loop_now(watch->loop) +
+		    (int64_t)(reply->size / COST_BYTES) * PATIENCE;
 }
 
 /* Whether the answer may differ from the one before. */
@@ -114,6 +135,43 @@ take_index(struct watch *watch, const struct consul_reply *reply)
 	watch->answered = index >= watch->index;
 	watch->index = watch->answered ? index : 0;
 	return news;
+}
+
+static bool
+take_hash(struct watch *watch, const struct consul_reply *reply)
+{
+	char hash[sizeof(watch->hash)] = "";
+	bool news;
+
+	json_get_text(reply->json, "ContentHash", hash, sizeof(hash));
+	news = !hash[0] || strcmp(hash, watch->hash) != 0;
+	str_copy(watch->hash, sizeof(watch->hash), hash);
+	return news;
+}
+
+/* What is not there by hash is not waited for either: such answers come at once. */
+static void
+on_content(struct watch *watch, const struct consul_reply *reply)
+{
+	bool gone = watch->way.by_hash && reply->result == CONSUL_NOT_FOUND;
+	struct watch_out out = watch->out;
+	bool news =
+	    watch->way.by_hash ? take_hash(watch, reply) : take_index(watch, reply);
+
+	watch->failures = gone ? watch->failures + 1 : 0;
+	watch->read_ms = READ_DEADLINE_MS;
+	be_patient(watch, reply);
+	poll_after(watch, gone ? consul_backoff(watch->failures) : 0);
+	if (news)
+		out.news(out.arg, reply);
+}
+
+static void
+forget(struct watch *watch)
+{
+	watch->index = 0;
+	watch->hash[0] = '\0';
+	watch->answered = false;
 }
 
 /* Some versions of Consul end a long poll early with their own time-out: no news, and no
@@ -133,18 +191,11 @@ on_answer(void *arg, const struct consul_reply *reply)
 
 	watch->call = NULL;
 	if (reply->result == CONSUL_OK || reply->result == CONSUL_NOT_FOUND) {
-		bool news = take_index(watch, reply);
-
-		watch->failures = 0;
-		watch->read_ms = READ_DEADLINE_MS;
-		poll_after(watch, patience(watch, reply));
-		if (news)
-			out.news(out.arg, reply);
+		on_content(watch, reply);
 	} else if (is_spurious(reply)) {
 		poll_after(watch, 0);
 	} else {
-		watch->index = 0;
-		watch->answered = false;
+		forget(watch);
 		if (reply->result == CONSUL_AWAY &&
 		    watch->read_ms < READ_DEADLINE_MAX_MS)
 			watch->read_ms *= 2;
@@ -167,6 +218,16 @@ watch_new(struct loop *loop, struct consul *consul, const char *path,
 	watch->timer = loop_timer_new(loop, poll_now, watch);
 	poll_after(watch, 0);
 	return watch;
+}
+
+void
+watch_again(struct watch *watch)
+{
+	consul_cancel(watch->call);
+	watch->call = NULL;
+	loop_timer_stop(watch->timer);
+	forget(watch);
+	poll_after(watch, 0);
 }
 
 void

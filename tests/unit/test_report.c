@@ -463,6 +463,75 @@ test_others(void)
 }
 
 static bool
+servers_show(const char *id, const char *status)
+{
+	AUTO_JSON cJSON *checks = get("/v1/health/node/dev");
+	const cJSON *check;
+
+	cJSON_ArrayForEach (check, checks)
+		if (text_is(check, "CheckID", id) && text_is(check, "Status", status))
+			return true;
+	return false;
+}
+
+static bool
+servers_right(void *arg)
+{
+	AUTO_JSON cJSON *node = get("/v1/catalog/node/dev");
+	const cJSON *services = cJSON_GetObjectItemCaseSensitive(node, "Services");
+	const struct fixture *f = arg;
+
+	return db_shown(f, services) &&
+	    cJSON_GetObjectItemCaseSensitive(services, "web") &&
+	    cJSON_GetObjectItemCaseSensitive(services, "lictor") &&
+	    servers_show("db-1:port", "passing") &&
+	    servers_show("web:page", "passing") &&
+	    servers_show("lictor:disk", "passing") &&
+	    servers_show("web:lictor", "passing");
+}
+
+/* What is changed at the servers, past the agent, which knows nothing of it. */
+static void
+test_forged(void)
+{
+	static const char *const forgeries[][2] = {
+		{ "/v1/catalog/register",
+		    "{\"Node\":\"dev\",\"Address\":\"127.0.0.1\",\"Check\":{\"Node\":"
+		    "\"dev\",\"CheckID\":\"db-1:port\",\"Name\":\"port\","
+		    "\"ServiceID\":\"db-1\",\"Status\":\"critical\"}}" },
+		{ "/v1/catalog/register",
+		    "{\"Node\":\"dev\",\"Address\":\"127.0.0.1\",\"Check\":{\"Node\":"
+		    "\"dev\",\"CheckID\":\"lictor:disk\",\"Name\":\"disk\","
+		    "\"Status\":\"critical\"}}" },
+		{ "/v1/catalog/register",
+		    "{\"Node\":\"dev\",\"Address\":\"127.0.0.1\",\"Service\":{\"ID\":"
+		    "\"db-1\",\"Service\":\"db\",\"Tags\":[\"no\"]}}" },
+		{ "/v1/catalog/deregister",
+		    "{\"Node\":\"dev\",\"ServiceID\":\"web\"}" },
+		{ "/v1/catalog/deregister",
+		    "{\"Node\":\"dev\",\"CheckID\":\"web:lictor\"}" },
+		{ "/v1/catalog/deregister",
+		    "{\"Node\":\"dev\",\"ServiceID\":\"lictor\"}" },
+	};
+	struct fixture f;
+
+	open_fixture(&f);
+	tell_all(&f, CHECK_PASSING);
+	tell_role(&f, REPORT_BACKUP, 0);
+	report_node(f.report, "dev");
+	CU_ASSERT_TRUE(until(f.loop, servers_right, &f, LIMIT_MS));
+	for (size_t i = 0; i < ARRAY_LENGTH(forgeries); i++) {
+		/* what was told a moment ago is not judged */
+		run_for(f.loop, 2200);
+		put(forgeries[i][0], forgeries[i][1]);
+		CU_ASSERT_FALSE(servers_right(&f));
+		CU_ASSERT_TRUE(until(f.loop, servers_right, &f, LIMIT_MS));
+		CU_ASSERT_TRUE(all_shown(&f));
+	}
+	close_fixture(&f);
+}
+
+static bool
 was_adopted(void *arg)
 {
 	return ((struct fixture *)arg)->adopted > 0;
@@ -842,6 +911,7 @@ static const struct tap_case cases[] = {
 	{ "tags and meta follow the role", test_role },
 	{ "what Consul lost comes back", test_lost },
 	{ "what others change comes back", test_others },
+	{ "what is forged at the servers is put right", test_forged },
 	{ "a restart goes on with what Consul shows", test_restart },
 	{ "a late restart takes nothing over", test_restart_late },
 	{ "a Consul that hangs", test_frozen },

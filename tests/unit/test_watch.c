@@ -36,8 +36,9 @@ struct script {
 	size_t n_steps, asked;
 	char paths[STEPS][128];
 	int64_t times[STEPS];
+	size_t hang; /* that one, counted from 1, has no answer */
 	unsigned int news, troubles, free_at;
-	bool patient;
+	bool patient, by_hash;
 	char log[STEPS + 1]; /* N or T, in their order */
 	size_t told;
 };
@@ -59,7 +60,7 @@ on_asked(void *arg, const char *request, struct scripted_call *call)
 	if (!s->steps) {
 		snprintf(index, sizeof(index), "X-Consul-Index: %zu\r\n", i + 5);
 		scripted_answer(call, 200, index, "[]");
-	} else if (i < s->n_steps) {
+	} else if (i < s->n_steps && s->asked != s->hang) {
 		if (s->steps[i].index)
 			snprintf(index, sizeof(index), "X-Consul-Index: %u\r\n",
 			    s->steps[i].index);
@@ -104,6 +105,8 @@ static void
 open_script(struct script *s, const char *path, const struct step *steps, size_t n)
 {
 	struct watch_way way = { .wait_ms = 2000, .patient = s->patient };
+
+	way.by_hash = s->by_hash;
 	struct watch_out out = { .news = on_news, .trouble = on_trouble, .arg = s };
 
 	s->loop = loop_new();
@@ -238,6 +241,79 @@ test_rate(void)
 	close_script(&s);
 }
 
+/* By the content's hash; what is not there is asked for again with growing waits. */
+static void
+test_hash(void)
+{
+	static const struct step steps[] = {
+		{ 200, 0, "{\"ContentHash\":\"a1\"}" }, /* news */
+		{ 200, 0, "{\"ContentHash\":\"a1\"}" }, /* the wait ran out */
+		{ 200, 0, "{\"ContentHash\":\"b2\"}" }, /* news */
+		{ 404, 0, "unknown service ID: x" }, /* news, each */
+		{ 404, 0, "unknown service ID: x" },
+		{ 404, 0, "unknown service ID: x" },
+		{ 200, 0, "{\"ContentHash\":\"b2\"}" }, /* news */
+		{ 500, 0, "no" }, /* trouble */
+		{ 200, 0, "{\"ContentHash\":\"b2\"}" }, /* news: who knows */
+	};
+	static const char *const asked[] = {
+		"/v1/x",
+		"/v1/x?hash=a1&wait=2000ms",
+		"/v1/x?hash=a1&wait=2000ms",
+		"/v1/x?hash=b2&wait=2000ms",
+		"/v1/x",
+		"/v1/x",
+		"/v1/x",
+		"/v1/x?hash=b2&wait=2000ms",
+		"/v1/x",
+		"/v1/x?hash=b2&wait=2000ms",
+	};
+	struct script s = { .by_hash = true };
+
+	open_script(&s, "/v1/x", steps, ARRAY_LENGTH(steps));
+	CU_ASSERT_TRUE(until(s.loop, all_asked, &s, LIMIT_MS));
+	for (size_t i = 0; i < ARRAY_LENGTH(asked); i++)
+		CU_ASSERT_STRING_EQUAL(s.paths[i], asked[i]);
+	CU_ASSERT_STRING_EQUAL(s.log, "NNNNNNTN");
+	CU_ASSERT_TRUE(s.times[6] - s.times[5] >= 50);
+	close_script(&s);
+}
+
+static bool
+asked_twice(void *arg)
+{
+	return ((struct script *)arg)->asked == 2;
+}
+
+static bool
+asked_thrice(void *arg)
+{
+	return ((struct script *)arg)->asked == 3;
+}
+
+/* Asked for, the next answer comes at once and is news, whatever the poll under way. */
+static void
+test_again(void)
+{
+	static const struct step steps[] = {
+		{ 200, 10, NULL },
+		{ 0, 0, NULL },
+		{ 200, 10, NULL },
+	};
+	struct script s = { 0 };
+
+	open_script(&s, "/v1/x", steps, ARRAY_LENGTH(steps));
+	s.hang = 2;
+	CU_ASSERT_TRUE(until(s.loop, asked_twice, &s, LIMIT_MS));
+	watch_again(s.watch);
+	CU_ASSERT_TRUE(until(s.loop, asked_thrice, &s, LIMIT_MS));
+	CU_ASSERT_TRUE(until(s.loop, all_asked, &s, LIMIT_MS));
+	CU_ASSERT_STRING_EQUAL(s.paths[1], "/v1/x?index=10&wait=2000ms");
+	CU_ASSERT_STRING_EQUAL(s.paths[2], "/v1/x");
+	CU_ASSERT_STRING_EQUAL(s.log, "NN");
+	close_script(&s);
+}
+
 /* A big answer puts the next question off, a small one does not. */
 static void
 test_patience(void)
@@ -312,6 +388,8 @@ static const struct tap_case cases[] = {
 	{ "index and wait are added to a query", test_query },
 	{ "failures are told and tried again", test_failures },
 	{ "the rate is bounded", test_rate },
+	{ "the hash follows the answers", test_hash },
+	{ "asked again before its time", test_again },
 	{ "big answers are asked for less often", test_patience },
 	{ "a poll has a deadline of its own", test_deadline },
 	{ "freed in its own callback", test_free },
