@@ -268,7 +268,9 @@ set_lease(struct build *build, const struct node *section, const char *text)
 static int
 build_failover(struct build *build, const struct node *root)
 {
-	static const char *const fences[] = { "auto", "lifetime", NULL };
+	static const char *const fences[] = {
+		[CONF_FENCE_AUTO] = "auto", [CONF_FENCE_LIFETIME] = "lifetime", NULL
+	};
 	struct node section = find_or_none(root, "failover");
 	struct raw_failover raw = { 0 };
 	int result =
@@ -277,9 +279,12 @@ build_failover(struct build *build, const struct node *root)
 	if (result == 0 && strcmp(raw.fence, "bpf") == 0)
 		result = options_fault(&section, "fence", build->error,
 		    "bpf is not in this version, expected auto or lifetime");
-	if (result == 0 &&
-	    options_choose(&section, "fence", raw.fence, fences, build->error) < 0)
-		result = -1;
+	if (result == 0) {
+		int fence =
+		    options_choose(&section, "fence", raw.fence, fences, build->error);
+		build->conf->fence = fence < 0 ? 0 : (enum conf_fence)fence;
+		result = fence < 0 ? -1 : 0;
+	}
 	if (result == 0)
 		result = set_lease(build, &section, raw.lease);
 	options_free(&raw, schema_failover);
@@ -297,6 +302,7 @@ build_name(struct build *build, const struct node *root)
 	}
 	build->conf->node = raw.node;
 	raw.node = NULL;
+	build->conf->plugin_directory = xstrdup(raw.plugin_directory);
 	options_free(&raw, schema_node);
 	const char *name = build->conf->node;
 	if (name == NULL || build_name_ok(name))

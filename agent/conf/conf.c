@@ -190,6 +190,7 @@ conf_free(struct conf *conf)
 	free(conf->commands);
 	free_consul(&conf->consul);
 	free(conf->node);
+	free(conf->plugin_directory);
 	conf_bundle_free(conf->bundle);
 	free(conf);
 }

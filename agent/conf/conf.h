@@ -25,6 +25,7 @@ struct classes;
 enum conf_on_stop { CONF_LEAVE, CONF_MAINTENANCE, CONF_DEREGISTER };
 enum conf_address_order { CONF_AFTER_PROMOTE, CONF_BEFORE_PROMOTE };
 enum conf_all_critical { CONF_KEEP, CONF_RELEASE };
+enum conf_fence { CONF_FENCE_AUTO, CONF_FENCE_LIFETIME };
 
 struct conf_consul {
 	char *address;		/* "http://127.0.0.1:8500"; CONSUL_HTTP_ADDR counts */
@@ -135,6 +136,8 @@ struct conf {
 	char *node;		/* NULL: the local Consul agent's node name */
 	struct conf_consul consul;
 	int64_t lease_ms;	/* L; 2250 unless set */
+	enum conf_fence fence;	/* both mean lifetime in this version */
+	char *plugin_directory;
 	struct conf_plugin **plugins;
 	size_t n_plugins;
 	struct conf_service **services;

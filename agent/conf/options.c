@@ -17,6 +17,7 @@
 #include "agent/base/util.h"
 #include "agent/conf/fault.h"
 #include "agent/conf/host.h"
+#include "agent/conf/same.h"
 #include "agent/conf/scan.h"
 
 int
@@ -325,6 +326,40 @@ options_free(void *base, const struct check_option *table)
 		case CHECK_OPTION_FILES: break;
 		}
 	}
+}
+
+static bool
+same_value(enum check_option_type type, const void *a, const void *b)
+{
+	const char *const *x = a, *const *y = b;
+
+	switch (type) {
+	case CHECK_OPTION_TEXT:
+	case CHECK_OPTION_FILE:
+	case CHECK_OPTION_USER:
+	case CHECK_OPTION_DIRECTORY: return same_text(*x, *y);
+	case CHECK_OPTION_LIST:
+	case CHECK_OPTION_COMMAND:
+	case CHECK_OPTION_ENVIRONMENT:
+		return same_list(*(char *const *const *)a, *(char *const *const *)b);
+	case CHECK_OPTION_UINT:
+	case CHECK_OPTION_MEMORY:
+	case CHECK_OPTION_PROCESSES:
+	case CHECK_OPTION_FILES: return memcmp(a, b, sizeof(uint64_t)) == 0;
+	case CHECK_OPTION_BOOL: return *(const bool *)a == *(const bool *)b;
+	case CHECK_OPTION_DURATION: return memcmp(a, b, sizeof(int64_t)) == 0;
+	}
+	return false;
+}
+
+bool
+options_same(const struct check_option *table, const void *a, const void *b)
+{
+	for (const struct check_option *option = table; option->name != NULL; option++)
+		if (!same_value(option->type, (const char *)a + option->offset,
+			(const char *)b + option->offset))
+			return false;
+	return true;
 }
 
 int

@@ -19,6 +19,9 @@ int options_fill(void *base, const struct check_option *table,
     const struct node *section, bool host, char error[CONF_ERROR_MAX]);
 void options_free(void *base, const struct check_option *table);
 
+/* Whether both have the same values. */
+bool options_same(const struct check_option *table, const void *a, const void *b);
+
 /* Which of the words (NULL at the end) an option's text is; -1 with `error`. */
 int options_choose(const struct node *section, const char *option, const char *text,
     const char *const *words, char error[CONF_ERROR_MAX]);
