@@ -19,6 +19,7 @@
 
 #include "agent/base/file_mark.h"
 #include "agent/base/tls_fault.h"
+#include "agent/base/tls_folder.h"
 #include "agent/base/tls_roots.h"
 #include "agent/base/util.h"
 
@@ -177,6 +178,14 @@ load_authorities(struct tls_context *context)
 	if (store == NULL)
 		out_of_memory();
 	SSL_CTX_set_cert_store(context->ssl, store);
+	if (tls_folder_is(context->paths[FILE_CA])) {
+		if (tls_folder_load(store, context->paths[FILE_CA]))
+			return 0;
+		snprintf(context->why, sizeof(context->why),
+		    "ca-file %s: there is no certificate in this folder",
+		    context->paths[FILE_CA]);
+		return -EINVAL;
+	}
 	if (X509_STORE_load_file(store, context->paths[FILE_CA]) != 1)
 		return fail(context, FILE_CA);
 	return 0;
@@ -268,6 +277,8 @@ mark_now(const struct tls_context *context, enum file file)
 {
 	if (file == FILE_CA && context->paths[file] == NULL && !context->no_verify)
 		return tls_roots_mark();
+	if (file == FILE_CA && tls_folder_is(context->paths[file]))
+		return tls_folder_mark(context->paths[file]);
 	return file_mark(context->paths[file]);
 }
 

@@ -24,6 +24,7 @@
 #include "agent/base/resolve.h"
 #include "agent/base/tls_context.h"
 #include "agent/base/tls_fault.h"
+#include "agent/base/tls_folder.h"
 #include "agent/base/url.h"
 #include "agent/base/util.h"
 
@@ -449,8 +450,9 @@ set_tls(struct transfer *transfer, const struct net_tls *tls)
 	CURL *easy = transfer->easy;
 
 	if (ours || tls->ca_file != NULL) {
-		curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca_file);
-		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+		bool folder = tls_folder_is(tls->ca_file);
+		curl_easy_setopt(easy, CURLOPT_CAINFO, folder ? NULL : tls->ca_file);
+		curl_easy_setopt(easy, CURLOPT_CAPATH, folder ? tls->ca_file : NULL);
 	}
 	if (ours) {
 		curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_tls_context);

@@ -904,7 +904,8 @@ test_files_of_no_use(void)
 		const char *ca, *cert, *key, *why;
 	} rows[] = {
 		{ "key.pem", NULL, NULL, "key.pem: this is no certificate in PEM" },
-		{ ".", NULL, NULL, "ca-file" },
+		{ "empty", NULL, NULL,
+		    "empty: there is no certificate in this folder" },
 		{ "ca.pem", "key.pem", NULL, "key.pem: this is no certificate in PEM" },
 		{ "ca.pem", "none.pem", NULL, "none.pem: No such file or directory" },
 		{ "ca.pem", "client.pem", "none.pem",
@@ -926,6 +927,8 @@ test_files_of_no_use(void)
 	fputs("-----BEGIN NONSENSE-----\n!\n", file);
 	fclose(file);
 	copy_file(bench.folder, "key.pem", "list.pem", "w");
+	AUTO_FREE char *empty = xasprintf("%s/empty", bench.folder);
+	CU_ASSERT_EQUAL(mkdir(empty, 0755), 0);
 	for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
 		struct net_tls tls = files(&bench, rows[i].ca, rows[i].cert);
 		tls.key_file = path_of(&bench, 2, rows[i].key);
@@ -938,6 +941,29 @@ test_files_of_no_use(void)
 		if (strstr(seen.why, rows[i].why) == NULL)
 			printf("# %zu: %s\n", i, seen.why);
 	}
+	bench_close(&bench);
+}
+
+/* All files of a folder, whatever they are called; a new one counts. */
+static void
+test_folder(void)
+{
+	struct tls_server_conf conf = { .certificate = "good.pem", .serve = answer };
+	struct bench bench;
+
+	bench_open(&bench);
+	serve(&bench, conf);
+	AUTO_FREE char *folder = xasprintf("%s/folder", bench.folder);
+	CU_ASSERT_EQUAL(mkdir(folder, 0755), 0);
+	copy_file(bench.folder, "other-ca.pem", "folder/other.pem", "w");
+	copy_file(bench.folder, "client.pem", "folder/ca", "w");
+	struct net_tls tls = files(&bench, "folder", NULL);
+	CU_ASSERT_EQUAL(ask(&bench, &tls, HOST).error, NET_TLS);
+	CU_ASSERT_EQUAL(ask_curl(&bench, &tls, HOST).error, NET_TLS);
+	copy_file(bench.folder, "ca.pem", "folder/ca", "w");
+	struct seen seen = ask_until(&bench, &tls, NET_OK);
+	check_answer(&seen, HOST, false);
+	CU_ASSERT_EQUAL(ask_curl(&bench, &tls, HOST).error, NET_OK);
 	bench_close(&bench);
 }
 
@@ -1481,6 +1507,7 @@ static const struct tap_case cases[] = {
 	{ "failed sessions", test_failed_sessions },
 	{ "files that change", test_files_that_change },
 	{ "files of no use", test_files_of_no_use },
+	{ "a folder of authorities", test_folder },
 	{ "no descriptor", test_no_descriptor },
 	{ "ends", test_ends },
 	{ "renegotiation is refused", test_renegotiation_is_refused },
