@@ -499,7 +499,8 @@ make_consul(struct agent *agent)
 	if (agent->conf->node != NULL)
 		on_node(agent, agent->conf->node);
 	else
-		agent->self = self_new(agent->loop, agent->consul, &self);
+		agent->self = self_new(agent->loop, agent->consul,
+		    agent->conf->consul.datacenter, &self);
 }
 
 /* A thousand checks at once are a thousand descriptors: all that the host allows. */

@@ -41,6 +41,10 @@ static const struct {
 	    true },
 	{ "CONSUL_TLS_SERVER_NAME", "server-name",
 	    offsetof(struct raw_consul, server_name), false },
+	{ "CONSUL_NAMESPACE", "namespace", offsetof(struct raw_consul, namespace),
+	    false },
+	{ "CONSUL_PARTITION", "partition", offsetof(struct raw_consul, partition),
+	    false },
 };
 
 /* The file's section, or one that says nothing. */
@@ -86,6 +90,22 @@ check_stand_in(struct build *build, size_t i, const char *value)
 	return fault_set(build->error, "environment", 0, "%s: %s", variable, why);
 }
 
+/* A folder of authorities counts where no file of them is named. */
+static int
+read_authorities(
+    struct build *build, const struct node *section, struct raw_consul *raw)
+{
+	char why[CONF_ERROR_MAX];
+
+	if (raw->ca_file != NULL || node_find(section, "ca-file") != NULL)
+		return 0;
+	raw->ca_file = bundle_environment(build->bundle, "CONSUL_CAPATH");
+	if (raw->ca_file == NULL || !build->host ||
+	    host_check_directory(raw->ca_file, why, sizeof(why)) == 0)
+		return 0;
+	return fault_set(build->error, "environment", 0, "CONSUL_CAPATH: %s", why);
+}
+
 static int
 read_environment(
     struct build *build, const struct node *section, struct raw_consul *raw)
@@ -98,6 +118,8 @@ read_environment(
 		if (*member != NULL && check_stand_in(build, i, *member) != 0)
 			return -1;
 	}
+	if (read_authorities(build, section, raw) != 0)
+		return -1;
 	if (node_find(section, "verify") != NULL)
 		return 0;
 	return read_switch(build, "CONSUL_HTTP_SSL_VERIFY", &raw->verify);
@@ -186,6 +208,36 @@ check_server_name(struct build *build, const struct node *section, const char *n
 	    name);
 }
 
+/* Words of Consul's own: what it may refuse for other reasons is its to say. */
+static int
+check_scope(struct build *build, const struct node *section, const char *option,
+    const char *variable, const char *name)
+{
+	if (name == NULL || build_name_ok(name))
+		return 0;
+	if (node_find(section, option) != NULL)
+		return options_fault(section, option, build->error,
+		    "\"%.80s\" is no name, expected 1 to %d of letters, digits, dot, "
+		    "hyphen and underscore",
+		    name, CONF_NAME_MAX);
+	return fault_set(build->error, "environment", 0,
+	    "%s: \"%.80s\" is no name, expected 1 to %d of letters, digits, dot, "
+	    "hyphen and underscore",
+	    variable, name, CONF_NAME_MAX);
+}
+
+static int
+check_scopes(
+    struct build *build, const struct node *section, const struct raw_consul *raw)
+{
+	if (check_scope(build, section, "datacenter", NULL, raw->datacenter) != 0 ||
+	    check_scope(
+		build, section, "namespace", "CONSUL_NAMESPACE", raw->namespace) != 0)
+		return -1;
+	return check_scope(
+	    build, section, "partition", "CONSUL_PARTITION", raw->partition);
+}
+
 static int
 read_consul(struct build *build, const struct node *section, struct raw_consul *raw)
 {
@@ -194,7 +246,8 @@ read_consul(struct build *build, const struct node *section, struct raw_consul *
 	    options_fill(raw, schema_consul, section, build->host, build->error) != 0 ||
 	    set_address(build, section, raw) != 0)
 		return -1;
-	if (check_server_name(build, section, raw->server_name) != 0)
+	if (check_server_name(build, section, raw->server_name) != 0 ||
+	    check_scopes(build, section, raw) != 0)
 		return -1;
 	if ((raw->cert_file == NULL) != (raw->key_file == NULL))
 		return options_fault(section,
@@ -215,6 +268,10 @@ build_consul(struct build *build, const struct node *root)
 		free(raw.address);
 		raw.address = NULL;
 		consul->token = bundle_environment(build->bundle, "CONSUL_HTTP_TOKEN");
+		consul->auth = bundle_environment(build->bundle, "CONSUL_HTTP_AUTH");
+		consul->datacenter = raw.datacenter;
+		consul->namespace = raw.namespace;
+		consul->partition = raw.partition;
 		consul->token_file = raw.token_file;
 		consul->ca_file = raw.ca_file;
 		consul->cert_file = raw.cert_file;

@@ -158,6 +158,12 @@ free_consul(struct conf_consul *consul)
 		explicit_bzero(consul->token, strlen(consul->token));
 	free(consul->token);
 	free(consul->token_file);
+	if (consul->auth != NULL)
+		explicit_bzero(consul->auth, strlen(consul->auth));
+	free(consul->auth);
+	free(consul->datacenter);
+	free(consul->namespace);
+	free(consul->partition);
 	free(consul->ca_file);
 	free(consul->cert_file);
 	free(consul->key_file);

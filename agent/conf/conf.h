@@ -32,6 +32,9 @@ struct conf_consul {
 	char *unix_socket;	/* set for unix://…; the address is then "http://localhost" */
 	char *token;		/* CONSUL_HTTP_TOKEN, or NULL; token_file wins */
 	char *token_file;
+	char *auth;		/* CONSUL_HTTP_AUTH, "user:password", or NULL */
+	char *datacenter, *namespace, *partition;	/* NULL: not said */
+	/* the first may be a folder, of CONSUL_CAPATH */
 	char *ca_file, *cert_file, *key_file, *server_name;
 	bool verify;
 	int64_t ttl_ms;

@@ -16,7 +16,7 @@
 	_Static_assert(sizeof(void *) != 8 || sizeof(type) == (size), \
 	    "a member was added: is it compared below?")
 
-SIZED(struct conf_consul, 80);
+SIZED(struct conf_consul, 112);
 SIZED(struct conf_command, 80);
 SIZED(struct conf_check, 136);
 SIZED(struct conf_service, 112);
@@ -171,6 +171,9 @@ same_consul(const struct conf_consul *a, const struct conf_consul *b)
 	return same_text(a->address, b->address) &&
 	    same_text(a->unix_socket, b->unix_socket) &&
 	    same_text(a->token, b->token) && same_text(a->token_file, b->token_file) &&
+	    same_text(a->auth, b->auth) && same_text(a->datacenter, b->datacenter) &&
+	    same_text(a->namespace, b->namespace) &&
+	    same_text(a->partition, b->partition) &&
 	    same_text(a->ca_file, b->ca_file) &&
 	    same_text(a->cert_file, b->cert_file) &&
 	    same_text(a->key_file, b->key_file) &&

@@ -40,6 +40,7 @@ struct raw_node {
 };
 struct raw_consul {
 	char *address, *token_file, *ca_file, *cert_file, *key_file, *server_name;
+	char *datacenter, *namespace, *partition;
 	bool verify;
 	int64_t ttl_ms;
 };

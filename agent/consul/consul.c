@@ -21,10 +21,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/base/base64.h"
 #include "agent/base/http.h"
 #include "agent/base/log.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
+#include "agent/consul/scope.h"
 
 #define BODY_LIMIT (16u << 20)
 #define TOKEN_MAX 255
@@ -54,6 +56,8 @@ struct consul {
 	struct http *http[CONSUL_CHANNELS];
 	struct net_tls tls;
 	struct token token;
+	char *authorization; /* a header, or NULL */
+	const char *scope_fault; /* said last, or NULL */
 	LIST_HEAD(, consul_call) calls;
 	bool away;
 	bool explained; /* by more than that nobody answers */
@@ -211,6 +215,10 @@ consul_new(struct loop *loop, const struct conf_consul *conf)
 		.no_verify = !conf->verify,
 	};
 	token_start(consul);
+	if (conf->auth) {
+		AUTO_FREE char *coded = base64_encode(conf->auth, strlen(conf->auth));
+		consul->authorization = xasprintf("Authorization: Basic %s", coded);
+	}
 	for (int i = 0; i < CONSUL_CHANNELS; i++) {
 		consul->http[i] = http_new(loop);
 		http_be_narrow(consul->http[i], connections[i]);
@@ -239,6 +247,9 @@ consul_free(struct consul *consul)
 		call_free(call);
 	}
 	explicit_bzero(consul->token.text, sizeof(consul->token.text));
+	if (consul->authorization)
+		explicit_bzero(consul->authorization, strlen(consul->authorization));
+	free(consul->authorization);
 	free(consul->address);
 	free(consul);
 }
@@ -393,6 +404,18 @@ header_true(const struct http_reply *reply, const char *name)
 	return text && !strcmp(text, "true");
 }
 
+/* Said once, whatever call it is that meets it. */
+static void
+note_scope(struct consul *consul, const struct http_reply *reply)
+{
+	const char *fault = scope_fault(consul->conf, reply->status, reply->body);
+
+	if (fault && fault != consul->scope_fault)
+		log_error("consul", "%s", fault);
+	if (fault)
+		consul->scope_fault = fault;
+}
+
 static void
 on_http(void *arg, const struct http_reply *http)
 {
@@ -408,6 +431,7 @@ on_http(void *arg, const struct http_reply *http)
 	reply.result = classify(http, json);
 	explain(why, sizeof(why), reply.result, http);
 	if (reply.result != CONSUL_AWAY) {
+		note_scope(consul, http);
 		reply.status = http->status;
 		reply.index = header_index(http);
 		reply.filtered = header_true(http, "X-Consul-Results-Filtered-By-ACLs");
@@ -435,11 +459,12 @@ struct consul_call *
 consul_send(struct consul *consul, const struct consul_request *request,
     consul_done_fn *done, void *arg)
 {
-	AUTO_FREE char *url = xasprintf("%s%s", consul->address, request->path);
+	AUTO_FREE char *path = scope_path(consul->conf, request->path);
+	AUTO_FREE char *url = xasprintf("%s%s", consul->address, path);
 	AUTO_FREE char *printed = request->body ? json_print(request->body) : NULL;
 	const char *body = printed ? printed : request->text;
 	char token[sizeof("X-Consul-Token: ") + TOKEN_MAX];
-	const char *headers[3] = { NULL };
+	const char *headers[4] = { NULL };
 	size_t n = 0;
 	struct consul_call *call = xcalloc(1, sizeof(*call));
 	struct http_request http = {
@@ -458,6 +483,8 @@ consul_send(struct consul *consul, const struct consul_request *request,
 	token_refresh(consul);
 	if (request->method)
 		headers[n++] = content_type(request);
+	if (consul->authorization)
+		headers[n++] = consul->authorization;
 	if (consul->token.text[0]) {
 		snprintf(
 		    token, sizeof(token), "X-Consul-Token: %s", consul->token.text);

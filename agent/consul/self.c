@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "agent/base/log.h"
 #include "agent/base/loop.h"
@@ -20,6 +21,7 @@
 struct self {
 	struct consul *consul;
 	struct self_out out;
+	const char *datacenter; /* NULL: whichever it is */
 	struct loop_timer *timer;
 	struct consul_call *call;
 	unsigned int failures;
@@ -44,6 +46,24 @@ complain(struct self *self, const struct consul_reply *reply)
 		    reply->why);
 }
 
+/* A host of this name may well be in another datacenter: what is done there would be done
+ * to it. */
+static bool
+is_elsewhere(struct self *self, const cJSON *config)
+{
+	const char *datacenter = json_text(config, "Datacenter");
+
+	if (!self->datacenter || !datacenter || !strcmp(self->datacenter, datacenter))
+		return false;
+	if (!self->complained)
+		log_error("consul",
+		    "the local agent is in the datacenter %.64s, and datacenter in "
+		    "lictor.conf is %s: no role is taken until that is mended",
+		    datacenter, self->datacenter);
+	self->complained = true;
+	return true;
+}
+
 static void
 on_answer(void *arg, const struct consul_reply *reply)
 {
@@ -55,10 +75,13 @@ on_answer(void *arg, const struct consul_reply *reply)
 	config = cJSON_GetObjectItemCaseSensitive(reply->json, "Config");
 	if (reply->result == CONSUL_OK &&
 	    json_get_text(config, "NodeName", node, sizeof(node)) && node[0]) {
-		self->out.known(self->out.arg, node);
-		return;
+		if (!is_elsewhere(self, config)) {
+			self->out.known(self->out.arg, node);
+			return;
+		}
+	} else {
+		complain(self, reply);
 	}
-	complain(self, reply);
 	loop_timer_after(self->timer, consul_backoff(++self->failures));
 }
 
@@ -76,11 +99,13 @@ ask(void *arg)
 }
 
 struct self *
-self_new(struct loop *loop, struct consul *consul, const struct self_out *out)
+self_new(struct loop *loop, struct consul *consul, const char *datacenter,
+    const struct self_out *out)
 {
 	struct self *self = xcalloc(1, sizeof(*self));
 
 	*self = (struct self){ .consul = consul, .out = *out };
+	self->datacenter = datacenter;
 	self->timer = loop_timer_new(loop, ask, self);
 	ask(self);
 	return self;

@@ -14,7 +14,7 @@ struct self_out {
 
 /* Asks the local Consul agent for its node's name until it says it. Where `node` is set in
  * lictor.conf nobody needs this; it takes agent:read. */
-struct self *self_new(struct loop *loop, struct consul *consul,
+struct self *self_new(struct loop *loop, struct consul *consul, const char *datacenter,
     const struct self_out *out);
 void self_free(struct self *self);
 

@@ -27,6 +27,7 @@
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
 #include "agent/consul/consul.h"
+#include "agent/consul/scope.h"
 #include "agent/failover/kv.h"
 #include "agent/failover/marker.h"
 #include "agent/failover/roster.h"
@@ -198,6 +199,7 @@ send_cas(struct errand *errand, uint64_t base, const struct role_register *conte
 {
 	AUTO_JSON cJSON *body = cJSON_CreateArray();
 	const struct seat *seat = &errand->registers->seats[errand->roles[0]];
+	const struct conf_consul *consul = &errand->registers->conf->consul;
 	cJSON *kv = kv_operation(body, "cas", seat->key);
 	struct consul_request request = {
 		.channel = CONSUL_LEASE,
@@ -213,6 +215,7 @@ send_cas(struct errand *errand, uint64_t base, const struct role_register *conte
 	value = base64_encode(text, strlen(text));
 	json_add_uint(kv, "Index", base);
 	cJSON_AddStringToObject(kv, "Value", value);
+	scope_operation(consul, kv);
 	errand_send(errand, &request, done);
 }
 
@@ -394,8 +397,9 @@ send_read(struct errand *errand)
 	};
 
 	for (size_t i = 0; i < errand->n_roles; i++)
-		kv_operation(
-		    body, "get-tree", errand->registers->seats[errand->roles[i]].key);
+		scope_operation(&errand->registers->conf->consul,
+		    kv_operation(body, "get-tree",
+			errand->registers->seats[errand->roles[i]].key));
 	errand->registers->reads++;
 	errand_send(errand, &request, on_read);
 }

@@ -26,7 +26,8 @@
 static const char *const variables[] = { "CONSUL_HTTP_ADDR", "CONSUL_HTTP_TOKEN",
 	"CONSUL_HTTP_TOKEN_FILE", "CONSUL_HTTP_SSL", "CONSUL_HTTP_SSL_VERIFY",
 	"CONSUL_CACERT", "CONSUL_CLIENT_CERT", "CONSUL_CLIENT_KEY",
-	"CONSUL_TLS_SERVER_NAME" };
+	"CONSUL_TLS_SERVER_NAME", "CONSUL_HTTP_AUTH", "CONSUL_NAMESPACE",
+	"CONSUL_PARTITION", "CONSUL_CAPATH" };
 
 static const char whole[] =
     "# the file of the tests\n"
@@ -347,7 +348,9 @@ tokens_and_files_come_from_the_environment(void)
 	struct conf *conf = parse("CONSUL_HTTP_TOKEN=a-b\nCONSUL_CACERT=/etc/passwd\n"
 				  "CONSUL_TLS_SERVER_NAME=consul.example\n"
 				  "CONSUL_CLIENT_CERT=/etc/group\n"
-				  "CONSUL_CLIENT_KEY=/etc/fstab\n",
+				  "CONSUL_CLIENT_KEY=/etc/fstab\n"
+				  "CONSUL_CAPATH=/etc\nCONSUL_HTTP_AUTH=u:p\n"
+				  "CONSUL_NAMESPACE=a\nCONSUL_PARTITION=b\n",
 	    "consul { ca-file = '/etc/hosts' key-file = '/etc/group' }", "");
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(conf);
@@ -356,6 +359,17 @@ tokens_and_files_come_from_the_environment(void)
 	CU_ASSERT_STRING_EQUAL(conf->consul.server_name, "consul.example");
 	CU_ASSERT_STRING_EQUAL(conf->consul.cert_file, "/etc/group");
 	CU_ASSERT_STRING_EQUAL(conf->consul.key_file, "/etc/group");
+	CU_ASSERT_STRING_EQUAL(conf->consul.auth, "u:p");
+	CU_ASSERT_STRING_EQUAL(conf->consul.namespace, "a");
+	CU_ASSERT_STRING_EQUAL(conf->consul.partition, "b");
+	CU_ASSERT_PTR_NULL(conf->consul.datacenter);
+	conf_free(conf);
+	conf = parse("CONSUL_CAPATH=/etc\nCONSUL_NAMESPACE=a\n",
+	    "consul { namespace = c datacenter = dc1 }", "");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(conf);
+	CU_ASSERT_STRING_EQUAL(conf->consul.ca_file, "/etc");
+	CU_ASSERT_STRING_EQUAL(conf->consul.namespace, "c");
+	CU_ASSERT_STRING_EQUAL(conf->consul.datacenter, "dc1");
 	conf_free(conf);
 }
 

@@ -505,7 +505,33 @@ test_escape(void)
 	CU_ASSERT_STRING_EQUAL(out, "");
 }
 
+/* What the scripted Consul is sent: the scope in the query, the password as RFC 7617 has it. */
+static void
+test_scope(void)
+{
+	static char datacenter[] = "dc1", namespace[] = "team-a", auth[] = "user:p:w";
+	struct consul_request request = { .path = "/v1/kv/a?recurse" };
+	struct script s;
+
+	open_script(&s);
+	ask(&s, &request);
+	CU_ASSERT_PTR_NOT_NULL(strstr(s.request, "GET /v1/kv/a?recurse HTTP"));
+	CU_ASSERT_PTR_NULL(strstr(s.request, "Authorization"));
+	consul_free(s.consul);
+	s.conf.datacenter = datacenter;
+	s.conf.namespace = namespace;
+	s.conf.auth = auth;
+	s.consul = consul_new(s.loop, &s.conf);
+	ask(&s, &request);
+	CU_ASSERT_PTR_NOT_NULL(
+	    strstr(s.request, "GET /v1/kv/a?recurse&dc=dc1&ns=team-a HTTP"));
+	CU_ASSERT_PTR_NOT_NULL(
+	    strstr(s.request, "\r\nAuthorization: Basic dXNlcjpwOnc=\r\n"));
+	close_script(&s);
+}
+
 static const struct tap_case cases[] = {
+	{ "a request has its scope and the password", test_scope },
 	{ "every status and text has its result", test_results },
 	{ "no answer is no answer", test_away },
 	{ "what is sent, and what comes with an answer", test_request },

@@ -897,7 +897,7 @@ test_self(void)
 	struct self *self;
 
 	open_fixture(&f);
-	self = self_new(f.loop, f.consul, &out);
+	self = self_new(f.loop, f.consul, NULL, &out);
 	CU_ASSERT_TRUE(until(f.loop, node_known, &f, LIMIT_MS));
 	CU_ASSERT_STRING_EQUAL(f.node, "dev");
 	self_free(self);
