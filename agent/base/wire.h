@@ -108,7 +108,8 @@ enum wire_refusal {
 };
 struct wire_carrier { uint32_t vip; uint32_t up; };
 
-/* `why` ends with a NUL: a fault with FILE:LINE, or what has changed ("nothing has changed") */
+/* Each PREPARE is answered once. `why` ends with a NUL: a fault with FILE:LINE, or what changes
+ * ("1 check added"), which the agent alone sees of plugins. */
 struct wire_reload { uint64_t request; /* the agent's number, echoed; never 0 */ };
 struct wire_prepare { uint64_t next; };
 struct wire_prepared { uint64_t next; uint32_t ok; uint32_t spare; char why[WIRE_WHY_MAX]; };

@@ -22,6 +22,7 @@
 #include "agent/base/wire.h"
 #include "agent/conf/bundle.h"
 #include "agent/conf/conf.h"
+#include "agent/conf/merge.h"
 #include "agent/conf/trial.h"
 #include "agent/runner/commit.h"
 #include "agent/runner/notify.h"
@@ -52,10 +53,10 @@ struct reload {
 	struct loop_timer *reading, *limit;
 	enum commit_state limited; /* the state that `limit` is of */
 	bool ready; /* systemd was told so */
-	struct askers open,
-	    waiting; /* since before the files were read, and since then */
+	struct askers open, waiting; /* since before the files were read; since then */
 	bool good; /* what came of it, … */
 	char why[WIRE_WHY_MAX]; /* … in words */
+	char what[WIRE_WHY_MAX / 2]; /* the next one changes, in words */
 };
 
 static enum commit_process
@@ -161,23 +162,11 @@ prepare(const struct reload *reload, struct process *process)
 }
 
 static void
-plural(struct buf *text, size_t count, const char *what)
-{
-	buf_printf(text, "%s%zu %s%s", text->len > 0 ? ", " : "", count, what,
-	    count == 1 ? "" : "s");
-}
-
-static void
 swap(struct reload *reload)
 {
-	struct buf text = { .limit = sizeof(reload->why) - 16 };
 	struct conf *next = reload->next;
 
-	plural(&text, next->n_services, "service");
-	plural(&text, next->n_checks, "check");
-	plural(&text, next->n_roles, "role");
-	snprintf(reload->why, sizeof(reload->why), "reloaded: %s", text.data);
-	buf_free(&text);
+	snprintf(reload->why, sizeof(reload->why), "reloaded: %s", reload->what);
 	reload->good = true;
 	reload->next = NULL;
 	reload->conf = next;
@@ -342,6 +331,33 @@ begin_trial(struct reload *reload)
 	loop_timer_after(reload->limit, TRIAL_LIMIT_MS);
 }
 
+/* Does the next one mean something else, as far as that is seen without plugins? */
+static bool
+changes(struct reload *reload)
+{
+	struct conf_changes changes;
+
+	conf_compare(reload->next, reload->conf, &changes);
+	conf_changes_text(&changes, reload->what, sizeof(reload->what));
+	bool anything = changes.anything || reload->next->n_plugins > 0;
+	conf_changes_clear(&changes);
+	return anything;
+}
+
+/* 0 or -1 with `why`. */
+static int
+seal_next(struct reload *reload)
+{
+	reload->as_started.generation = reload->next->generation;
+	reload->as_started.fd = conf_send(reload->next);
+	if (reload->as_started.fd >= 0)
+		return 0;
+	snprintf(reload->why, sizeof(reload->why),
+	    "the configuration cannot be handed on: %s",
+	    strerror(-reload->as_started.fd));
+	return -1;
+}
+
 /* 0; 1: nothing has changed; -1 with `why`. */
 static int
 read_next(struct reload *reload)
@@ -357,16 +373,10 @@ read_next(struct reload *reload)
 		return 1;
 	}
 	reload->next = conf_parse(bundle, reload->why);
-	if (reload->next == NULL)
+	if (reload->next == NULL ||
+	    !conf_reloadable(reload->next, reload->conf, reload->why))
 		return -1;
-	reload->as_started.generation = reload->next->generation;
-	reload->as_started.fd = conf_send(reload->next);
-	if (reload->as_started.fd >= 0)
-		return 0;
-	snprintf(reload->why, sizeof(reload->why),
-	    "the configuration cannot be handed on: %s",
-	    strerror(-reload->as_started.fd));
-	return -1;
+	return changes(reload) ? seal_next(reload) : 1;
 }
 
 static void
@@ -488,6 +498,9 @@ take_prepared(struct reload *reload, const struct process *process,
 
 	if (!event.good && is_preparing(reload))
 		text_escape(reload->why, sizeof(reload->why), prepared->why,
+		    strlen(prepared->why));
+	else if (prepared->why[0] != '\0' && is_preparing(reload))
+		text_escape(reload->what, sizeof(reload->what), prepared->why,
 		    strlen(prepared->why));
 	step(reload, &event);
 }
