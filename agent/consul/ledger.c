@@ -27,6 +27,12 @@
 #include "agent/consul/orders.h"
 #include "agent/consul/outbox.h"
 
+/* "lictor" unchanged: all aliases are computed anew, each from all checks. */
+#define VOUCH_MS 15000
+#define VOUCH_PAUSE_MAX_MS 30000
+#define VOUCH_SHARE 40 /* aliases times checks, for a millisecond's pause */
+#define REGISTER_MS 2000
+#define CHECK_MS 20
 #define ESCAPED_MAX (3 * (2 * CONF_NAME_MAX + 2) + 1)
 
 size_t
@@ -124,9 +130,12 @@ build_service(
 	entry->registered = true;
 	if (!service) {
 		ledger->vouch = false;
+		ledger->vouched_at = loop_now(ledger->loop);
+		message->timeout_ms = VOUCH_MS;
 		message->body = desired_lictor(ledger->conf->consul.ttl_ms);
 		return;
 	}
+	message->timeout_ms = REGISTER_MS + (int64_t)service->n_checks * CHECK_MS;
 	message->body =
 	    desired_service(service, entry->role, entry->term, ledger->statuses);
 	for (size_t i = 0; i < service->n_checks; i++) {
@@ -336,11 +345,29 @@ ledger_role(struct ledger *ledger, const struct conf_service *service,
 	entry_plan(ledger, entry, OUTBOX_FIRST);
 }
 
+/* With thousands of checks it costs the agent seconds (a microsecond for each check and
+ * alias): one for many changes, so that it takes a twentieth of a CPU. */
+static int64_t
+vouch_pause(const struct ledger *ledger)
+{
+	uint64_t ms =
+	    (uint64_t)ledger->conf->n_services * ledger->conf->n_checks / VOUCH_SHARE;
+
+	return ms < VOUCH_PAUSE_MAX_MS ? (int64_t)ms : VOUCH_PAUSE_MAX_MS;
+}
+
+static void
+vouch_when_due(struct ledger *ledger)
+{
+	if (loop_now(ledger->loop) - ledger->vouched_at >= vouch_pause(ledger))
+		entry_plan(ledger, ledger_lictor(ledger), OUTBOX_FIRST);
+}
+
 void
 ledger_vouch(struct ledger *ledger)
 {
 	ledger->vouch = true;
-	entry_plan(ledger, ledger_lictor(ledger), OUTBOX_FIRST);
+	vouch_when_due(ledger);
 }
 
 void
@@ -359,6 +386,8 @@ ledger_register_check(struct ledger *ledger, struct state *state)
 void
 ledger_refresh(struct ledger *ledger)
 {
+	if (ledger->vouch)
+		vouch_when_due(ledger);
 	for (size_t i = 0; i < ledger->conf->n_checks; i++)
 		state_plan(ledger, &ledger->states[i]);
 }
@@ -460,6 +489,7 @@ ledger_new(struct loop *loop, struct consul *consul, const struct conf *conf,
 	ledger->conf = conf;
 	ledger->out = *out;
 	ledger->reading = ledger->vouch = true;
+	ledger->vouched_at = loop_now(loop) - VOUCH_PAUSE_MAX_MS;
 	ledger->outbox = outbox_new(loop, consul, &outbox);
 	ledger->orders = orders_new(ledger->outbox, KIND_ORDER);
 	make_tables(ledger);

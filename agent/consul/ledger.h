@@ -69,7 +69,7 @@ void ledger_state(struct ledger *ledger, const struct conf_check *check,
     enum check_status status, const char *output);
 void ledger_role(struct ledger *ledger, const struct conf_service *service,
     enum report_role role, uint64_t term);
-/* The service "lictor" again; the outputs and states whose time has come. */
+/* The service "lictor" again, at most every 30 s where there is much; the outputs and states whose time has come. */
 void ledger_vouch(struct ledger *ledger);
 void ledger_refresh(struct ledger *ledger);
 void ledger_flush(struct ledger *ledger);

@@ -76,6 +76,7 @@ struct ledger {
 	int64_t asked_at; /* when that picture was asked for */
 	bool alive; /* lictor's own check was, in the picture */
 	bool lictor_there; /* an alias of it finds it: the others may follow */
+	int64_t vouched_at; /* when "lictor" was registered last */
 	bool vouch; /* "lictor" is to be registered, unchanged as it may be */
 	bool stopping;
 	struct complaint node_complaint;

@@ -166,6 +166,8 @@ item_send(struct outbox_item *item)
 	outbox->out.build(outbox->out.arg, item, &message);
 	request.path = message.path;
 	request.body = message.body;
+	if (message.timeout_ms > 0)
+		request.timeout_ms = message.timeout_ms;
 	item->touched_at = loop_now(outbox->loop);
 	item->call = consul_send(outbox->consul, &request, on_answer, item);
 	outbox->flying++;

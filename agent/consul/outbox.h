@@ -40,6 +40,7 @@ struct outbox_item {
 struct outbox_message {
 	char *path;		/* freed by the outbox, as is the body */
 	cJSON *body;		/* NULL: none */
+	int64_t timeout_ms;	/* 0: 2 s */
 };
 
 struct outbox_out {

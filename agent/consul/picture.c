@@ -215,7 +215,9 @@ ledger_end(struct ledger *ledger)
 	ledger->reading = false;
 	ledger->lictor_there = ledger_lictor(ledger)->registered;
 	outbox_open(ledger->outbox, true);
-	if (ledger->vouch || !ledger->lictor_there)
+	if (!ledger->lictor_there)
+		ledger_register(ledger, ledger_lictor(ledger));
+	else if (ledger->vouch)
 		ledger_vouch(ledger);
 	if (ledger->lictor_there)
 		ledger_plan(ledger);

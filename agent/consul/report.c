@@ -35,7 +35,10 @@
 #define ADOPT_MS 200
 #define RECHECK_MS 1000
 #define LOOK_MS 50 /* one look for many changes */
-#define STOP_STAGE_MS 900 /* there are two */
+/* There are two, and a bit for each service. */
+#define STOP_STAGE_MS 900
+#define STOP_STAGE_MAX_MS 4000
+#define STOP_SERVICE_MS 10
 
 enum stage { RUNNING, STOPPING, ORDERED, STOPPED };
 
@@ -68,11 +71,20 @@ stopped(struct report *report)
 	report->out.stopped(report->out.arg);
 }
 
+static int64_t
+stage_limit(const struct report *report)
+{
+	int64_t ms =
+	    STOP_STAGE_MS + (int64_t)report->conf->n_services * STOP_SERVICE_MS;
+
+	return ms < STOP_STAGE_MAX_MS ? ms : STOP_STAGE_MAX_MS;
+}
+
 static void
 order_stop(struct report *report)
 {
 	report->stage = ORDERED;
-	loop_timer_after(report->limit, STOP_STAGE_MS);
+	loop_timer_after(report->limit, stage_limit(report));
 	ledger_stop(report->ledger);
 }
 
@@ -416,7 +428,7 @@ report_stop(struct report *report)
 	report->read_call = NULL;
 	loop_timer_stop(report->retry);
 	loop_timer_stop(report->refresh);
-	loop_timer_after(report->limit, wait ? STOP_STAGE_MS : 0);
+	loop_timer_after(report->limit, wait ? stage_limit(report) : 0);
 }
 
 bool

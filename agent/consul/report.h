@@ -63,7 +63,8 @@ void report_check_output(struct report *report, const struct conf_check *check,
 void report_role(struct report *report, const struct conf_service *service,
     enum report_role role, uint64_t term);
 
-/* Services by their `on-stop`; ends with `stopped`, within 2 s at the most. */
+/* Services by their `on-stop`; ends with `stopped`, within 2 s and 20 ms for each service, 8 s at the
+ * most. */
 void report_stop(struct report *report);
 
 /* For the status: everything that was to be said is said. */

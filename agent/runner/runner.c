@@ -36,7 +36,7 @@
 #include "agent/runner/reload.h"
 
 #define PING_MS 1000
-#define STOP_MS 15000 /* the agent gives up after 10 s, then takes its leave */
+#define STOP_MS 20000 /* the agent gives up after 10 s, then takes its leave, in 8 */
 #define WARDEN_STOP_MS 1000
 
 /* A configuration that counts no more, of which something still runs. */
