@@ -457,8 +457,8 @@ records_cross_a_reload(void)
 {
 	static const char *const texts[] = {
 		"plugins = {\"one\", \"two\"}\none \"a\" { }\n",
-		"plugins = {\"three\", \"two\", \"one\"}\nthree \"b\" { }\none \"a\" { "
-		"}\n",
+		"plugins = {\"three\", \"two\", \"one\"}\nthree \"b\" {}\none \"a\" "
+		"{}\n",
 		"plugins = {\"two\"}\ntwo \"a\" { }\n",
 	};
 	static const uint32_t check[] = { 0, 1 };

@@ -535,9 +535,8 @@ static void
 test_an_answer_that_nobody_asked_for(void)
 {
 	static const char *const script[] = { GOOD, NULL };
-	static const char *const stray[] = { "HTTP/1.1 503 Late\r\nContent-Length: "
-					     "0\r\n\r\n",
-		"H", "\n" };
+	static const char late[] = "HTTP/1.1 503 Late\r\nContent-Length: 0\r\n\r\n";
+	static const char *const stray[] = { late, "H", "\n" };
 
 	for (size_t i = 0; i < ARRAY_LENGTH(stray); i++) {
 		size_t len = strlen(stray[i]);
@@ -546,7 +545,7 @@ test_an_answer_that_nobody_asked_for(void)
 		ask(&b, "/", kept);
 		setsockopt(
 		    b.peers[0]->fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
-		CU_ASSERT_EQUAL(send(b.peers[0]->fd, stray[i], len, 0), len);
+		CU_ASSERT_EQUAL(send(b.peers[0]->fd, stray[i], len, 0), (ssize_t)len);
 		int turns = 0;
 		CU_ASSERT(until(b.loop, has_turned, &turns, 10000));
 		ask(&b, "/", kept);

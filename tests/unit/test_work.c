@@ -298,8 +298,8 @@ an_outcome_that_there_is_not_is_unknown(void)
 			said.status = more >= 0 ? odd[more] : i;
 			said.reason = beyond >= 0 ? odd[beyond] : j;
 			run_begin(run_new(b.runs, &check, 100, &b));
-			CU_ASSERT_EQUAL(b.status, there ? i : CHECK_UNKNOWN);
-			CU_ASSERT_EQUAL(b.reason, there ? j : CHECK_REASON_LOCAL);
+			CU_ASSERT_EQUAL((int)b.status, there ? i : CHECK_UNKNOWN);
+			CU_ASSERT_EQUAL((int)b.reason, there ? j : CHECK_REASON_LOCAL);
 			CU_ASSERT_EQUAL(strcmp(b.text, "said") == 0, there);
 		}
 	CU_ASSERT_PTR_NOT_NULL(strstr(b.text, "the type of check odd gave the status"));
