@@ -106,7 +106,7 @@ alone()
 
 zombies()
 {
-	ps --no-headers -o stat --ppid "$(runner_of "$1")" | grep -c '^Z' || true
+	pgrep --count --runstates Z --parent "$(runner_of "$1")" || true
 }
 
 try_host()

@@ -455,10 +455,11 @@ crashes_of_nobody_leave_all_plugins_out(void)
 static void
 records_cross_a_reload(void)
 {
+	static const char moved[] =
+	    "plugins = {\"three\", \"two\", \"one\"}\nthree \"b\" {}\none \"a\" {}\n";
 	static const char *const texts[] = {
 		"plugins = {\"one\", \"two\"}\none \"a\" { }\n",
-		"plugins = {\"three\", \"two\", \"one\"}\nthree \"b\" {}\none \"a\" "
-		"{}\n",
+		moved,
 		"plugins = {\"two\"}\ntwo \"a\" { }\n",
 	};
 	static const uint32_t check[] = { 0, 1 };
