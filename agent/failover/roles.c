@@ -26,7 +26,20 @@
 
 #define STOP_MS 10000 /* and the longest hook */
 
-/* Readiness: all services well, addresses usable, no other host with our name. */
+/* Readiness: nothing in maintenance, all services well, addresses usable, no other host
+ * with our name. */
+
+/* Why the role is not to be here however well all is; NULL: nothing of it is in maintenance. */
+static const char *
+find_maintenance(const struct seat *seat)
+{
+	const struct roles *roles = seat->roles;
+	const char *why = roles->maintenance[roles->conf->n_services];
+
+	for (size_t i = 0; why == NULL && i < seat->conf->n_services; i++)
+		why = roles->maintenance[seat->conf->services[i]->index];
+	return why;
+}
 
 static enum role_ready
 judge_services(const struct seat *seat, char why[ROLES_WHY_SIZE])
@@ -55,10 +68,13 @@ judge_services(const struct seat *seat, char why[ROLES_WHY_SIZE])
 static enum role_ready
 judge(const struct seat *seat, char why[ROLES_WHY_SIZE])
 {
+	const char *maintenance = find_maintenance(seat);
 	enum role_ready ready = judge_services(seat, why);
 
-	if (ready == ROLE_READY_NO)
-		return ready;
+	if (maintenance != NULL)
+		str_copy(why, ROLES_WHY_SIZE, maintenance);
+	if (maintenance != NULL || ready == ROLE_READY_NO)
+		return ROLE_READY_NO;
 	if (seat->roles->duplicate) {
 		str_copy(why, ROLES_WHY_SIZE, "another host uses this node's name");
 		return ROLE_READY_NO;
@@ -122,6 +138,20 @@ roles_service(struct roles *roles, const struct conf_service *service,
 {
 	roles->verdicts[service->index] = *verdict;
 	if (service->role != NULL)
+		update_ready(&roles->seats[service->role->index]);
+}
+
+void
+roles_maintenance(
+    struct roles *roles, const struct conf_service *service, const char *why)
+{
+	size_t place = service != NULL ? service->index : roles->conf->n_services;
+
+	free(roles->maintenance[place]);
+	roles->maintenance[place] = why != NULL ? xstrdup(why) : NULL;
+	if (service == NULL)
+		update_all_ready(roles);
+	else if (service->role != NULL)
 		update_ready(&roles->seats[service->role->index]);
 }
 
@@ -273,6 +303,7 @@ roles_new(struct loop *loop, struct consul *consul, struct vips *vips,
 	roles->out = *out;
 	roles->node = xstrdup(node);
 	roles->verdicts = xcalloc(conf->n_services + 1, sizeof(*roles->verdicts));
+	roles->maintenance = xcalloc(conf->n_services + 1, sizeof(*roles->maintenance));
 	roles->seats = xcalloc(conf->n_roles + 1, sizeof(*roles->seats));
 	roles->grace_timer = loop_timer_new(loop, on_grace, roles);
 	roles->stop_timer = loop_timer_new(loop, on_stop_time, roles);
@@ -293,6 +324,9 @@ roles_free(struct roles *roles)
 	loop_timer_free(roles->grace_timer);
 	loop_timer_free(roles->stop_timer);
 	free(roles->seats);
+	for (size_t i = 0; i <= roles->conf->n_services; i++)
+		free(roles->maintenance[i]);
+	free(roles->maintenance);
 	free(roles->verdicts);
 	free(roles->node);
 	free(roles);

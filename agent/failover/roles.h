@@ -36,6 +36,9 @@ void roles_start(struct roles *roles);
 
 void roles_service(struct roles *roles, const struct conf_service *service,
     const struct service_verdict *verdict);
+/* A service, or (NULL) this host, is in a maintenance; why NULL: in none. */
+void roles_maintenance(
+    struct roles *roles, const struct conf_service *service, const char *why);
 /* From vips and hooks. */
 void roles_held(struct roles *roles, uint32_t role, uint64_t order);
 void roles_gone(struct roles *roles, uint32_t role, uint64_t order);

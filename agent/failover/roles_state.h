@@ -14,7 +14,7 @@
 
 #define ROLES_MARGIN_MS 1500		/* g of the lifetime fence */
 #define ROLES_GRACE_MS 1000		/* in which nobody is judged yet */
-#define ROLES_WHY_SIZE 192
+#define ROLES_WHY_SIZE 320
 #define ROLES_ALARMS 4
 
 /* An alarm is said again when it has been quiet for a while. */
@@ -55,6 +55,8 @@ struct roles {
 	bool duplicate;			/* another host uses our name */
 	bool stopping, ending;		/* ending: all is given away */
 	struct service_verdict *verdicts;
+	char **maintenance;		/* why a service is in one, by index, and then this
+					   host; NULL: it is not */
 	struct seat *seats;
 };
 

@@ -491,6 +491,42 @@ test_service(void)
 	tear_down(&test);
 }
 
+static void
+expect_refused(struct agent *agent, const char *to, int err)
+{
+	char why[160] = "";
+
+	CU_ASSERT_EQUAL(
+	    roles_switchover(agent->roles_module, 0, to, why, sizeof(why)), err);
+	CU_ASSERT_STRING_NOT_EQUAL(why, "");
+}
+
+/* However well all is; over is over, and nobody in maintenance is better than the other. */
+static void
+test_maintenance(void)
+{
+	struct test test;
+	struct agent *master, *backup;
+
+	set_up_agents(&test, "upkeep", 2, true);
+	put_free_register(&test);
+	start_all(&test);
+	master = elect(&test);
+	backup = other(&test, master);
+	roles_maintenance(master->roles_module, &master->service, "service web is old");
+	expect_handover(&test, master, backup);
+	roles_maintenance(backup->roles_module, NULL, "the host is old");
+	run_for(test.loop, 500); /* both: it stays where it is */
+	CU_ASSERT_TRUE(backup->master && holds(backup));
+	roles_maintenance(master->roles_module, &master->service, NULL);
+	expect_handover(&test, backup, master);
+	expect_refused(master, backup->node, -EAGAIN);
+	roles_maintenance(backup->roles_module, NULL, NULL);
+	CU_ASSERT_TRUE(until(test.loop, both_present, &test, LIMIT_MS));
+	CU_ASSERT_TRUE(master->master); /* it does not go back by itself */
+	tear_down(&test);
+}
+
 static bool
 is_stopped(void *arg)
 {
@@ -606,16 +642,6 @@ test_hooks(void)
 	end_hook(master, 1);
 	expect_handover(&test, master, backup);
 	tear_down(&test);
-}
-
-static void
-expect_refused(struct agent *agent, const char *to, int err)
-{
-	char why[160] = "";
-
-	CU_ASSERT_EQUAL(
-	    roles_switchover(agent->roles_module, 0, to, why, sizeof(why)), err);
-	CU_ASSERT_STRING_NOT_EQUAL(why, "");
 }
 
 static void
@@ -741,6 +767,7 @@ static const struct tap_case cases[] = {
 	{ "a lost one from a clock that was ahead", test_lost_from_the_future },
 	{ "one is elected, and switched over twice", test_elect_and_switch },
 	{ "a failed service hands over", test_service },
+	{ "maintenance hands over", test_maintenance },
 	{ "a stop hands over", test_stop },
 	{ "a restart adopts", test_restart },
 	{ "a role without addresses", test_without_address },
