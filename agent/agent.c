@@ -22,6 +22,7 @@
 #include "agent/consul/consul.h"
 #include "agent/consul/report.h"
 #include "agent/consul/self.h"
+#include "agent/consul/upkeep.h"
 #include "agent/failover/hooks.h"
 #include "agent/failover/roles.h"
 #include "agent/failover/vip.h"
@@ -50,6 +51,7 @@ struct agent {
 	struct fetch *fetch;
 	struct consul *consul;
 	struct report *report;
+	struct upkeep *upkeep;
 	struct self *self;
 	struct sched *sched;
 	struct services *services;
@@ -214,6 +216,51 @@ on_roles_stopped(void *arg)
 	report_stop(agent->report);
 }
 
+/* ---- maintenance, ours and Consul's ---- */
+
+static void
+on_maintained(void *arg, const struct conf_service *service, const char *why)
+{
+	struct agent *agent = arg;
+
+	if (agent->roles != NULL)
+		roles_maintenance(agent->roles, service, why);
+}
+
+static void
+tell_maintenance(struct agent *agent, const struct conf_service *service)
+{
+	on_maintained(agent, service, upkeep_why(agent->upkeep, service));
+}
+
+static void
+on_consul_maintenance(
+    void *arg, const struct conf_service *service, bool on, const char *reason)
+{
+	struct agent *agent = arg;
+
+	upkeep_consul(agent->upkeep, service, on, reason);
+}
+
+static int
+on_maintenance(void *arg, const char *name, const struct control_maintenance *wanted,
+    char *why, size_t size)
+{
+	struct agent *agent = arg;
+	const struct conf_service *service =
+	    name != NULL ? conf_find_service(agent->conf, name) : NULL;
+
+	if (name != NULL && service == NULL) {
+		str_copy(why, size, "there is no service of that name here");
+		return -ENOENT;
+	}
+	if (!wanted->on)
+		return upkeep_end(agent->upkeep, service, wanted->who, why, size);
+	upkeep_begin(
+	    agent->upkeep, service, wanted->span_ms, wanted->reason, wanted->who);
+	return 0;
+}
+
 /* Once the node's name is known and states have been taken over. */
 static void
 start_roles(struct agent *agent)
@@ -229,6 +276,9 @@ start_roles(struct agent *agent)
 	for (size_t i = 0; i < agent->conf->n_services; i++)
 		roles_service(agent->roles, agent->conf->services[i],
 		    services_verdict(agent->services, (uint32_t)i));
+	for (size_t i = 0; i <= agent->conf->n_services; i++)
+		tell_maintenance(agent,
+		    i < agent->conf->n_services ? agent->conf->services[i] : NULL);
 	vips_tell(agent->vips);
 	roles_start(agent->roles);
 }
@@ -365,6 +415,7 @@ on_status(void *arg)
 		.services = agent->services,
 		.consul = agent->consul,
 		.report = agent->report,
+		.upkeep = agent->upkeep,
 		.roles = agent->roles,
 		.vips = agent->vips };
 
@@ -484,11 +535,22 @@ make_failover(struct agent *agent)
 }
 
 static void
+make_upkeep(struct agent *agent)
+{
+	static const struct upkeep_clock clock = { clock_boot_ms, clock_wall_ms };
+	struct upkeep_out out = { NULL, on_maintained, agent };
+	char *path AUTO_FREE = path_state("maintenance");
+
+	agent->upkeep = upkeep_new(agent->loop, agent->conf, path, &clock, &out);
+}
+
+static void
 make_consul(struct agent *agent)
 {
 	struct report_out report = {
 		.adopt = on_adopt,
 		.adopted = on_adopted,
+		.maintenance = on_consul_maintenance,
 		.stopped = on_report_stopped,
 		.arg = agent,
 	};
@@ -499,8 +561,8 @@ make_consul(struct agent *agent)
 	if (agent->conf->node != NULL)
 		on_node(agent, agent->conf->node);
 	else
-		agent->self = self_new(agent->loop, agent->consul,
-		    agent->conf->consul.datacenter, &self);
+		agent->self = self_new(
+		    agent->loop, agent->consul, agent->conf->consul.datacenter, &self);
 }
 
 /* A thousand checks at once are a thousand descriptors: all that the host allows. */
@@ -522,6 +584,7 @@ agent_free(struct agent *agent)
 	roles_free(agent->roles);
 	self_free(agent->self);
 	report_free(agent->report);
+	upkeep_free(agent->upkeep);
 	consul_free(agent->consul);
 	vips_free(agent->vips);
 	hooks_free(agent->hooks);
@@ -548,7 +611,7 @@ agent_main(const struct conf *conf, int runner_fd, int control_fd, struct blackb
 	struct agent agent = { .conf = conf, .blackbox = box, .loop = loop_new() };
 	struct wire_out runner = { on_runner_message, on_runner_closed, &agent };
 	struct control_out control = { on_status, on_switchover, on_init, on_report,
-		&agent };
+		on_maintenance, &agent };
 	struct wire_message ready = { .type = WIRE_READY };
 
 	raise_descriptor_limit();
@@ -556,8 +619,10 @@ agent_main(const struct conf *conf, int runner_fd, int control_fd, struct blackb
 	    agent.loop, runner_fd, WIRE_AGENT, WIRE_RUNNER, conf->generation, &runner);
 	make_health(&agent);
 	make_failover(&agent);
+	make_upkeep(&agent);
 	make_consul(&agent);
 	agent.control = control_new(agent.loop, control_fd, &control);
+	upkeep_start(agent.upkeep);
 	report_start(agent.report);
 	wire_send(agent.runner, &ready, -1);
 	loop_run(agent.loop);

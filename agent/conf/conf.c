@@ -246,3 +246,12 @@ conf_find_role(const struct conf *conf, const char *name)
 			return conf->roles[i];
 	return NULL;
 }
+
+const struct conf_service *
+conf_find_service(const struct conf *conf, const char *name)
+{
+	for (size_t i = 0; i < conf->n_services; i++)
+		if (strcmp(conf->services[i]->name, name) == 0)
+			return conf->services[i];
+	return NULL;
+}

@@ -190,6 +190,7 @@ struct conf_bundle *conf_receive(int fd, char error[CONF_ERROR_MAX]);
 int64_t conf_longest_hook(const struct conf *conf);
 
 const struct conf_role *conf_find_role(const struct conf *conf, const char *name);
+const struct conf_service *conf_find_service(const struct conf *conf, const char *name);
 
 /* How people call a check: "service/check", or the name of a check of the node. */
 #define CONF_LABEL_MAX (2 * CONF_NAME_MAX + 2)

@@ -10,6 +10,7 @@
 #include "agent/base/paths.h"
 #include "agent/base/util.h"
 #include "agent/ctl/client.h"
+#include "agent/ctl/maintenance.h"
 #include "agent/ctl/show.h"
 
 #include <getopt.h>
@@ -19,12 +20,14 @@
 #include <time.h>
 
 #define WAIT_MS 60000
+#define KEPT_MS 5000
 #define LOOK_MS 20
 #define OUTPUT_MAX 4096
 
 struct ctl {
 	const char *socket_path;
 	bool json;
+	const char *span, *reason; /* of a maintenance; NULL: not given */
 };
 
 /* The answer with "ok", or NULL after the reason was printed. */
@@ -76,6 +79,15 @@ do_status(const struct ctl *ctl, char **args)
 	else
 		show_status(stdout, status);
 	return 0;
+}
+
+/* The maintenance in a status answer, or NULL. */
+static const cJSON *
+maintenance_in(const cJSON *answer)
+{
+	const cJSON *status = cJSON_GetObjectItemCaseSensitive(answer, "status");
+
+	return cJSON_GetObjectItemCaseSensitive(status, "maintenance");
 }
 
 /* The role in a status answer, or NULL. */
@@ -206,6 +218,70 @@ do_fail(const struct ctl *ctl, char **args)
 	return report(ctl, "fail", args);
 }
 
+/* The answer to "status" once a maintenance is on the disk, or cannot be; the last look when
+ * its time is up. */
+static cJSON *
+wait_kept(const struct ctl *ctl, bool *kept)
+{
+	struct timespec pause = { .tv_nsec = LOOK_MS * 1000000L };
+	int64_t began = clock_boot_ms();
+
+	for (;;) {
+		cJSON *answer = ask(ctl, "status", NULL, NULL);
+		const cJSON *maintenance =
+		    answer != NULL ? maintenance_in(answer) : NULL;
+
+		*kept = false;
+		if (maintenance == NULL ||
+		    (json_get_bool(maintenance, "kept", kept) && *kept) ||
+		    json_text(maintenance, "error") != NULL ||
+		    clock_boot_ms() - began > KEPT_MS)
+			return answer;
+		cJSON_Delete(answer);
+		nanosleep(&pause, NULL);
+	}
+}
+
+static int
+change_maintenance(const struct ctl *ctl, char **args)
+{
+	char why[256];
+	cJSON *request AUTO_JSON =
+	    maintenance_request(args, ctl->span, ctl->reason, why, sizeof(why));
+
+	if (request == NULL) {
+		fprintf(stderr, "lictorctl: %s\n", why);
+		return 2;
+	}
+	cJSON *answer AUTO_JSON = ask_with(ctl, request);
+	return answer != NULL ? 0 : 1;
+}
+
+static int
+do_maintenance(const struct ctl *ctl, char **args)
+{
+	int status = args[0] != NULL ? change_maintenance(ctl, args) : 0;
+	bool kept = false;
+
+	if (status != 0)
+		return status;
+	cJSON *answer AUTO_JSON =
+	    args[0] != NULL ? wait_kept(ctl, &kept) : ask(ctl, "status", NULL, NULL);
+	if (answer == NULL)
+		return 1;
+	if (ctl->json)
+		print_json(maintenance_in(answer));
+	else
+		show_maintenance(
+		    stdout, cJSON_GetObjectItemCaseSensitive(answer, "status"));
+	if (args[0] == NULL || kept)
+		return 0;
+	const char *error = json_text(maintenance_in(answer), "error");
+	fprintf(stderr, "lictorctl: it counts, but a restart forgets it: %s\n",
+	    error != NULL ? error : "it is not on the disk yet");
+	return 1;
+}
+
 static const struct command {
 	const char *name, *usage, *help;
 	int min, max; /* arguments */
@@ -221,6 +297,8 @@ static const struct command {
 	    do_pass },
 	{ "warn", " SERVICE/CHECK [TEXT]", "that it warns", 1, 2, do_warn },
 	{ "fail", " SERVICE/CHECK [TEXT]", "that it fails", 1, 2, do_fail },
+	{ "maintenance", " [on|off [SERVICE]]",
+	    "what is in maintenance; begin or end one", 0, 2, do_maintenance },
 };
 
 static int
@@ -230,13 +308,15 @@ usage(FILE *out)
 	for (size_t i = 0; i < ARRAY_LENGTH(commands); i++) {
 		char *line AUTO_FREE =
 		    xasprintf("%s%s", commands[i].name, commands[i].usage);
-		fprintf(out, "  %-28s%s\n", line, commands[i].help);
+		fprintf(out, "  %-32s%s\n", line, commands[i].help);
 	}
 	fputs("options:\n"
-	      "  -s, --socket PATH           the control socket of another lictord\n"
-	      "  -j, --json                  the answer as one JSON object\n"
-	      "  -V, --version               print the version and exit\n"
-	      "  -h, --help                  print this and exit\n",
+	      "  -f, --for DURATION              how long a maintenance lasts\n"
+	      "  -r, --reason TEXT               why it is\n"
+	      "  -s, --socket PATH               the control socket of another lictord\n"
+	      "  -j, --json                      the answer as one JSON object\n"
+	      "  -V, --version                   print the version and exit\n"
+	      "  -h, --help                      print this and exit\n",
 	    out);
 	return out == stdout ? 0 : 2;
 }
@@ -267,16 +347,20 @@ ctl_main(int argc, char **argv)
 {
 	static const struct option options[] = { { "socket", required_argument, NULL,
 						     's' },
+		{ "for", required_argument, NULL, 'f' },
+		{ "reason", required_argument, NULL, 'r' },
 		{ "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' }, { 0 } };
 	char *path AUTO_FREE = path_runtime("lictor.sock");
 	struct ctl ctl = { .socket_path = path };
 	int option;
 
-	while ((option = getopt_long(argc, argv, "s:jhV", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "s:jf:r:hV", options, NULL)) != -1) {
 		switch (option) {
 		case 's': ctl.socket_path = optarg; break;
 		case 'j': ctl.json = true; break;
+		case 'f': ctl.span = optarg; break;
+		case 'r': ctl.reason = optarg; break;
 		case 'h': return usage(stdout);
 		case 'V': return printf("lictorctl %s\n", PACKAGE_VERSION) < 0;
 		default: return usage(stderr);
@@ -289,6 +373,12 @@ ctl_main(int argc, char **argv)
 		fprintf(stderr,
 		    "lictorctl: \"%s\" is no command, or takes other arguments\n",
 		    argv[optind]);
+		return usage(stderr);
+	}
+	if ((ctl.span != NULL || ctl.reason != NULL) &&
+	    (command->run != do_maintenance || argv[optind + 1] == NULL)) {
+		fprintf(
+		    stderr, "lictorctl: --for and --reason are for maintenance on\n");
 		return usage(stderr);
 	}
 	return finish(command->run(&ctl, argv + optind + 1));

@@ -10,6 +10,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define COLUMNS_MAX 8
 
@@ -180,13 +181,29 @@ add_check(
 	table_row(table, cells);
 }
 
+/* "passing, maintenance": it is taken out of service, or its whole host is. */
+static char *
+verdict_of(const cJSON *service, const cJSON *maintenance)
+{
+	const char *verdict =
+	    true_of(service, "known") ? text_of(service, "status") : "not known yet";
+	const cJSON *entry;
+
+	cJSON_ArrayForEach (entry, maintenance) {
+		const char *name = json_text(entry, "service");
+
+		if (name == NULL || strcmp(name, text_of(service, "name")) == 0)
+			return xasprintf("%s, maintenance", verdict);
+	}
+	return xstrdup(verdict);
+}
+
 static void
-add_service(struct table *table, const cJSON *service)
+add_service(struct table *table, const cJSON *service, const cJSON *maintenance)
 {
 	const cJSON *check,
 	    *checks = cJSON_GetObjectItemCaseSensitive(service, "checks");
-	const char *verdict =
-	    true_of(service, "known") ? text_of(service, "status") : "not known yet";
+	char *verdict AUTO_FREE = verdict_of(service, maintenance);
 	bool first = true;
 
 	cJSON_ArrayForEach (check, checks) {
@@ -204,7 +221,8 @@ add_service(struct table *table, const cJSON *service)
 }
 
 static void
-show_checks(FILE *out, const cJSON *services, const cJSON *node_checks)
+show_checks(FILE *out, const cJSON *services, const cJSON *maintenance,
+    const cJSON *node_checks)
 {
 	static const char *const names[] = { "SERVICE", "STATUS", "CHECK", "TYPE",
 		"STATUS", "REASON", "RUNS", "OUTPUT" };
@@ -213,15 +231,62 @@ show_checks(FILE *out, const cJSON *services, const cJSON *node_checks)
 
 	table_head(&table, names, ARRAY_LENGTH(names));
 	cJSON_ArrayForEach (item, services)
-		add_service(&table, item);
+		add_service(&table, item, maintenance);
 	cJSON_ArrayForEach (item, node_checks)
 		add_check(&table, "(node)", "-", item);
+	table_print(out, &table);
+}
+
+static const cJSON *
+maintenance_of(const cJSON *status)
+{
+	return cJSON_GetObjectItemCaseSensitive(
+	    cJSON_GetObjectItemCaseSensitive(status, "maintenance"), "list");
+}
+
+static char *
+until_of(const cJSON *entry)
+{
+	uint64_t until;
+	char text[32];
+	struct tm tm;
+
+	if (!json_get_uint(entry, "until", &until))
+		return xstrdup("-");
+	time_t seconds = (time_t)(until / 1000);
+	if (localtime_r(&seconds, &tm) == NULL)
+		return xstrdup("-");
+	strftime(text, sizeof(text), "%Y-%m-%d %H:%M", &tm);
+	return xstrdup(text);
+}
+
+void
+show_maintenance(FILE *out, const cJSON *status)
+{
+	static const char *const names[] = { "SERVICE", "UNTIL", "BY", "REASON" };
+	const cJSON *list = maintenance_of(status), *entry;
+	struct table table;
+
+	if (cJSON_GetArraySize(list) == 0) {
+		fprintf(out, "nothing is in maintenance\n");
+		return;
+	}
+	table_head(&table, names, ARRAY_LENGTH(names));
+	cJSON_ArrayForEach (entry, list) {
+		const char *service = json_text(entry, "service");
+		const char *who = json_text(entry, "who");
+		char *cells[] = { xstrdup(service != NULL ? service : "(whole host)"),
+			until_of(entry), xstrdup(who != NULL ? who : "Consul"),
+			xstrdup(text_of(entry, "reason")) };
+		table_row(&table, cells);
+	}
 	table_print(out, &table);
 }
 
 void
 show_status(FILE *out, const cJSON *status)
 {
+	const cJSON *maintenance = maintenance_of(status);
 	const cJSON *consul = cJSON_GetObjectItemCaseSensitive(status, "consul");
 	const cJSON *roles = cJSON_GetObjectItemCaseSensitive(status, "roles");
 	const char *said = !true_of(consul, "answers") ? "does not answer"
@@ -235,6 +300,10 @@ show_status(FILE *out, const cJSON *status)
 		show_roles(out, roles);
 	}
 	fprintf(out, "\n");
+	if (cJSON_GetArraySize(maintenance) > 0) {
+		show_maintenance(out, status);
+		fprintf(out, "\n");
+	}
 	show_checks(out, cJSON_GetObjectItemCaseSensitive(status, "services"),
-	    cJSON_GetObjectItemCaseSensitive(status, "checks"));
+	    maintenance, cJSON_GetObjectItemCaseSensitive(status, "checks"));
 }

@@ -10,4 +10,7 @@
  * as "-". */
 void show_status(FILE *out, const cJSON *status);
 
+/* What of it is in maintenance. */
+void show_maintenance(FILE *out, const cJSON *status);
+
 #endif

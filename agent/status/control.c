@@ -11,9 +11,11 @@
 #include "agent/base/log.h"
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
+#include "agent/consul/upkeep_file.h"
 
 #include <errno.h>
 #include <grp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -34,6 +36,7 @@ struct client {
 	struct loop_timer *idle;
 	int fd;
 	enum access access;
+	uid_t uid;
 	struct buf in, out;
 	size_t sent;
 	bool ended; /* it will send no more */
@@ -76,7 +79,7 @@ member_of(const gid_t *groups, size_t count, bool exists, gid_t wanted)
 
 /* Root and our own user may everything; others what their groups may. */
 static enum access
-judge(const struct control *control, int fd)
+judge(const struct control *control, int fd, uid_t *uid)
 {
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
@@ -85,6 +88,7 @@ judge(const struct control *control, int fd)
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0)
 		return ACCESS_NONE;
+	*uid = cred.uid;
 	if (cred.uid == 0 || cred.uid == geteuid())
 		return ACCESS_CHANGE;
 	len = GROUPS_MAX * sizeof(groups[0]);
@@ -188,6 +192,46 @@ do_fail(struct client *client, const cJSON *request)
 	return report(client, request, CHECK_CRITICAL);
 }
 
+/* An absent text is "", one that cannot be taken is false. */
+static bool
+take_text(const cJSON *request, const char *name, char *out, size_t size)
+{
+	out[0] = '\0';
+	return cJSON_GetObjectItemCaseSensitive(request, name) == NULL ||
+	    json_get_text(request, name, out, size);
+}
+
+static cJSON *
+do_maintenance(struct client *client, const cJSON *request)
+{
+	const struct control_out *out = &client->control->out;
+	char reason[UPKEEP_REASON_SIZE], who[UPKEEP_WHO_SIZE], why[256] = "";
+	struct control_maintenance wanted = { .reason = reason, .who = who };
+	uint64_t span = 0;
+
+	const cJSON *length = cJSON_GetObjectItemCaseSensitive(request, "span_ms");
+	const char *service = json_text(request, "service");
+
+	if (!json_get_bool(request, "on", &wanted.on))
+		return refusal("maintenance is to be on or off");
+	/* a word that is not understood must not become the whole host, or for ever */
+	if (service == NULL &&
+	    cJSON_GetObjectItemCaseSensitive(request, "service") != NULL)
+		return refusal("a service is named by a text");
+	if (length != NULL &&
+	    (!json_get_uint(request, "span_ms", &span) || span == 0 ||
+		span > UPKEEP_SPAN_MAX_MS))
+		return refusal("a maintenance lasts from 1 ms to a year");
+	wanted.span_ms = (int64_t)span;
+	if (!take_text(request, "reason", reason, sizeof(reason)))
+		return refusal(
+		    "a reason has at most 120 bytes and no control character");
+	if (!take_text(request, "who", who, sizeof(who)) || who[0] == '\0')
+		snprintf(who, sizeof(who), "the user %u", client->uid);
+	return outcome(
+	    out->maintenance(out->arg, service, &wanted, why, sizeof(why)), why);
+}
+
 static const struct {
 	const char *name;
 	enum access access;
@@ -199,6 +243,7 @@ static const struct {
 	{ "pass", ACCESS_CHANGE, do_pass },
 	{ "warn", ACCESS_CHANGE, do_warn },
 	{ "fail", ACCESS_CHANGE, do_fail },
+	{ "maintenance", ACCESS_CHANGE, do_maintenance },
 };
 
 static cJSON *
@@ -315,13 +360,14 @@ on_idle(void *arg)
 }
 
 static void
-client_new(struct control *control, size_t slot, int fd, enum access access)
+client_new(struct control *control, size_t slot, int fd, enum access access, uid_t uid)
 {
 	struct client *client = xcalloc(1, sizeof(*client));
 
 	client->control = control;
 	client->fd = fd;
 	client->access = access;
+	client->uid = uid;
 	client->in.limit = LINE_MAX_BYTES;
 	client->out.limit = 64u << 20;
 	client->io = loop_io_new(control->loop, fd, on_client, client);
@@ -339,12 +385,13 @@ on_connect(void *arg, unsigned int events)
 
 	if (fd < 0)
 		return;
-	enum access access = judge(control, fd);
+	uid_t uid = 0;
+	enum access access = judge(control, fd, &uid);
 	size_t slot = access == ACCESS_NONE ? STRANGERS_MAX : CLIENTS_MAX;
 	while (slot > 0 && control->clients[slot - 1] != NULL)
 		slot--;
 	if (slot > 0)
-		client_new(control, slot - 1, fd, access);
+		client_new(control, slot - 1, fd, access, uid);
 	else
 		close(fd);
 }

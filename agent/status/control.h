@@ -2,13 +2,21 @@
 #ifndef LICTOR_CONTROL_H
 #define LICTOR_CONTROL_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "agent/base/json.h"
 #include "checks/check.h"
 
 struct loop;
 struct control;
+
+struct control_maintenance {
+	bool on;
+	int64_t span_ms;	/* 0: until it is ended */
+	const char *reason, *who;
+};
 
 struct control_out {
 	/* Answers one request with a fresh object, which becomes the caller's. */
@@ -19,13 +27,17 @@ struct control_out {
 	/* The outcome of a passive check, "SERVICE/CHECK" or the name of the node's. */
 	int (*report)(void *arg, const char *check, enum check_status status,
 	    const char *output, char *why, size_t size);
+	/* Begins or ends a maintenance of ours; NULL: of the whole host. */
+	int (*maintenance)(void *arg, const char *service,
+	    const struct control_maintenance *wanted, char *why, size_t size);
 	void *arg;
 };
 
 /*
  * The control socket: one JSON object a line in, one out ({"command":"status"},
  * {"command":"switchover","role":"db","to":""}, {"command":"pass","check":"db/backup",
- * "output":"done"}; answers have "ok" and "error"). Bounded in
+ * "output":"done"}, {"command":"maintenance","on":true,"service":"db","span_ms":1800000,
+ * "reason":"new disk","who":"alice"}; answers have "ok" and "error"). Bounded in
  * clients, time and bytes. Changing commands need root, our own user or the group
  * lictor-admin; reading ones the group lictor-status as well (SO_PEERCRED,
  * SO_PEERGROUPS). `fd` is a listening socket that stays the caller's.

@@ -10,6 +10,7 @@
 #include "agent/conf/conf.h"
 #include "agent/consul/consul.h"
 #include "agent/consul/report.h"
+#include "agent/consul/upkeep.h"
 #include "agent/failover/roles.h"
 #include "agent/failover/vip.h"
 #include "agent/health/run.h"
@@ -188,6 +189,49 @@ add_consul(cJSON *status, const struct status_sources *from)
 	cJSON_AddBoolToObject(consul, "in_sync", report_in_sync(from->report));
 }
 
+/* Of a service or (NULL) of this host. */
+static void
+add_entries(
+    cJSON *list, const struct status_sources *from, const struct conf_service *service)
+{
+	struct upkeep_view view;
+
+	upkeep_view(from->upkeep, service, &view);
+	for (int theirs = 0; theirs < 2; theirs++) {
+		if (!(theirs ? view.theirs : view.ours))
+			continue;
+		cJSON *item = cJSON_CreateObject();
+		if (service != NULL)
+			cJSON_AddStringToObject(item, "service", service->name);
+		cJSON_AddStringToObject(item, "by", theirs ? "consul" : "lictor");
+		cJSON_AddStringToObject(
+		    item, "reason", theirs ? view.their_reason : view.reason);
+		if (!theirs)
+			cJSON_AddStringToObject(item, "who", view.who);
+		if (!theirs && view.until != 0) {
+			json_add_uint(item, "until", (uint64_t)view.until);
+			json_add_uint(item, "left_ms", (uint64_t)view.left_ms);
+		}
+		cJSON_AddItemToArray(list, item);
+	}
+}
+
+static void
+add_maintenance(cJSON *status, const struct status_sources *from)
+{
+	cJSON *maintenance = cJSON_AddObjectToObject(status, "maintenance");
+	char why[128];
+
+	cJSON_AddBoolToObject(
+	    maintenance, "kept", upkeep_kept(from->upkeep, why, sizeof(why)));
+	if (why[0] != '\0')
+		cJSON_AddStringToObject(maintenance, "error", why);
+	cJSON *list = cJSON_AddArrayToObject(maintenance, "list");
+	add_entries(list, from, NULL);
+	for (size_t i = 0; i < from->conf->n_services; i++)
+		add_entries(list, from, from->conf->services[i]);
+}
+
 cJSON *
 status_json(const struct status_sources *from)
 {
@@ -197,6 +241,7 @@ status_json(const struct status_sources *from)
 	cJSON_AddStringToObject(status, "version", PACKAGE_VERSION);
 	cJSON_AddStringToObject(status, "node", from->node);
 	add_consul(status, from);
+	add_maintenance(status, from);
 	cJSON *roles = cJSON_AddArrayToObject(status, "roles");
 	for (size_t i = 0; i < conf->n_roles; i++)
 		cJSON_AddItemToArray(roles, role_json(from, conf->roles[i]));

@@ -10,6 +10,7 @@ struct report;
 struct roles;
 struct sched;
 struct services;
+struct upkeep;
 struct vips;
 
 /* What the status is drawn from; roles and vips may be NULL (none configured, or the node's
@@ -21,6 +22,7 @@ struct status_sources {
 	const struct services *services;
 	const struct consul *consul;
 	const struct report *report;
+	const struct upkeep *upkeep;
 	const struct roles *roles;
 	const struct vips *vips;
 };

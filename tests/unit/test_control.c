@@ -61,6 +61,19 @@ on_report(void *arg, const char *check, enum check_status status, const char *ou
 	return strcmp(check, "none") == 0 ? -EINVAL : 0;
 }
 
+static int
+on_maintenance(void *arg, const char *service, const struct control_maintenance *wanted,
+    char *why, size_t size)
+{
+	struct bench *bench = arg;
+
+	snprintf(bench->said, sizeof(bench->said), "%s %s %lld %s %s",
+	    wanted->on ? "on" : "off", service != NULL ? service : "-",
+	    (long long)wanted->span_ms, wanted->reason, wanted->who);
+	str_copy(why, size, "no such service");
+	return service != NULL && strcmp(service, "none") == 0 ? -ENOENT : 0;
+}
+
 static void
 on_limit(void *arg)
 {
@@ -85,7 +98,7 @@ static void
 bench_open(struct bench *bench)
 {
 	struct control_out out = { on_status, on_switchover, on_init, on_report,
-		bench };
+		on_maintenance, bench };
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 
 	*bench = (struct bench){ .dir = "/tmp/lictor-test-XXXXXX" };
@@ -198,6 +211,27 @@ test_commands(void)
 		{ "{\"command\":\"fail\",\"check\":\"none\",\"output\":\"x\"}\n",
 		    "no such check", "critical none x" },
 		{ "{\"command\":\"fail\"}\n", "a report needs a check", "" },
+		{ "{\"command\":\"maintenance\",\"on\":true,\"service\":\"db\","
+		  "\"span_ms\":5000,\"reason\":\"new disk\",\"who\":\"alice\"}\n",
+		    "ok", "on db 5000 new disk alice" },
+		{ "{\"command\":\"maintenance\",\"on\":false,\"who\":\"bob\"}\n", "ok",
+		    "off - 0  bob" },
+		{ "{\"command\":\"maintenance\",\"on\":true,\"service\":\"none\","
+		  "\"who\":\"bob\"}\n",
+		    "no such service", "on none 0  bob" },
+		{ "{\"command\":\"maintenance\"}\n", "maintenance is to be on or off",
+		    "" },
+		{ "{\"command\":\"maintenance\",\"on\":true,\"service\":7}\n",
+		    "a service is named by a text", "" },
+		{ "{\"command\":\"maintenance\",\"on\":true,"
+		  "\"span_ms\":31536000001}\n",
+		    "a maintenance lasts from 1 ms to a year", "" },
+		{ "{\"command\":\"maintenance\",\"on\":true,\"span_ms\":-1}\n",
+		    "a maintenance lasts from 1 ms to a year", "" },
+		{ "{\"command\":\"maintenance\",\"on\":true,\"span_ms\":0}\n",
+		    "a maintenance lasts from 1 ms to a year", "" },
+		{ "{\"command\":\"maintenance\",\"on\":true,\"reason\":\"a\\nb\"}\n",
+		    "a reason has at most 120 bytes and no control character", "" },
 		{ "{\"command\":\"fly\"}\n", "unknown command", "" },
 		{ "{}\n", "a request is one JSON object with a \"command\"", "" },
 		{ "\n", "a request is one JSON object with a \"command\"", "" },

@@ -23,7 +23,8 @@
 static const char status_text[] =
     "{\"version\":\"1\",\"node\":\"web-1\",\"consul\":{\"address\":\"http://"
     "127.0.0.1:8500\","
-    "\"answers\":true,\"in_sync\":false},\"roles\":[{\"name\":\"web\",\"priority\":100,"
+    "\"answers\":true,\"in_sync\":false},\"maintenance\":{\"kept\":%s,%s\"list\":[%s]},"
+    "\"roles\":[{\"name\":\"web\",\"priority\":100,"
     "\"state\":\"master\",\"reason\":\"elected\",\"ready\":\"yes\",\"lost\":false,"
     "\"term\":17,"
     "\"holder\":\"%s\",\"fence\":\"%s\",\"candidates\":[{\"node\":\"web-1\",\"ready\":"
@@ -40,12 +41,20 @@ static const char status_text[] =
     "\"type\":\"script\",\"status\":\"critical\",\"known\":false,\"reason\":\"ok\","
     "\"output\":\"\",\"runs\":0}]}";
 
+struct state {
+	bool moved, full;
+	char maintenance[256];
+};
+
 /* The server's answers: web-1 has the role until a switchover was asked for. */
 static cJSON *
 on_status(void *arg)
 {
-	const char *master = *(bool *)arg ? "web-2" : "web-1";
-	char *text AUTO_FREE = xasprintf(status_text, master, master);
+	const struct state *state = arg;
+	const char *master = state->moved ? "web-2" : "web-1";
+	char *text AUTO_FREE = xasprintf(status_text, state->full ? "false" : "true",
+	    state->full ? "\"error\":\"No space left on device\"," : "",
+	    state->maintenance, master, master);
 
 	return cJSON_Parse(text);
 }
@@ -56,7 +65,7 @@ on_switchover(void *arg, const char *role, const char *to, char *why, size_t siz
 	str_copy(why, size, "no candidate is ready");
 	if (strcmp(to, "web-9") == 0)
 		return -ENOENT;
-	*(bool *)arg = true;
+	((struct state *)arg)->moved = true;
 	return 0;
 }
 
@@ -78,12 +87,32 @@ on_report(void *arg, const char *check, enum check_status status, const char *ou
 	    : -EINVAL;
 }
 
+/* Any maintenance is of "web", and stays; what is for "full" is not kept. */
+static int
+on_maintenance(void *arg, const char *service, const struct control_maintenance *wanted,
+    char *why, size_t size)
+{
+	struct state *state = arg;
+
+	str_copy(why, size, "there is no service of that name here");
+	if (service != NULL && strcmp(service, "none") == 0)
+		return -ENOENT;
+	state->full = service != NULL && strcmp(service, "full") == 0;
+	snprintf(state->maintenance, sizeof(state->maintenance),
+	    "{\"service\":\"web\",\"by\":\"lictor\",\"who\":\"%s\",\"reason\":\"%s for "
+	    "%lld\"},{\"by\":\"consul\",\"reason\":\"\"}",
+	    wanted->who, wanted->reason, (long long)wanted->span_ms);
+	if (!wanted->on)
+		state->maintenance[0] = '\0';
+	return 0;
+}
+
 static void
 serve(int listener)
 {
-	bool moved = false;
+	struct state state = { 0 };
 	struct control_out out = { on_status, on_switchover, on_init, on_report,
-		&moved };
+		on_maintenance, &state };
 	struct loop *loop = loop_new();
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -240,6 +269,67 @@ test_init(void)
 }
 
 static void
+expect_out(struct bench *bench, const char *wanted)
+{
+	char text[4096];
+
+	slurp(bench->out, text, sizeof(text));
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, wanted));
+	if (strstr(text, wanted) == NULL)
+		printf("# expected %s in %s\n", wanted, text);
+}
+
+static void
+test_maintenance(void)
+{
+	struct bench bench;
+	char text[4096];
+
+	setenv("SUDO_USER", "alice", 1);
+	bench_open(&bench);
+	CU_ASSERT(run(&bench, WORDS(W("maintenance"))) == 0);
+	expect_out(&bench, "nothing is in maintenance\n");
+	CU_ASSERT(run(&bench,
+		      WORDS(W("maintenance"), W("on"), W("web"), W("--for"), W("30m"),
+			  W("--reason"), W("new disk"))) == 0);
+	expect_out(&bench,
+	    "SERVICE       UNTIL  BY      REASON\n"
+	    "web           -      alice   new disk for 1800000\n"
+	    "(whole host)  -      Consul  -\n");
+	CU_ASSERT(run(&bench, WORDS(W("status"))) == 0);
+	expect_out(&bench, "web      passing, maintenance  page ");
+	CU_ASSERT(run(&bench, WORDS(W("maintenance"), W("--json"))) == 0);
+	expect_out(&bench, "{\"kept\":true,\"list\":[{\"service\":\"web\"");
+	CU_ASSERT(run(&bench, WORDS(W("maintenance"), W("off"))) == 0);
+	expect_out(&bench, "nothing is in maintenance\n");
+	CU_ASSERT(run(&bench, WORDS(W("maintenance"), W("on"), W("none"))) == 1);
+	CU_ASSERT(run(&bench, WORDS(W("maintenance"), W("on"), W("full"))) == 1);
+	slurp(bench.err, text, sizeof(text));
+	CU_ASSERT_STRING_EQUAL(text,
+	    "lictorctl: it counts, but a restart forgets it: No space left on "
+	    "device\n");
+	bench_close(&bench);
+}
+
+static void
+test_maintenance_usage(void)
+{
+	struct bench bench;
+
+	bench_open(&bench);
+	CU_ASSERT(run(&bench, WORDS(W("maintenance"), W("over"))) == 2);
+	CU_ASSERT(run(&bench, WORDS(W("maintenance"), W("on"), W("-f"), W("5"))) == 2);
+	CU_ASSERT(run(&bench, WORDS(W("maintenance"), W("on"), W("-f"), W("0s"))) == 2);
+	CU_ASSERT(
+	    run(&bench, WORDS(W("maintenance"), W("on"), W("-f"), W("9000h"))) == 2);
+	CU_ASSERT(
+	    run(&bench, WORDS(W("maintenance"), W("off"), W("-f"), W("5s"))) == 2);
+	CU_ASSERT(run(&bench, WORDS(W("maintenance"), W("-r"), W("text"))) == 2);
+	CU_ASSERT(run(&bench, WORDS(W("status"), W("-r"), W("text"))) == 2);
+	bench_close(&bench);
+}
+
+static void
 test_wrong_usage(void)
 {
 	struct bench bench;
@@ -290,6 +380,8 @@ static const struct tap_case cases[] = {
 	{ "status --json prints the object", test_status_json },
 	{ "switchover says why not, or waits until it is seen", test_switchover },
 	{ "init says why not", test_init },
+	{ "maintenance is begun, shown and ended", test_maintenance },
+	{ "what maintenance does not take", test_maintenance_usage },
 	{ "wrong usage ends with 2", test_wrong_usage },
 	{ "an answer that cannot be written ends with 1", test_full_disk },
 	{ "without a lictord it says so", test_nobody_there },

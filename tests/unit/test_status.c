@@ -8,6 +8,7 @@
 #include "agent/conf/conf.h"
 #include "agent/consul/consul.h"
 #include "agent/consul/report.h"
+#include "agent/consul/upkeep.h"
 #include "agent/health/run.h"
 #include "agent/health/sched.h"
 #include "agent/health/service.h"
@@ -86,6 +87,26 @@ nothing(void *arg)
 {
 }
 
+static void
+no_maintenance(void *arg, const struct conf_service *service, const char *why)
+{
+}
+
+/* "web" in ours and in Consul's, the host in Consul's. The file cannot be written. */
+static struct upkeep *
+make_upkeep(struct loop *loop, const struct conf *conf)
+{
+	static const struct upkeep_clock clock = { clock_boot_ms, clock_wall_ms };
+	struct upkeep_out out = { .changed = no_maintenance };
+	struct upkeep *upkeep =
+	    upkeep_new(loop, conf, "/nonexistent/maintenance", &clock, &out);
+
+	upkeep_begin(upkeep, conf->services[0], 3600000, "new disk", "alice");
+	upkeep_consul(upkeep, conf->services[0], true, "by hand");
+	upkeep_consul(upkeep, NULL, true, "");
+	return upkeep;
+}
+
 /* The status of a host whose node name is `node`, and nothing else has happened. */
 static cJSON *
 draw(const char *node)
@@ -110,9 +131,12 @@ draw(const char *node)
 	from.sched = s;
 	from.services = v;
 	from.report = r;
+	struct upkeep *u = make_upkeep(loop, from.conf);
+	from.upkeep = u;
 	sched_start(s);
 	sched_report(s, 1, CHECK_CRITICAL, "it failed");
 	cJSON *status = status_json(&from);
+	upkeep_free(u);
 	report_free(r);
 	services_free(v);
 	sched_free(s);
@@ -145,6 +169,20 @@ test_members(void)
 		{ "node", "\"web-1\"" },
 		{ "consul.address", "\"http://127.0.0.1:8500\"" },
 		{ "consul.in_sync", "false" },
+		{ "maintenance.kept", "false" },
+		{ "maintenance.list.0.service", NULL },
+		{ "maintenance.list.0.by", "\"consul\"" },
+		{ "maintenance.list.0.reason", "\"\"" },
+		{ "maintenance.list.0.who", NULL },
+		{ "maintenance.list.0.until", NULL },
+		{ "maintenance.list.1.service", "\"web\"" },
+		{ "maintenance.list.1.by", "\"lictor\"" },
+		{ "maintenance.list.1.reason", "\"new disk\"" },
+		{ "maintenance.list.1.who", "\"alice\"" },
+		{ "maintenance.list.2.service", "\"web\"" },
+		{ "maintenance.list.2.by", "\"consul\"" },
+		{ "maintenance.list.2.reason", "\"by hand\"" },
+		{ "maintenance.list.3", NULL },
 		{ "roles.0.name", "\"web\"" },
 		{ "roles.0.priority", "70" },
 		{ "roles.0.state", "\"backup\"" },

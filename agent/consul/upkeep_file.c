@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The file in which upkeep keeps the maintenances of ours over restarts: a JSON object a
+ * line, so that a reason may have any character and a damaged line costs no other. Pure
+ * text and files; what a record means is upkeep's to say.
+ *
+ * A new text goes to a file of its own, to the disk, and only then by its name to where
+ * the old one is.
+ */
+#include "agent/consul/upkeep_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/base/json.h"
+#include "agent/base/util.h"
+
+#define FILE_MAX (1 << 20)
+
+void
+upkeep_file_add(struct buf *text, const struct upkeep_record *record)
+{
+	AUTO_JSON cJSON *json = cJSON_CreateObject();
+
+	if (record->id[0] != '\0')
+		cJSON_AddStringToObject(json, "service", record->id);
+	json_add_uint(json, "until", (uint64_t)record->until);
+	json_add_uint(json, "span", (uint64_t)record->span);
+	cJSON_AddStringToObject(json, "who", record->who);
+	cJSON_AddStringToObject(json, "reason", record->reason);
+	AUTO_FREE char *line = json_print(json);
+	buf_printf(text, "%s\n", line);
+}
+
+static bool
+read_line(const char *line, size_t len, struct upkeep_record *record)
+{
+	AUTO_JSON cJSON *json = json_parse(line, len);
+	uint64_t until, span;
+
+	*record = (struct upkeep_record){ 0 };
+	if (!json_get_uint(json, "until", &until) ||
+	    !json_get_uint(json, "span", &span) || span > UPKEEP_SPAN_MAX_MS ||
+	    (until == 0) != (span == 0))
+		return false;
+	record->until = (int64_t)until;
+	record->span = (int64_t)span;
+	if (cJSON_GetObjectItemCaseSensitive(json, "service") != NULL &&
+	    (!json_get_text(json, "service", record->id, sizeof(record->id)) ||
+		record->id[0] == '\0'))
+		return false;
+	return json_get_text(json, "who", record->who, sizeof(record->who)) &&
+	    json_get_text(json, "reason", record->reason, sizeof(record->reason));
+}
+
+/* What is beyond the limit is damaged for sure: there are no so many services. */
+static int
+read_text(const char *path, struct buf *text)
+{
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	char bytes[4096];
+	struct stat st;
+	ssize_t n;
+
+	if (fd < 0 || fstat(fd, &st) != 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	while ((n = read(fd, bytes, sizeof(bytes))) > 0 && !text->full)
+		buf_add(text, bytes, (size_t)n);
+	return n < 0 ? -errno : 0;
+}
+
+int
+upkeep_file_read(const char *path,
+    void (*found)(void *arg, const struct upkeep_record *record), void *arg,
+    unsigned int *damaged)
+{
+	struct buf text = { .limit = FILE_MAX };
+	struct upkeep_record record;
+	int err = read_text(path, &text);
+	size_t at = 0;
+
+	*damaged = 0;
+	while (err == 0 && at < text.len) {
+		const char *line = text.data + at;
+		const char *end = memchr(line, '\n', text.len - at);
+		size_t len = end != NULL ? (size_t)(end - line) : text.len - at;
+
+		if (read_line(line, len, &record))
+			found(arg, &record);
+		else
+			++*damaged;
+		at += len + 1;
+	}
+	buf_free(&text);
+	return err;
+}
+
+static int
+write_fresh(const char *path, const char *text, size_t len)
+{
+	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+	size_t done = 0;
+
+	while (fd >= 0 && done < len) {
+		ssize_t n = write(fd, text + done, len - done);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		done += n > 0 ? (size_t)n : 0;
+	}
+	return fd >= 0 && fsync(fd) == 0 ? 0 : -errno;
+}
+
+/* So that the name is on the disk as well. */
+static int
+sync_folder(const char *path)
+{
+	AUTO_FREE char *folder = xstrdup(path);
+	char *slash = strrchr(folder, '/');
+
+	if (slash != NULL)
+		*slash = '\0';
+	AUTO_CLOSE int fd =
+	    open(slash != NULL ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd >= 0 && fsync(fd) == 0 ? 0 : -errno;
+}
+
+int
+upkeep_file_write(const char *path, const char *text, size_t len)
+{
+	AUTO_FREE char *fresh = xasprintf("%s.new", path);
+	int err = write_fresh(fresh, text, len);
+
+	if (err != 0)
+		return err;
+	return rename(fresh, path) == 0 ? sync_folder(path) : -errno;
+}
