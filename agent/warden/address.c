@@ -146,6 +146,42 @@ address_remove(struct vip *vip)
 	return true;
 }
 
+/* To the kernel it is another address then. Until the new one is there, which is at the next
+ * work, it is not. */
+static void
+recast(struct vip *vip)
+{
+	int error = delete_on(vip, vip->ifindex);
+
+	if (error != 0)
+		log_error("vip", "%s/%u cannot be removed from %s: %s", vip->conf->text,
+		    vip->conf->prefix, vip->conf->interface, strerror(-error));
+	vip->present = false;
+	if (!address_is_held(vip)) {
+		vip->expires = 0;
+		return;
+	}
+	vip->recast = true;
+	loop_timer_at(vip->shared->work, 0);
+}
+
+void
+address_turn(struct vip *vip, const struct conf_vip *conf)
+{
+	int64_t refresh_ms = conf->announce_refresh_ms;
+	bool refreshed = refresh_ms == vip->conf->announce_refresh_ms;
+
+	if (conf->prefix != vip->conf->prefix && vip->expires != 0)
+		recast(vip);
+	vip->conf = conf;
+	if (refreshed || !address_is_held(vip) ||
+	    vip->announced < ARRAY_LENGTH(announce_at) - 1)
+		return;
+	loop_timer_stop(vip->announce);
+	if (refresh_ms > 0)
+		loop_timer_after(vip->announce, refresh_ms);
+}
+
 void
 address_lapse(struct vip *vip, int64_t now)
 {
@@ -254,9 +290,13 @@ take_held(struct vip *vip, int64_t until, int64_t expires, bool missing)
 			    vip->conf->text, vip->conf->interface, vip->hold.term);
 		answer(vip, WIRE_HELD, vip->hold.order, WIRE_REFUSAL_NONE);
 	}
-	if (missing)
+	if (missing && vip->recast)
+		log_notice("vip", "%s set on %s with another prefix, /%u",
+		    vip->conf->text, vip->conf->interface, vip->conf->prefix);
+	else if (missing)
 		log_warning("vip", "%s was removed from %s or changed there, put back",
 		    vip->conf->text, vip->conf->interface);
+	vip->recast = false;
 	if (announce)
 		announce_now(vip);
 }

@@ -49,6 +49,7 @@ struct vip {
 	uint64_t gone_order; /* a drop that the kernel has not confirmed yet; 0: none */
 	bool delete_due; /* at the next work */
 	bool delete_failed; /* which was said */
+	bool recast; /* it is missing because its prefix is another one now */
 
 	struct loop_timer *announce;
 	size_t announced; /* of announce_at */
@@ -59,6 +60,9 @@ struct vip {
 void address_init(struct vip *vip, const struct address_shared *shared,
     const struct conf_vip *conf, struct loop *loop);
 void address_done(struct vip *vip);
+
+/* The same address on the same interface, as another configuration has it. */
+void address_turn(struct vip *vip, const struct conf_vip *conf);
 
 bool address_is_held(const struct vip *vip);
 /* Held, but not there as it must be; one that the kernel let go at its time does not

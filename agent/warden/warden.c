@@ -27,6 +27,7 @@
 #include "agent/base/wire.h"
 #include "agent/conf/conf.h"
 #include "agent/warden/address.h"
+#include "agent/warden/holdings.h"
 #include "agent/warden/netlink.h"
 
 struct warden {
@@ -35,8 +36,10 @@ struct warden {
 	struct wire *runner;
 	int agent_fd; /* the wire's; only asked whether more waits */
 	struct address_shared shared;
-	struct vip *vips;
+	struct conf *own, *next; /* from a reload: `conf`, or NULL; prepared, or NULL */
+	struct holdings held;
 	size_t postponed; /* times that `work` waited for more orders */
+	bool failed;
 	bool dumping; /* addresses and links are answers, not events */
 	int alarm_fd;
 	struct loop_io *alarm;
@@ -48,8 +51,8 @@ set_alarm(struct warden *warden)
 {
 	int64_t first = 0;
 
-	for (size_t i = 0; i < warden->conf->n_vips; i++) {
-		int64_t until = warden->vips[i].until;
+	for (size_t i = 0; i < warden->held.count; i++) {
+		int64_t until = warden->held.vips[i]->until;
 		if (until != 0 && (first == 0 || until < first))
 			first = until;
 	}
@@ -61,8 +64,8 @@ set_alarm(struct warden *warden)
 static void
 lapse(struct warden *warden, int64_t now)
 {
-	for (size_t i = 0; i < warden->conf->n_vips; i++)
-		address_lapse(&warden->vips[i], now);
+	for (size_t i = 0; i < warden->held.count; i++)
+		address_lapse(warden->held.vips[i], now);
 }
 
 static void
@@ -70,8 +73,8 @@ on_link(void *arg, const char *name, unsigned int ifindex, bool up)
 {
 	struct warden *warden = arg;
 
-	for (size_t i = 0; i < warden->conf->n_vips; i++) {
-		struct vip *vip = &warden->vips[i];
+	for (size_t i = 0; i < warden->held.count; i++) {
+		struct vip *vip = warden->held.vips[i];
 		if (strcmp(name, vip->conf->interface) == 0) {
 			vip->seen = true;
 			address_set_link(vip, ifindex, up);
@@ -94,8 +97,8 @@ on_address(void *arg, const struct netlink_address *address, bool present)
 {
 	struct warden *warden = arg;
 
-	for (size_t i = 0; i < warden->conf->n_vips; i++) {
-		struct vip *vip = &warden->vips[i];
+	for (size_t i = 0; i < warden->held.count; i++) {
+		struct vip *vip = warden->held.vips[i];
 		if (!address_matches(vip, address))
 			continue;
 		bool stretched = present && address_outlasts(vip, address->valid_s);
@@ -122,10 +125,10 @@ on_lost(void *arg)
 static void
 dump(struct warden *warden)
 {
-	for (size_t i = 0; i < warden->conf->n_vips; i++) {
-		warden->vips[i].seen = false;
-		warden->vips[i].present = false;
-		warden->vips[i].stretched = false;
+	for (size_t i = 0; i < warden->held.count; i++) {
+		warden->held.vips[i]->seen = false;
+		warden->held.vips[i]->present = false;
+		warden->held.vips[i]->stretched = false;
 	}
 	warden->dumping = true;
 	int error = netlink_dump(warden->shared.netlink);
@@ -137,8 +140,8 @@ dump(struct warden *warden)
 		loop_timer_after(warden->shared.again, ADDRESS_AGAIN_MS);
 		return;
 	}
-	for (size_t i = 0; i < warden->conf->n_vips; i++) {
-		struct vip *vip = &warden->vips[i];
+	for (size_t i = 0; i < warden->held.count; i++) {
+		struct vip *vip = warden->held.vips[i];
 		if (!vip->seen && vip->ifindex != 0)
 			address_set_link(vip, 0, false);
 		if (!address_is_held(vip) && vip->expires == INT64_MAX &&
@@ -177,7 +180,7 @@ batch_run(struct warden *warden, struct batch *batch, int64_t now)
 static void
 set_addresses(struct warden *warden, int64_t now)
 {
-	size_t n = warden->conf->n_vips;
+	size_t n = warden->held.count;
 	AUTO_FREE struct wanted *wanted = xcalloc(n, sizeof(*wanted));
 	AUTO_FREE struct netlink_address *addresses = xcalloc(n, sizeof(*addresses));
 	AUTO_FREE int *results = xcalloc(n, sizeof(*results));
@@ -185,7 +188,7 @@ set_addresses(struct warden *warden, int64_t now)
 	bool needed = false;
 
 	for (size_t i = 0; i < n; i++) {
-		struct vip *vip = &warden->vips[i];
+		struct vip *vip = warden->held.vips[i];
 		int64_t end = vip->asked ? vip->hold.until_ms : vip->until;
 		int64_t valid_s = (end - now) / 1000;
 		needed = needed || vip->asked || address_is_missing(vip, now);
@@ -199,20 +202,33 @@ set_addresses(struct warden *warden, int64_t now)
 		batch_run(warden, &batch, now);
 }
 
+/* A reload with a shorter lease counts once nothing is held for longer: until then the agent
+ * may keep to the one that it has promised. */
+static void
+shorten_lease(struct warden *warden, int64_t now)
+{
+	for (size_t i = 0; i < warden->held.count; i++)
+		if (warden->held.vips[i]->until > now + warden->conf->lease_ms)
+			return;
+	warden->shared.lease_ms = warden->conf->lease_ms;
+}
+
 static void
 work(struct warden *warden)
 {
 	lapse(warden, clock_boot_ms());
 	if (warden->shared.doubt)
 		dump(warden);
-	for (size_t i = 0; i < warden->conf->n_vips; i++)
-		if (warden->vips[i].delete_due)
-			address_finish_drop(&warden->vips[i]);
+	for (size_t i = 0; i < warden->held.count; i++)
+		if (warden->held.vips[i]->delete_due)
+			address_finish_drop(warden->held.vips[i]);
+	holdings_remove(&warden->held);
 	int64_t now = clock_boot_ms();
-	for (size_t i = 0; i < warden->conf->n_vips; i++)
-		address_judge(&warden->vips[i], now);
+	for (size_t i = 0; i < warden->held.count; i++)
+		address_judge(warden->held.vips[i], now);
 	set_addresses(warden, now);
 	set_alarm(warden);
+	shorten_lease(warden, now);
 }
 
 /* Orders that wait on the socket are taken along, one a turn; not without end. */
@@ -222,7 +238,7 @@ on_work(void *arg)
 	struct warden *warden = arg;
 	struct pollfd more = { .fd = warden->agent_fd, .events = POLLIN };
 
-	if (warden->shared.agent != NULL && warden->postponed < warden->conf->n_vips &&
+	if (warden->shared.agent != NULL && warden->postponed < warden->held.count &&
 	    poll(&more, 1, 0) > 0) {
 		warden->postponed++;
 		loop_timer_at(warden->shared.work, 0);
@@ -253,7 +269,7 @@ on_alarm(void *arg, unsigned int events)
 static void
 take_hold(struct warden *warden, const struct wire_hold *hold)
 {
-	struct vip *vip = &warden->vips[hold->vip];
+	struct vip *vip = warden->held.vips[hold->vip];
 
 	vip->asked = true;
 	vip->hold = *hold;
@@ -263,7 +279,7 @@ take_hold(struct warden *warden, const struct wire_hold *hold)
 static void
 take_drop(struct warden *warden, const struct wire_drop *drop)
 {
-	if (address_drop(&warden->vips[drop->vip], drop))
+	if (address_drop(warden->held.vips[drop->vip], drop))
 		set_alarm(warden);
 }
 
@@ -275,7 +291,7 @@ on_agent(void *arg, const struct wire_message *message, int fd)
 	    message->type == WIRE_HOLD ? message->hold.vip : message->drop.vip;
 
 	lapse(warden, clock_boot_ms());
-	if (vip >= warden->conf->n_vips)
+	if (vip >= warden->held.count)
 		log_error("vip", "the agent named an address that does not exist");
 	else if (message->type == WIRE_HOLD)
 		take_hold(warden, &message->hold);
@@ -289,9 +305,9 @@ forget_agent(struct warden *warden)
 {
 	wire_free(warden->shared.agent);
 	warden->shared.agent = NULL;
-	for (size_t i = 0; i < warden->conf->n_vips; i++) {
-		warden->vips[i].asked = false;
-		warden->vips[i].gone_order = 0;
+	for (size_t i = 0; i < warden->held.count; i++) {
+		warden->held.vips[i]->asked = false;
+		warden->held.vips[i]->gone_order = 0;
 	}
 }
 
@@ -319,10 +335,72 @@ take_link(struct warden *warden, uint32_t instance, int fd)
 	warden->agent_fd = fd;
 	warden->shared.agent = wire_new(
 	    warden->loop, fd, WIRE_WARDEN, WIRE_AGENT, warden->conf->generation, &out);
-	for (size_t i = 0; i < warden->conf->n_vips; i++) {
-		warden->vips[i].dropped = 0;
-		address_tell_carrier(&warden->vips[i]);
+	for (size_t i = 0; i < warden->held.count; i++) {
+		warden->held.vips[i]->dropped = 0;
+		address_tell_carrier(warden->held.vips[i]);
 	}
+}
+
+static void
+forget_next(struct warden *warden)
+{
+	conf_free(warden->next);
+	warden->next = NULL;
+}
+
+static void
+prepare(struct warden *warden, uint64_t next, int fd)
+{
+	struct wire_message answer = { .type = WIRE_PREPARED,
+		.prepared = { .next = next } };
+	struct conf_bundle *bundle = conf_receive(fd, answer.prepared.why);
+
+	close(fd);
+	forget_next(warden);
+	if (bundle != NULL)
+		warden->next = conf_parse(bundle, answer.prepared.why);
+	answer.prepared.ok = warden->next != NULL;
+	wire_send(warden->runner, &answer, -1);
+}
+
+/* The link to the agent ends with the old configuration, whose indexes it speaks of; the
+ * runner makes another. */
+static void
+turn(struct warden *warden)
+{
+	const struct conf *next = warden->next;
+
+	forget_agent(warden);
+	if (next->lease_ms > warden->shared.lease_ms)
+		warden->shared.lease_ms = next->lease_ms;
+	bool any_new =
+	    holdings_turn(&warden->held, &warden->shared, next, warden->loop);
+	warden->conf = next;
+	conf_free(warden->own);
+	warden->own = warden->next;
+	warden->next = NULL;
+	if (any_new)
+		dump(warden);
+	set_alarm(warden);
+}
+
+/* What was not prepared cannot be run: the runner starts another warden, which runs it. */
+static void
+commit(struct warden *warden, uint64_t next)
+{
+	struct wire_message answer = { .type = WIRE_COMMITTED, .step = { next } };
+
+	if (warden->next == NULL || warden->next->generation != next) {
+		log_error("vip",
+		    "the warden ends: it was told to turn to a configuration that it "
+		    "does not have");
+		warden->failed = true;
+		loop_stop(warden->loop);
+		return;
+	}
+	turn(warden);
+	wire_turn(warden->runner, next);
+	wire_send(warden->runner, &answer, -1);
 }
 
 static void
@@ -335,6 +413,12 @@ on_runner(void *arg, const struct wire_message *message, int fd)
 		take_link(warden, message->link.instance, fd);
 	else if (message->type == WIRE_PING)
 		wire_send(warden->runner, &pong, -1);
+	else if (message->type == WIRE_PREPARE)
+		prepare(warden, message->prepare.next, fd);
+	else if (message->type == WIRE_COMMIT)
+		commit(warden, message->step.next);
+	else if (message->type == WIRE_ABORT)
+		forget_next(warden);
 }
 
 /* Addresses stay as they are: whoever starts lictord again may still take them over. */
@@ -380,18 +464,15 @@ warden_init(struct warden *warden, int runner_fd)
 	warden->shared.again = loop_timer_new(warden->loop, on_again, warden);
 	warden->runner = wire_new(
 	    warden->loop, runner_fd, WIRE_WARDEN, WIRE_RUNNER, conf->generation, &out);
-	warden->vips = xcalloc(conf->n_vips, sizeof(*warden->vips));
-	for (size_t i = 0; i < conf->n_vips; i++)
-		address_init(
-		    &warden->vips[i], &warden->shared, conf->vips[i], warden->loop);
+	holdings_init(&warden->held, &warden->shared, conf, warden->loop);
 }
 
 static void
 warden_done(struct warden *warden)
 {
-	for (size_t i = 0; i < warden->conf->n_vips; i++)
-		address_done(&warden->vips[i]);
-	free(warden->vips);
+	holdings_done(&warden->held);
+	forget_next(warden);
+	conf_free(warden->own);
 	loop_io_free(warden->alarm);
 	cleanup_close(&warden->alarm_fd);
 	netlink_free(warden->shared.netlink);
@@ -414,5 +495,5 @@ warden_main(const struct conf *conf, int runner_fd)
 		loop_run(warden.loop);
 	}
 	warden_done(&warden);
-	return error == 0 ? 0 : 1;
+	return error == 0 && !warden.failed ? 0 : 1;
 }

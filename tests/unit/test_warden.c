@@ -9,6 +9,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_packet.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <signal.h>
@@ -23,6 +25,7 @@
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
 #include "agent/base/wire.h"
+#include "agent/conf/bundle.h"
 #include "agent/conf/conf.h"
 #include "tests/unit/netns.h"
 #include "tests/unit/tap.h"
@@ -43,11 +46,13 @@ struct bed {
 	pid_t pid;
 	uint32_t instance;
 	uint64_t order;
+	uint32_t ordered; /* the vip of that order */
 	struct wire_message answers[ANSWERS_MAX];
 	size_t count, wanted;
 	int up[VIPS]; /* -1: not told */
-	unsigned int pongs;
-	bool agent_closed;
+	unsigned int pongs, prepared, committed;
+	bool agent_closed, refused;
+	uint64_t generation;
 };
 
 static void
@@ -56,6 +61,12 @@ on_runner_message(void *arg, const struct wire_message *message, int fd)
 	struct bed *bed = arg;
 
 	bed->pongs += message->type == WIRE_PONG;
+	bed->prepared += message->type == WIRE_PREPARED;
+	bed->committed += message->type == WIRE_COMMITTED;
+	if (message->type == WIRE_PREPARED)
+		bed->refused = message->prepared.ok == 0;
+	else if (message->type == WIRE_COMMITTED)
+		CU_ASSERT_EQUAL(message->generation, bed->generation);
 }
 
 static void
@@ -97,7 +108,8 @@ link_agent(struct bed *bed, uint32_t instance)
 		bed->up[i] = -1;
 	bed->agent_closed = false;
 	bed->instance = instance;
-	bed->agent = wire_new(bed->loop, fds[0], WIRE_AGENT, WIRE_WARDEN, 1, &out);
+	bed->agent =
+	    wire_new(bed->loop, fds[0], WIRE_AGENT, WIRE_WARDEN, bed->generation, &out);
 	wire_send(bed->runner, &message, fds[1]);
 	close(fds[1]);
 }
@@ -175,7 +187,7 @@ start_warden(struct bed *bed)
 static void
 bed_open(struct bed *bed)
 {
-	*bed = (struct bed){ .pid = -1 };
+	*bed = (struct bed){ .pid = -1, .generation = 1 };
 	make_conf(bed);
 	CU_ASSERT_FATAL(netns_ip(0, "link add va type veth peer name vb", NULL, 0));
 	CU_ASSERT_FATAL(netns_ip(0, "link set va up", NULL, 0));
@@ -281,6 +293,7 @@ send_hold(struct bed *bed, uint32_t vip, uint64_t term, int64_t until_ms, bool a
 		    .until_ms = until_ms,
 		    .announce = announce } };
 
+	bed->ordered = vip;
 	wire_send(bed->agent, &message, -1);
 }
 
@@ -293,6 +306,7 @@ send_drop(struct bed *bed, uint32_t vip, uint64_t up_to)
 		    .instance = bed->instance,
 		    .up_to = up_to } };
 
+	bed->ordered = vip;
 	wire_send(bed->agent, &message, -1);
 }
 
@@ -311,7 +325,7 @@ answered(struct bed *bed, enum wire_type type, enum wire_refusal reason)
 	const struct wire_message *last = &bed->answers[bed->count - 1];
 
 	bool as_wanted = came && last->type == type && last->answer.reason == reason &&
-	    last->answer.order == bed->order;
+	    last->answer.order == bed->order && last->answer.vip == bed->ordered;
 	if (came && !as_wanted)
 		printf("# %s: %s\n", wire_type_name(last->type),
 		    wire_refusal_text(last->answer.reason));
@@ -702,6 +716,285 @@ test_ping(void)
 	bed_close(&bed);
 }
 
+/* ---- reloads ---- */
+
+/* The three of these tests, by bits. */
+enum { FIRST = 1, SECOND = 2, THIRD = 4, ALL = 7 };
+static const char *const addresses[] = { "10.9.0.100", "fd00:9::100", "10.9.0.102" };
+
+static bool
+is_set(size_t i, const char *prefix)
+{
+	char words[64], text[512], want[64];
+
+	snprintf(words, sizeof(words), "-o addr show dev va to %s", addresses[i]);
+	snprintf(want, sizeof(want), "%s/%s ", addresses[i], prefix);
+	return netns_ip(0, words, text, sizeof(text)) && strstr(text, want) != NULL;
+}
+
+static unsigned int
+all_set(void)
+{
+	char text[2048];
+	unsigned int set = 0;
+
+	CU_ASSERT(netns_ip(0, "-o addr show dev va", text, sizeof(text)));
+	for (size_t i = 0; i < ARRAY_LENGTH(addresses); i++)
+		set |= strstr(text, addresses[i]) != NULL ? 1u << i : 0;
+	return set;
+}
+
+/* Of these addresses, from the last to the first if `back`; `options` of the failover section,
+ * `prefix` behind the first address. */
+static struct conf *
+make_next(unsigned int set, bool back, const char *options, const char *prefix)
+{
+	struct buf text = { .limit = 4096 };
+	char error[CONF_ERROR_MAX] = "";
+
+	buf_printf(&text, "%s", options);
+	for (size_t j = 0; j < ARRAY_LENGTH(addresses); j++) {
+		size_t i = back ? ARRAY_LENGTH(addresses) - 1 - j : j;
+		if ((set & 1u << i) != 0)
+			buf_printf(&text,
+			    "role \"r%zu\" { vip \"%s%s\" { interface = \"va\" } }\n",
+			    i, addresses[i], i == 0 ? prefix : "");
+	}
+	const char *roles = strstr(text.len > 0 ? text.data : "", "role");
+	struct bundle_file files[] = { { "environment", "", 0 },
+		{ "lictor.conf", options, strlen(options) },
+		{ "a.conf", roles != NULL ? roles : "",
+		    roles != NULL ? strlen(roles) : 0 } };
+	struct conf *conf = conf_parse(bundle_new(files, 3), error);
+	buf_free(&text);
+	if (conf == NULL)
+		printf("# %s\n", error);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(conf);
+	return conf;
+}
+
+static bool
+prepared(void *arg)
+{
+	return ((struct bed *)arg)->prepared > 0;
+}
+
+static bool
+committed(void *arg)
+{
+	return ((struct bed *)arg)->committed > 0;
+}
+
+static bool
+prepare_fd(struct bed *bed, int fd, uint64_t next)
+{
+	struct wire_message message = { .type = WIRE_PREPARE, .prepare = { next } };
+
+	bed->prepared = 0;
+	wire_send(bed->runner, &message, fd);
+	return until(bed->loop, prepared, bed, 2000) && !bed->refused;
+}
+
+static bool
+prepare(struct bed *bed, const struct conf *next)
+{
+	int fd = conf_send(next);
+	bool good = fd >= 0 && prepare_fd(bed, fd, next->generation);
+
+	cleanup_close(&fd);
+	return good;
+}
+
+static void
+send_step(struct bed *bed, uint32_t type, uint64_t next)
+{
+	struct wire_message message = { .type = type, .step = { next } };
+
+	wire_send(bed->runner, &message, -1);
+}
+
+/* The warden is to turn to it, and the agent gets another link. */
+static bool
+reload(struct bed *bed, struct conf *next)
+{
+	bool good = prepare(bed, next);
+
+	bed->committed = 0;
+	send_step(bed, WIRE_COMMIT, next->generation);
+	bed->generation = next->generation;
+	wire_turn(bed->runner, bed->generation);
+	good = good && until(bed->loop, committed, bed, 2000);
+	link_agent(bed, bed->instance);
+	conf_free(next);
+	return good;
+}
+
+/* Removals of addresses that the kernel tells from now on. */
+static int
+watch_removals(void)
+{
+	struct sockaddr_nl address = { .nl_family = AF_NETLINK,
+		.nl_groups = RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR };
+	int fd =
+	    socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+
+	CU_ASSERT_FATAL(bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+	return fd;
+}
+
+static unsigned int
+count_removals(int fd)
+{
+	_Alignas(struct nlmsghdr) char data[8192];
+	unsigned int count = 0;
+
+	while (recv(fd, data, sizeof(data), 0) > 0) {
+		struct nlmsghdr head;
+		memcpy(&head, data, sizeof(head));
+		count += head.nlmsg_type == RTM_DELADDR;
+	}
+	return count;
+}
+
+static unsigned int
+bits(unsigned int set)
+{
+	return (set & 1) + (set >> 1 & 1) + (set >> 2 & 1);
+}
+
+/* From every set of addresses, all of them held, to every other, in one order or the other: what is in
+ * both stays and is never removed, what is in one is not there, and each is dropped by its
+ * new index. */
+static void
+test_reload_sets(void)
+{
+	struct bed bed;
+
+	bed_open(&bed);
+	bed_start(&bed);
+	int fd = watch_removals();
+	for (unsigned int pair = 0; pair < 8 * 8; pair++) {
+		unsigned int from = pair % 8, to = pair / 8, both = from & to;
+		bool back = (from + to) % 2 == 0;
+		CU_ASSERT(reload(&bed, make_next(from, false, "", "")));
+		for (uint32_t i = 0; i < bits(from); i++)
+			CU_ASSERT(hold(&bed, i, pair + 1, LEASE_MS));
+		CU_ASSERT_EQUAL(all_set(), from);
+		count_removals(fd);
+		CU_ASSERT(reload(&bed, make_next(to, back, "", "")));
+		CU_ASSERT_EQUAL(all_set(), both);
+		CU_ASSERT_EQUAL(count_removals(fd), bits(from & ~to));
+		unsigned int left = to;
+		for (uint32_t i = 0; i < bits(to); i++) {
+			unsigned int bit = back ? FIRST << 2 : FIRST;
+			while ((left & bit) == 0)
+				bit = back ? bit >> 1 : bit << 1;
+			left &= ~bit;
+			CU_ASSERT(drop(&bed, i, pair + 1));
+			CU_ASSERT_EQUAL(count_removals(fd), (both & bit) != 0 ? 1 : 0);
+		}
+	}
+	close(fd);
+	bed_close(&bed);
+}
+
+/* A lease goes on over a reload, and ends when it would have. */
+static void
+test_reload_lease(void)
+{
+	struct bed bed;
+
+	bed_open(&bed);
+	bed_start(&bed);
+	int64_t end = clock_boot_ms() + 1200;
+	send_hold(&bed, V4, 1, end, false);
+	CU_ASSERT(answered(&bed, WIRE_HELD, WIRE_REFUSAL_NONE));
+	CU_ASSERT(
+	    reload(&bed, make_next(FIRST, false, "failover { lease = 3250ms }\n", "")));
+	run_for(bed.loop, end - 250 - clock_boot_ms());
+	CU_ASSERT_EQUAL(all_set(), FIRST);
+	run_for(bed.loop, end + 60 - clock_boot_ms());
+	CU_ASSERT_EQUAL(all_set(), 0);
+	CU_ASSERT(hold(&bed, 0, 2, 3200)); /* the longer lease counts at once, … */
+	CU_ASSERT(reload(&bed, make_next(FIRST, false, "", "")));
+	CU_ASSERT(hold(&bed, 0, 2, 3200)); /* … the shorter one when it can */
+	CU_ASSERT(hold(&bed, 0, 2, LEASE_MS - 50));
+	send_hold(&bed, 0, 2, clock_boot_ms() + 3200, false);
+	CU_ASSERT(answered(&bed, WIRE_REFUSED, WIRE_REFUSAL_TOO_LONG));
+	bed_close(&bed);
+}
+
+static bool
+is_recast(void *arg)
+{
+	return is_set(0, "24") && !is_set(0, "32");
+}
+
+static bool
+is_cast_back(void *arg)
+{
+	return is_set(0, "32") && !is_set(0, "24");
+}
+
+static void
+test_reload_prefix(void)
+{
+	struct bed bed;
+
+	bed_open(&bed);
+	bed_start(&bed);
+	CU_ASSERT(hold(&bed, V4, 1, LEASE_MS));
+	CU_ASSERT(reload(&bed, make_next(FIRST, false, "", "/24")));
+	CU_ASSERT(until(bed.loop, is_recast, &bed, 500));
+	CU_ASSERT(lifetime(V4) >= 1);
+	CU_ASSERT(hold(&bed, 0, 1, LEASE_MS));
+	CU_ASSERT(reload(&bed, make_next(FIRST, false, "", "")));
+	CU_ASSERT(until(bed.loop, is_cast_back, &bed, 500));
+	CU_ASSERT(drop(&bed, 0, 1));
+	CU_ASSERT_FALSE(is_there(V4));
+	bed_close(&bed);
+}
+
+/* A new one that a crash left behind goes; its interface's state is told. */
+static void
+test_reload_leftover(void)
+{
+	struct bed bed;
+
+	bed_open(&bed);
+	bed_start(&bed);
+	struct conf *next = make_next(ALL, false, "", "");
+	CU_ASSERT(netns_ip(0, "addr add 10.9.0.102/32 dev va", NULL, 0));
+	CU_ASSERT_EQUAL(all_set(), THIRD);
+	CU_ASSERT(reload(&bed, next));
+	CU_ASSERT_EQUAL(all_set(), 0);
+	CU_ASSERT(carrier_is(&bed, 2, 1));
+	bed_close(&bed);
+}
+
+/* Nothing changes until the word is given, nor after it was taken back; a word for what was
+ * not prepared ends it. */
+static void
+test_reload_aborted(void)
+{
+	struct bed bed;
+
+	bed_open(&bed);
+	bed_start(&bed);
+	CU_ASSERT(hold(&bed, V4, 1, LEASE_MS));
+	CU_ASSERT_FALSE(prepare_fd(&bed, STDIN_FILENO, 5));
+	struct conf *next = make_next(SECOND, false, "", "");
+	CU_ASSERT(prepare(&bed, next));
+	CU_ASSERT(hold(&bed, V4, 1, LEASE_MS));
+	send_step(&bed, WIRE_ABORT, next->generation);
+	CU_ASSERT(hold(&bed, V4, 1, LEASE_MS));
+	CU_ASSERT_EQUAL(all_set(), FIRST);
+	send_step(&bed, WIRE_COMMIT, next->generation);
+	CU_ASSERT_EQUAL(await_end(&bed), 1);
+	conf_free(next);
+	bed_close(&bed);
+}
+
 static const struct tap_case cases[] = {
 	{ "a hold sets the address, a drop removes it", test_hold_and_drop },
 	{ "what may not be held is refused, each with its reason", test_refusals },
@@ -717,6 +1010,11 @@ static const struct tap_case cases[] = {
 	{ "all addresses are set in one go", test_batch },
 	{ "an address is announced, and again", test_announce },
 	{ "it answers that it is alive", test_ping },
+	{ "a reload keeps what stays and removes what goes", test_reload_sets },
+	{ "a reload keeps to a lease", test_reload_lease },
+	{ "a reload changes a prefix", test_reload_prefix },
+	{ "a reload looks for what was left behind", test_reload_leftover },
+	{ "a reload may be taken back", test_reload_aborted },
 };
 
 int
