@@ -27,3 +27,6 @@ node_prefix "" { policy = "read" }
 session "NODE" { policy = "write" }
 key_prefix "lictor/roles/ROLE/" { policy = "write" }
 key "lictor/heartbeat-key" { policy = "write" }
+
+# Only where there are roles and Consul's acl.enable_key_list_policy is set:
+#key_prefix "lictor/roles/" { policy = "list" }

@@ -58,6 +58,7 @@ struct lease {
 	struct presence *presence;
 	struct watch *watch;
 	bool watched; /* the watch has answered once */
+	bool unlisted; /* said: Consul does not list the keys */
 	LIST_HEAD(errands, errand) errands;
 	struct seat *seats;
 };
@@ -117,6 +118,9 @@ on_news(void *arg, const struct consul_reply *reply)
 	struct lease *lease = arg;
 	struct roster_role *roster;
 
+	if (lease->unlisted)
+		log_notice("role", "Consul lists the roles' keys again");
+	lease->unlisted = false;
 	roster = roster_new(lease->conf, lease->node, reply->json);
 	for (size_t i = 0; i < lease->conf->n_roles; i++)
 		tell_news(lease, &lease->seats[i], &roster[i], reply->sent_at);
@@ -124,11 +128,22 @@ on_news(void *arg, const struct consul_reply *reply)
 	lease->watched = true;
 }
 
-/* The watch only hints: the reads find out, and say, what is wrong. */
+/* The watch only hints: the reads find out, and say, what is wrong. But for a permission that
+ * nothing else needs: what the token may not see is left out of a list, unless Consul's
+ * acl.enable_key_list_policy is set. */
 static void
 on_trouble(void *arg, const struct consul_reply *reply)
 {
-	(void)arg, (void)reply;
+	struct lease *lease = arg;
+
+	if (reply->result != CONSUL_DENIED || consul_token_unknown(reply) ||
+	    lease->unlisted)
+		return;
+	lease->unlisted = true;
+	log_error("role",
+	    "Consul does not list the roles' keys, so other hosts are not seen: %s (it "
+	    "needs key_prefix \"" ROSTER_PREFIX "\" list)",
+	    reply->why);
 }
 
 /* An operator's request. */

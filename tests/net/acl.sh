@@ -148,4 +148,19 @@ for rule in "${rules[@]}"; do
 	fi
 done
 check "both hosts are as they were" wait_for 10 settled
+
+# a Consul that wants a permission of its own for lists
+log_mark web-1
+sed -i 's/"policy_ttl"/"enable_key_list_policy": true, "policy_ttl"/' \
+    "$LAB_DIR/server/consul.json"
+stop server consul KILL
+consul_start server
+check "a list that is refused is said" wait_for 20 said web-1 \
+    'does not list .* key_prefix "lictor/roles/" list'
+for host in $HOSTS; do
+	{ rules_of "$host" && echo 'key_prefix "lictor/roles/" { policy = "list" }'; } |
+	    acl_policy "$host" "${POLICY[$host]}" >/dev/null
+done
+check "so is its return" wait_for 10 said web-1 "lists the roles' keys again"
+check "all is well" wait_for 20 settled
 tap_end
