@@ -24,11 +24,12 @@
 #include "agent/base/util.h"
 #include "agent/base/worker.h"
 #include "agent/conf/conf.h"
+#include "agent/conf/merge.h"
 
 #define LOOK_MS 60000 /* a timer does not count a suspend */
 #define RETRY_MS 10000 /* of a file that could not be written */
 #define DRIFT_MS 1000 /* of the wall clock, that the file has to follow */
-#define WHY_SIZE 320
+#define UNCONFIGURED "it is configured no more"
 
 struct place {
 	const struct conf_service *service; /* NULL: the whole host */
@@ -354,26 +355,30 @@ find_place(const struct upkeep *upkeep, const char *id)
 }
 
 static void
+say_over(const char *id, const char *cause)
+{
+	char shown[4 * CONF_NAME_MAX + 1];
+
+	text_escape(shown, sizeof(shown), id, strlen(id));
+	log_notice("consul", "the maintenance of %s is over: %s",
+	    shown[0] != '\0' ? shown : "this host", cause);
+}
+
+static void
 on_found(void *arg, const struct upkeep_record *record)
 {
 	struct upkeep *upkeep = arg;
 	struct place *place = find_place(upkeep, record->id);
 	int64_t left = record->until - upkeep->clock.wall();
-	const char *over = place == NULL ? "it is configured no more"
-	    : record->span != 0 && left <= 0
-	    ? "its time was up while lictord did not run"
-	    : NULL;
-	char id[4 * CONF_NAME_MAX + 1];
 
-	if (over == NULL) {
+	if (place != NULL && (record->span == 0 || left > 0)) {
 		/* the clock went back: what is kept must not begin anew each time */
 		upkeep->changed = upkeep->changed || left > record->span;
 		begin(upkeep, place, left < record->span ? left : record->span, record);
 		return;
 	}
-	text_escape(id, sizeof(id), record->id, strlen(record->id));
-	log_notice("consul", "the maintenance of %s is over: %s",
-	    id[0] != '\0' ? id : "this host", over);
+	say_over(record->id,
+	    place == NULL ? UNCONFIGURED : "its time was up while lictord did not run");
 	upkeep->changed = true;
 }
 
@@ -415,6 +420,52 @@ upkeep_new(struct loop *loop, const struct conf *conf, const char *path,
 	return upkeep;
 }
 
+static void
+place_clear(struct place *place)
+{
+	free(place->their_reason);
+	free(place->why);
+	free(place->shown);
+}
+
+static void
+leave_place(struct upkeep *upkeep, struct place *place)
+{
+	if (place->ours) {
+		say_over(place->service->id, UNCONFIGURED);
+		save(upkeep);
+	}
+	place_clear(place);
+}
+
+void
+upkeep_reload(
+    struct upkeep *upkeep, const struct conf *next, const struct conf_changes *changes)
+{
+	const struct conf *prev = upkeep->conf;
+	struct place *before = upkeep->places;
+	bool *moved = xcalloc(prev->n_services + 1, sizeof(*moved));
+
+	upkeep->conf = next;
+	upkeep->places = xcalloc(n_places(upkeep), sizeof(*upkeep->places));
+	for (size_t i = 0; i < next->n_services; i++) {
+		uint32_t from = changes->from.services[i];
+
+		if (from != CONF_NONE) {
+			upkeep->places[i] = before[from];
+			moved[from] = true;
+		}
+		upkeep->places[i].service = next->services[i];
+	}
+	*host_of(upkeep) = before[prev->n_services];
+	for (size_t i = 0; i < prev->n_services; i++)
+		if (!moved[i])
+			leave_place(upkeep, &before[i]);
+	free(moved);
+	free(before);
+	tell(upkeep, "");
+}
+
 /* A thread that still hangs keeps its job. */
 static void
 end_writing(struct upkeep *upkeep)
@@ -442,11 +493,8 @@ upkeep_free(struct upkeep *upkeep)
 		return;
 	end_writing(upkeep);
 	loop_timer_free(upkeep->timer);
-	for (size_t i = 0; i < n_places(upkeep); i++) {
-		free(upkeep->places[i].their_reason);
-		free(upkeep->places[i].why);
-		free(upkeep->places[i].shown);
-	}
+	for (size_t i = 0; i < n_places(upkeep); i++)
+		place_clear(&upkeep->places[i]);
 	free(upkeep->places);
 	free(upkeep->path);
 	free(upkeep);

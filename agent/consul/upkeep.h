@@ -9,6 +9,7 @@
 #include "agent/consul/upkeep_file.h"
 
 struct conf;
+struct conf_changes;
 struct conf_service;
 struct loop;
 struct upkeep;
@@ -49,6 +50,11 @@ void upkeep_free(struct upkeep *upkeep);
 
 /* Reads what was kept and tells it. */
 void upkeep_start(struct upkeep *upkeep);
+
+/* The configuration is `next` from now on; after report and roles know it. A maintenance stays
+ * with its service, and is over where that is gone. */
+void upkeep_reload(struct upkeep *upkeep, const struct conf *next,
+    const struct conf_changes *changes);
 
 /* Begins ours, of a service or (NULL) of the whole host, or changes it; span_ms 0: until it
  * is ended. What is longer than its field is cut. */

@@ -16,6 +16,7 @@
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
+#include "agent/conf/merge.h"
 #include "tests/unit/tap.h"
 #include "tests/unit/virtual_loop.h"
 
@@ -34,6 +35,15 @@ struct bench {
 	char why[SERVICES + 1][400], shown[SERVICES][400]; /* as told; "": no */
 	unsigned int told;
 };
+
+static unsigned int
+chance(unsigned int below)
+{
+	static uint64_t state = 7;
+
+	state = state * 6364136223846793005u + 1442695040888963407u;
+	return (unsigned int)(state >> 33) % below;
+}
 
 /* What the clocks show beside the loop's. */
 static struct {
@@ -260,21 +270,21 @@ suspend(struct bench *bench, int64_t ms)
 static void
 random_step(struct bench *bench, struct model *models)
 {
-	size_t i = (size_t)(rand() % (SERVICES + 1));
-	int64_t some = rand() % 100 * SECOND;
+	size_t i = chance(SERVICES + 1);
+	int64_t some = chance(100) * SECOND;
 
-	switch (rand() % 8) {
-	case 0: begin(bench, models, i, rand() % 3 == 0 ? 0 : some + SECOND); break;
+	switch (chance(8)) {
+	case 0: begin(bench, models, i, chance(3) == 0 ? 0 : some + SECOND); break;
 	case 1: end(bench, models, i); break;
 	case 2:
-		models[i].theirs = rand() % 2 == 0;
+		models[i].theirs = chance(2) == 0;
 		upkeep_consul(
 		    bench->upkeep, service_at(bench, i), models[i].theirs, "theirs");
 		break;
-	case 3: correct(bench, (rand() % 2 ? 2 : -2) * some); break;
+	case 3: correct(bench, (chance(2) == 0 ? 2 : -2) * some); break;
 	case 4: suspend(bench, some); break;
 	case 5: restart(bench, models, 0); break;
-	case 6: restart(bench, models, (rand() % 2 ? 2 : -2) * some); break;
+	case 6: restart(bench, models, (chance(2) == 0 ? 2 : -2) * some); break;
 	case 7: virtual_loop_run(bench->loop, some); break;
 	}
 	/* a timer is up to a slot late */
@@ -287,7 +297,6 @@ test_random(void)
 	struct model models[SERVICES + 1] = { 0 };
 	struct bench bench;
 
-	srand(7);
 	bench_open(&bench);
 	start(&bench);
 	for (int i = 0; i < STEPS && CU_get_number_of_failures() == 0; i++) {
@@ -373,6 +382,71 @@ test_unknown_service(void)
 	CU_ASSERT_STRING_EQUAL(bench.why[2], "");
 	CU_ASSERT_EQUAL(stat(bench.path, &st), 0);
 	CU_ASSERT_EQUAL(st.st_mode & 0777 & ~0640u, 0);
+	bench_close(&bench);
+}
+
+/* A configuration of three of five services; "a", "b" and "c" are those before. */
+static void
+reload(struct bench *bench, struct conf_service next[3], const char *names[3])
+{
+	struct conf_service *services[3] = { &next[0], &next[1], &next[2] };
+	struct conf conf = { .services = services, .n_services = 3 };
+	uint32_t from[3];
+	struct conf_changes changes = { .from = { .services = from } };
+
+	for (uint32_t i = 0; i < 3; i++) {
+		char *name = (char *)names[i];
+
+		next[i] = (struct conf_service){ .index = i, .name = name, .id = name };
+		from[i] = name[0] <= 'c' ? (uint32_t)(name[0] - 'a') : CONF_NONE;
+	}
+	upkeep_reload(bench->upkeep, &conf, &changes);
+	for (uint32_t i = 0; i < 3; i++) {
+		struct upkeep_view view;
+
+		upkeep_view(bench->upkeep, &next[i], &view);
+		CU_ASSERT_EQUAL(view.ours, names[i][0] == 'a' || names[i][0] == 'c');
+		CU_ASSERT_EQUAL(view.theirs, names[i][0] == 'b' || names[i][0] == 'c');
+		/* of the host, which those that are new are in as well */
+		CU_ASSERT_EQUAL(bench->shown[i][0] != '\0', from[i] == CONF_NONE);
+	}
+	stop(bench);
+	bench->conf.services = services;
+	start(bench);
+	for (uint32_t i = 0; i < 3; i++)
+		CU_ASSERT_EQUAL(
+		    bench->why[i][0] != '\0', names[i][0] == 'a' || names[i][0] == 'c');
+	CU_ASSERT_STRING_NOT_EQUAL(bench->why[HOST], "");
+	upkeep_end(bench->upkeep, NULL, "bob", bench->why[0], sizeof(bench->why[0]));
+	stop(bench);
+	bench->conf.services = bench->services;
+}
+
+/* Nothing is told of what stays, in whatever order; what is gone is gone from the file. */
+static void
+test_reload(void)
+{
+	static const char *const all[] = { "a", "b", "c", "d", "e" };
+	struct conf_service next[3];
+	struct bench bench;
+
+	bench_open(&bench);
+	for (unsigned int i = 0; i < 125; i++) {
+		const char *names[3] = { all[i % 5], all[i / 5 % 5], all[i / 25] };
+
+		if (names[0] == names[1] || names[1] == names[2] ||
+		    names[0] == names[2])
+			continue;
+		start(&bench);
+		upkeep_begin(bench.upkeep, NULL, 60 * SECOND, "", "alice");
+		upkeep_begin(bench.upkeep, bench.services[0], 0, "", "alice");
+		upkeep_begin(bench.upkeep, bench.services[2], 0, "", "alice");
+		upkeep_consul(bench.upkeep, bench.services[1], true, "theirs");
+		upkeep_consul(bench.upkeep, bench.services[2], true, "theirs");
+		memset(bench.shown, 0, sizeof(bench.shown));
+		reload(&bench, next, names);
+	}
+	start(&bench);
 	bench_close(&bench);
 }
 
@@ -510,6 +584,7 @@ static const struct tap_case cases[] = {
 	{ "random steps keep to the rule", test_random },
 	{ "a change is told once", test_said_once },
 	{ "a service that is configured no more", test_unknown_service },
+	{ "reloads of any three of five services", test_reload },
 	{ "a file that cannot be written", test_full_disk },
 	{ "lines of all kinds", test_lines },
 	{ "a damaged file costs what was damaged", test_damage },
