@@ -1,0 +1,84 @@
+#!/bin/bash
+# SPDX-License-Identifier: ISC
+#
+# A plugin that a reload brings is tried before anything depends on it, in a process that
+# lictord waits for without standing still: what crashes or hangs there is the operator's line
+# in the log, and nothing has changed.
+# shellcheck source=tests/plugins/setup.sh
+. "${top_srcdir:-.}/tests/plugins/setup.sh"
+
+log=$work/log
+export RUNTIME_DIRECTORY=$work/run STATE_DIRECTORY=$work/state
+export CONSUL_HTTP_ADDR=http://127.0.0.1:1
+
+# within SECONDS COMMAND...
+within()
+{
+	local end=$((SECONDS + $1))
+	shift
+	until "$@"; do
+		[ $SECONDS -lt $end ] || return 1
+		read -rt 0.05 <> <(:) || true
+	done
+}
+
+not()
+{
+	! "$@"
+}
+
+logged()
+{
+	grep -qE -- "$1" "$log"
+}
+
+# services WORD: what the options of the plugin's check do.
+services()
+{
+	cat >"$work/etc/services.d/a.conf" <<-END
+		service "s" {
+		  crashy "x" { file = "$work/word" $1 }
+		}
+	END
+}
+
+agent_of()
+{
+	pgrep -P "$1" -f 'lictord: agent'
+}
+
+another_agent()
+{
+	local now
+	now=$(agent_of "$lictord") && [ "$now" != "$1" ]
+}
+
+conf_of "$work/etc" 'node = "n1" plugins = {"crashy"}'
+mkdir "$work/etc/services.d"
+cp "$build/tests/plugins/crashy.so" "$work/etc"
+"$build/lictord" -c "$work/etc" >"$log" 2>&1 </dev/null &
+lictord=$!
+trap 'kill -KILL "$lictord" 2>/dev/null; wait; rm -rf "$work"' EXIT
+within 10 agent_of "$lictord" >/dev/null
+
+services 'prepare = "crash"'
+kill -HUP "$lictord"
+check "one that crashes is refused with its line" within 10 logged \
+    'stays as it was: .*/services\.d/a\.conf:2: crashy "x": the plugin crashed with signal 11'
+services 'prepare = "refuse"'
+kill -HUP "$lictord"
+check "its own judgement has the line of the option" within 10 logged \
+    'stays as it was: .*/services\.d/a\.conf:2: prepare: it is refused, expected another word'
+services 'prepare = "hang"'
+kill -HUP "$lictord"
+agent=$(agent_of "$lictord")
+kill -KILL "$agent"
+check "an agent that dies meanwhile is started again" within 5 another_agent "$agent"
+check "it was still hanging" not logged 'did not return'
+check "one that hangs is given up" within 20 logged \
+    'stays as it was: .*/services\.d/a\.conf:2: crashy "x": the plugin did not return within 10 s'
+kill -HUP "$lictord"
+kill -TERM "$lictord"
+check "a stop does not wait for it" wait "$lictord"
+check "nothing of it is left" not pgrep -f "$work/etc"
+tap_end
