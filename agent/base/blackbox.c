@@ -231,3 +231,29 @@ blackbox_leave_thread(struct blackbox *box, unsigned int number)
 	box->page->rows[number].note = 0;
 	box->page->rows[number].thread = 0;
 }
+
+static uint32_t
+turned(uint32_t packed, const uint32_t *from, size_t count)
+{
+	struct blackbox_note note = unpack(packed);
+
+	if (note.place != BLACKBOX_CHECK)
+		return packed;
+	for (size_t i = 0; i < count; i++)
+		if (from[i] == note.index) {
+			note.index = (uint32_t)i;
+			return pack(note);
+		}
+	return pack((struct blackbox_note){ BLACKBOX_OURS, 0 });
+}
+
+/* A thread that leaves meanwhile has the last word. */
+void
+blackbox_turn(struct blackbox *box, const uint32_t *from, size_t count)
+{
+	for (size_t i = 0; box != NULL && i < ROWS; i++) {
+		uint32_t note = box->page->rows[i].note;
+		atomic_compare_exchange_strong(
+		    &box->page->rows[i].note, &note, turned(note, from, count));
+	}
+}

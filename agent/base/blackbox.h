@@ -3,6 +3,7 @@
 #define LICTOR_BLACKBOX_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /*
@@ -49,5 +50,8 @@ void blackbox_leave(struct blackbox *box, struct blackbox_note before);
 /* The same in another thread. Returns a number for blackbox_leave_thread. */
 unsigned int blackbox_enter_thread(struct blackbox *box, struct blackbox_note note);
 void blackbox_leave_thread(struct blackbox *box, unsigned int number);
+/* The checks have other indexes from now on, `from` being the old ones by the new. What any
+ * thread has noted is noted anew; a run of a check that is no more is nobody's. */
+void blackbox_turn(struct blackbox *box, const uint32_t *from, size_t count);
 
 #endif

@@ -198,6 +198,45 @@ the_thread_that_crashes_is_known(void)
 	CU_ASSERT_EQUAL(note.place, BLACKBOX_OURS);
 }
 
+/* By the new indexes the old ones; in the second the check 5 is no more. */
+static const uint32_t from_all[] = { 7, 3, 5 }, from_none[] = { 6, 3 };
+
+static void *
+in_a_turned_thread(void *arg)
+{
+	const struct death *death = arg;
+	struct blackbox_note note = { BLACKBOX_CHECK, 5 };
+	bool stays = death->signum == SIGSEGV;
+
+	blackbox_enter_thread(death->box, note);
+	blackbox_turn(death->box, stays ? from_all : from_none, stays ? 3 : 2);
+	die(death->signum);
+	return NULL;
+}
+
+static void
+over_a_reload(struct blackbox *box, int signum)
+{
+	struct death death = { box, signum };
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, in_a_turned_thread, &death);
+	pthread_join(thread, NULL);
+}
+
+static void
+a_reload_changes_what_was_noted(void)
+{
+	int status;
+	struct blackbox_note note = left_by(over_a_reload, SIGSEGV, &status);
+
+	CU_ASSERT_EQUAL(note.place, BLACKBOX_CHECK);
+	CU_ASSERT_EQUAL(note.index, 2);
+	note = left_by(over_a_reload, SIGABRT, &status);
+	CU_ASSERT_EQUAL(note.place, BLACKBOX_OURS);
+	blackbox_turn(NULL, from_all, 3);
+}
+
 static int fall(int n);
 static int (*volatile fall_again)(int n) = fall;
 
@@ -500,6 +539,7 @@ records_cross_a_reload(void)
 static const struct tap_case cases[] = {
 	{ "every end in a check is known", every_end_in_a_check_is_known },
 	{ "the thread that crashes is known", the_thread_that_crashes_is_known },
+	{ "a reload changes what was noted", a_reload_changes_what_was_noted },
 	{ "a thread without a stack is known", a_thread_without_a_stack_is_known },
 	{ "a thread has its row as long as it needs it",
 	    a_thread_has_its_row_as_long_as_it_needs_it },
