@@ -239,7 +239,7 @@ consider_giving(struct role *role)
 	else if (unwell &&
 	    (claimed || best_peer(role) || role->params.release_when_unwell))
 		role_give(role, claimed ? role->reg.holder : "", ROLE_REASON_SERVICE,
-		    "its services are not well here");
+		    "this host is not ready for it");
 	else
 		consider_preemption(role);
 }
@@ -322,7 +322,7 @@ stop_waiting(struct role *role)
 {
 	role_set_state(role, ROLE_STANDBY,
 	    role->stopping ? ROLE_REASON_STOP : ROLE_REASON_SERVICE,
-	    role->stopping ? "lictord stops here" : "its services are not well here");
+	    role->stopping ? "lictord stops here" : "this host is not ready for it");
 	if (role_is_fenced_in(role))
 		decide_in_doubt(role);
 	else

@@ -34,7 +34,7 @@ enum role_reason {
 	ROLE_REASON_TAKEOVER,	/* the master was silent and its lease is over */
 	ROLE_REASON_RECOVERED,	/* the role was this host's before */
 	ROLE_REASON_LAPSE,	/* the lease could not be confirmed in time */
-	ROLE_REASON_SERVICE,	/* its services are not well */
+	ROLE_REASON_SERVICE,	/* this host is not ready for it */
 	ROLE_REASON_SWITCHOVER,	/* an operator asked */
 	ROLE_REASON_PREEMPTED,	/* a host of higher priority came back */
 	ROLE_REASON_STOP,	/* lictord stops */

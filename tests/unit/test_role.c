@@ -193,7 +193,7 @@ test_objection(void)
 	health(bench, ROLE_READY_NO); /* unwell: the claimant may have it */
 	other_writes(bench, "web-2.i9.CLAIM.3", "web-2", "web-1");
 	expect_state(
-	    bench, ROLE_STANDBY, ROLE_REASON_SERVICE, "its services are not well here");
+	    bench, ROLE_STANDBY, ROLE_REASON_SERVICE, "this host is not ready for it");
 	gone(bench);
 	expect_write(bench, ROLE_GIVE, "web-2", NULL);
 	bench_free(bench);

@@ -257,7 +257,7 @@ test_unwell(void)
 			reply(bench, find(bench, ROLE_ACTION_WRITE), true);
 			peers(bench, "web-1 web-2", true, 100);
 			expect_state(bench, ROLE_STANDBY, ROLE_REASON_SERVICE,
-			    "its services are not well here");
+			    "this host is not ready for it");
 		}
 		bench_free(bench);
 	}
@@ -391,7 +391,7 @@ test_late_own(void)
 		reply(bench, &write, true);
 		if (unwell) {
 			expect_state(bench, ROLE_STANDBY, ROLE_REASON_SERVICE,
-			    "its services are not well here");
+			    "this host is not ready for it");
 			gone(bench);
 			expect_write(bench, ROLE_GIVE, "web-2", NULL);
 		} else {
