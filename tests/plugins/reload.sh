@@ -58,7 +58,7 @@ mkdir "$work/etc/services.d"
 cp "$build/tests/plugins/crashy.so" "$work/etc"
 "$build/lictord" -c "$work/etc" >"$log" 2>&1 </dev/null &
 lictord=$!
-trap 'kill -KILL "$lictord" 2>/dev/null; wait; rm -rf "$work"' EXIT
+trap '[ -z "$lictord" ] || kill -KILL "$lictord"; rm -rf "$work"' EXIT
 within 10 agent_of "$lictord" >/dev/null
 
 services 'prepare = "crash"'
@@ -80,5 +80,6 @@ check "one that hangs is given up" within 20 logged \
 kill -HUP "$lictord"
 kill -TERM "$lictord"
 check "a stop does not wait for it" wait "$lictord"
+lictord=
 check "nothing of it is left" not pgrep -f "$work/etc"
 tap_end
