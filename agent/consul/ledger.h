@@ -60,7 +60,7 @@ enum ledger_seen ledger_seen_services(struct ledger *ledger, const cJSON *servic
 /* A number that changes with the maintenance that is shown, and the services of others. */
 uint64_t ledger_seen_others(const struct ledger *ledger, const cJSON *answer);
 /* Registers again what was LEDGER_OTHER in the last such answer, of the services or of the
- * checks: the agent is right and its servers are not. What was told within 2 s is left. The
+ * checks: the agent is right and its servers are not. What was told within 1 s is left. The
  * id of the first; NULL: none. */
 const char *ledger_repair(struct ledger *ledger, bool services);
 

@@ -29,7 +29,7 @@
 
 #define WAIT_MS 60000
 #define FRESH_MS 350 /* for what is fresh to ledger, and a bit */
-#define REPAIRED_MS 2100
+#define REPAIRED_MS 1050
 #define REFUSED_MS 60000
 #define BLIND_MS 5000
 #define WAITS_MAX 4 /* doublings */
@@ -48,7 +48,8 @@ struct view {
 	int64_t doubted_at;
 	bool looked; /* that was done, and nothing was seen since */
 	unsigned int repairs;
-	unsigned int waits; /* for what is fresh, in a row */
+	bool waiting; /* for what is fresh */
+	unsigned int waits; /* in a row */
 };
 
 struct proof {
@@ -71,6 +72,7 @@ look_again(void *arg)
 {
 	struct view *view = arg;
 
+	view->waiting = false;
 	watch_again(view->watch);
 }
 
@@ -125,7 +127,7 @@ view_fine(struct view *view)
 	struct proof *proof = view->proof;
 
 	loop_timer_stop(view->again);
-	view->doubted = false;
+	view->doubted = view->waiting = false;
 	view->repairs = 0;
 	if (!proof->refused[0] || proof->views[0].repairs || proof->views[1].repairs)
 		return;
@@ -141,6 +143,7 @@ view_repair(struct view *view)
 	char shown[4 * CONF_NAME_MAX];
 
 	if (!what) {
+		view->looked = true;
 		loop_timer_after(view->again, REPAIRED_MS);
 		return;
 	}
@@ -175,6 +178,9 @@ view_differs(struct view *view, bool looked)
 static void
 view_wait(struct view *view)
 {
+	if (view->waiting)
+		return;
+	view->waiting = true;
 	loop_timer_after(view->again, (int64_t)FRESH_MS << view->waits);
 	if (view->waits < WAITS_MAX)
 		view->waits++;

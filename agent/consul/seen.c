@@ -18,7 +18,7 @@
 #include "agent/consul/ledger_state.h"
 
 #define FRESH_MS 300 /* a change is with the servers in a few */
-#define REPAIR_MS 2000
+#define REPAIR_MS 1000
 
 static bool
 begins(const char *text, const char *with)
@@ -208,5 +208,6 @@ ledger_repair(struct ledger *ledger, bool services)
 		if (id && !first)
 			first = id;
 	}
+	ledger_flush(ledger);
 	return first;
 }
