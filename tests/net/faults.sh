@@ -19,7 +19,7 @@ fi
 
 # The checks that are told, and what is true of each check.
 TOLD=(web/a web/b job/c disk)
-declare -A TRUTH=([web:a]= [web:b]= [job:c]= [lictor:disk]=
+declare -A TRUTH=([web:a]="" [web:b]="" [job:c]="" [lictor:disk]=""
 	[service:lictor]=passing [web:lictor]=passing [job:lictor]=passing)
 
 configuration()
@@ -146,6 +146,24 @@ fault_wiped()
 	rm -rf "$LAB_DIR/$HOST/consul"
 	consul_start $HOST
 	wait_for 30 agent_answers
+}
+
+# Replaced by one that calls itself the same and has another id: the servers take nothing
+# from it until the old node is deregistered, and go on showing the old one's services.
+replaced()
+{
+	stop $HOST consul KILL
+	rm -rf "$LAB_DIR/$HOST/consul"
+	sed -i "s/\"node_id\": \"[^\"]*\"/\"node_id\": \"$(cat /proc/sys/kernel/random/uuid)\"/" \
+	    "$LAB_DIR/$HOST/consul.json"
+	consul_start $HOST
+	wait_for 30 agent_answers
+	tell warning web/b
+}
+
+says_replaced()
+{
+	grep -q "know node $HOST by another id" "$LAB_DIR/$HOST/lictord.log"
 }
 
 fault_deregistered()
@@ -299,6 +317,13 @@ fault hung "$long_runs" "$web_ab"
 check "the servers are whole" wait_for 40 servers_whole
 fault leaderless 1 "$web_ab"
 fault serverless "$long_runs" "$web_ab"
+
+if [ "$long_runs" -gt 1 ]; then
+	replaced
+	check "another node's id is said" wait_for 30 says_replaced
+	api web-2 /v1/catalog/deregister -X PUT -d "{\"Node\": \"$HOST\"}" >/dev/null
+	check "the new node takes the old one's place" wait_for 90 truth_shown
+fi
 
 check "no descriptor was lost" at_most "$(descriptors)" $((descriptors + 4))
 tap_end
