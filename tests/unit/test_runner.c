@@ -6,6 +6,7 @@
  */
 #include "agent/runner/runner.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -1047,6 +1048,66 @@ test_reload_commands(void)
 	bed_close(&bed);
 }
 
+static int
+open_fds(pid_t pid)
+{
+	AUTO_FREE char *path = xasprintf("/proc/%d/fd", (int)pid);
+	DIR *dir = opendir(path);
+	int count = 0;
+
+	while (dir != NULL && readdir(dir) != NULL)
+		count++;
+	if (dir != NULL)
+		closedir(dir);
+	return count;
+}
+
+/* Good ones, faulty ones, aborted ones: no descriptor is left of any. */
+static void
+test_reload_often(void)
+{
+	struct bed bed;
+	int before = 0;
+
+	bed_open(&bed);
+	for (int i = 0; i < 40; i++) {
+		write_services(&bed, i % 2 == 0 ? MORE WEB ROLE("10.9.0.101") : WEB);
+		uint64_t next = generation_of(&bed);
+		ask(&bed);
+		if (i % 2 == 0 && i > 0)
+			CU_ASSERT(starts_with(&bed, WIRE_WARDEN, next));
+		CU_ASSERT(asked_to_prepare(bed.agent_fd, next));
+		say_prepared(bed.agent_fd, next, NULL);
+		if (i % 2 == 1 || i == 0) {
+			CU_ASSERT(asked_to_prepare(bed.warden_fd, next));
+			say_prepared(bed.warden_fd, next, NULL);
+		}
+		CU_ASSERT(hears_step(bed.agent_fd, WIRE_YIELD, next));
+		say_step(bed.agent_fd, WIRE_YIELDED, next);
+		CU_ASSERT(hears_step(bed.agent_fd, WIRE_COMMIT, next));
+		say_step(bed.agent_fd, WIRE_COMMITTED, next);
+		if (i % 2 == 1 || i == 0) {
+			CU_ASSERT(hears_step(bed.warden_fd, WIRE_COMMIT, next));
+			say_step(bed.warden_fd, WIRE_COMMITTED, next);
+		}
+		CU_ASSERT(answered(&bed, true, "reloaded: "));
+		write_services(&bed, "service \"s\" {\n");
+		ask(&bed);
+		CU_ASSERT(answered(&bed, false, "services.d/a.conf"));
+		if (i == 2)
+			before = open_fds(bed.runner);
+	}
+	write_services(&bed, MORE WEB ROLE("10.9.0.101"));
+	ask(&bed);
+	uint64_t next = generation_of(&bed);
+	CU_ASSERT(starts_with(&bed, WIRE_WARDEN, next));
+	CU_ASSERT(asked_to_prepare(bed.agent_fd, next));
+	CU_ASSERT_EQUAL(open_fds(bed.runner), before + 1); /* the next one's bytes */
+	say_prepared(bed.agent_fd, next, "no");
+	CU_ASSERT(answered(&bed, false, "no"));
+	bed_close(&bed);
+}
+
 /* A stop ends it, and no other begins. */
 static void
 test_reload_stop(void)
@@ -1091,6 +1152,7 @@ static const struct tap_case cases[] = {
 	{ "the first address brings a warden, the last one ends it",
 	    test_reload_warden },
 	{ "commands and runs cross a reload", test_reload_commands },
+	{ "many reloads leave nothing behind", test_reload_often },
 	{ "a stop ends a reload", test_reload_stop },
 };
 
