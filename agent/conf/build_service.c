@@ -132,6 +132,28 @@ take_text(char **text)
 	return taken;
 }
 
+/* What who registers a service says of it is not ours to say. */
+static int
+check_foreign(
+    struct build *build, const struct node *section, const struct conf_service *service)
+{
+	static const char *const theirs[] = { "address", "port", "tags", "meta",
+		"weight", "warning-weight", "deregister-critical-after", NULL };
+
+	if (!service->foreign)
+		return 0;
+	for (const char *const *name = theirs; *name != NULL; name++)
+		if (node_find(section, *name) != NULL)
+			return options_fault(section, *name, build->error,
+			    "somebody else registers this service (register = false), "
+			    "expected it there");
+	if (service->on_stop == CONF_DEREGISTER)
+		return options_fault(section, "on-stop", build->error,
+		    "somebody else registers this service (register = false), "
+		    "expected leave or maintenance");
+	return 0;
+}
+
 static int
 set_options(struct build *build, const struct node *section,
     struct conf_service *service, struct raw_service *raw)
@@ -159,7 +181,9 @@ set_options(struct build *build, const struct node *section,
 	service->meta = take_list(&raw->meta);
 	service->weight = (unsigned int)raw->weight;
 	service->warning_weight = (unsigned int)raw->warning_weight;
-	return 0;
+	service->foreign = !raw->registered;
+	service->deregister_after_ms = raw->deregister_after_ms;
+	return check_foreign(build, section, service);
 }
 
 static struct conf_service *

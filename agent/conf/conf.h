@@ -94,6 +94,8 @@ struct conf_service {
 	char **meta;		/* "key=value" */
 	unsigned int weight, warning_weight;
 	enum conf_on_stop on_stop;
+	bool foreign;		/* register = false: somebody else registers it */
+	int64_t deregister_after_ms;	/* critical for so long; 0: never */
 	const struct conf_role *role;	/* the role that lists it, or NULL */
 	const struct conf_check **checks;
 	size_t n_checks;

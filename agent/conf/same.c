@@ -19,7 +19,7 @@
 SIZED(struct conf_consul, 112);
 SIZED(struct conf_command, 80);
 SIZED(struct conf_check, 136);
-SIZED(struct conf_service, 112);
+SIZED(struct conf_service, 120);
 SIZED(struct conf_vip, 80);
 SIZED(struct conf_role, 144);
 
@@ -104,7 +104,8 @@ same_service(const struct conf_service *a, const struct conf_service *b)
 	    same_text(a->address, b->address) && a->port == b->port &&
 	    same_list(a->tags, b->tags) && same_list(a->meta, b->meta) &&
 	    a->weight == b->weight && a->warning_weight == b->warning_weight &&
-	    a->on_stop == b->on_stop &&
+	    a->on_stop == b->on_stop && a->foreign == b->foreign &&
+	    a->deregister_after_ms == b->deregister_after_ms &&
 	    same_text(role, b->role != NULL ? b->role->name : NULL);
 }
 

@@ -106,6 +106,11 @@ const struct check_option schema_service[] = {
 	    .max = 65535 },
 	{ "on-stop", CHECK_OPTION_TEXT, offsetof(struct raw_service, on_stop),
 	    .value = "leave" },
+	{ "deregister-critical-after", CHECK_OPTION_DURATION,
+	    offsetof(struct raw_service, deregister_after_ms), .min = 10 * SECOND,
+	    .max = 24 * HOUR },
+	{ "register", CHECK_OPTION_BOOL, offsetof(struct raw_service, registered),
+	    .value = "true" },
 	{ NULL },
 };
 

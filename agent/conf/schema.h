@@ -61,6 +61,8 @@ struct raw_check {
 struct raw_service {
 	char *id, *address, *on_stop;
 	uint64_t port, weight, warning_weight;
+	int64_t deregister_after_ms;
+	bool registered;
 	char **tags, **meta;
 };
 struct raw_role {

@@ -2,10 +2,12 @@
 /*
  * What Consul's agent is to show of this host, as pure functions of the configuration,
  * the checks' states and the roles: report compares it with what is shown and sends what
- * differs. What is ours is marked by meta lictor=1, so that a service that left the
- * configuration is found again, and nothing that others registered is touched.
+ * differs. What is ours is marked in its meta, so that a service that left the
+ * configuration is found again, and nothing that others registered is touched; the mark's
+ * value is the form that is registered, so that another lictor registers it anew. A check
+ * has no meta: in somebody else's service its notes are marked.
  *
- * The own checks have a TTL of hours: they change by being told. That lictor lives is the
+ * The own checks have a TTL of weeks: they change by being told. That lictor lives is the
  * one heartbeat of the service "lictor", and the alias check of it that each service has.
  */
 #include "agent/consul/desired.h"
@@ -16,8 +18,14 @@
 
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
+#include "agent/consul/consul.h"
 
-#define OWN_TTL "4h"
+#define OWN_TTL "720h"
+#define FORM \
+	"2" /* to be raised when Consul cannot show that an older lictor's differs */
+/* Consul refuses 512 KiB; what surrounds a check, its id twice among it, is less than 200 */
+#define CHECKS_MAX (200u << 10)
+#define CHECK_SIZE 200
 
 static const char *const status_words[] = {
 	[CHECK_PASSING] = "passing",
@@ -37,6 +45,19 @@ char *
 desired_alias_id(const struct conf_service *service)
 {
 	return xasprintf("%s:" DESIRED_LICTOR, service->id);
+}
+
+char *
+desired_maintenance_path(
+    const struct conf_service *service, bool on, const char *reason)
+{
+	AUTO_FREE char *escaped = xcalloc(3, strlen(reason) + 1);
+	char id[3 * CONF_NAME_MAX + 1];
+
+	consul_escape(id, sizeof(id), service->id);
+	consul_escape(escaped, 3 * (strlen(reason) + 1), reason);
+	return xasprintf("/v1/agent/service/maintenance/%s?enable=%s&reason=%s", id,
+	    on ? "true" : "false", escaped);
 }
 
 static void
@@ -64,6 +85,24 @@ body_new(const char *id, const char *name)
 	return body;
 }
 
+/* NULL: none. */
+static char *
+notes_of(const struct conf_service *service, const char *notes)
+{
+	if (service && service->foreign)
+		return xasprintf(DESIRED_MARK "%s", notes ? notes : service->name);
+	return notes ? xstrdup(notes) : NULL;
+}
+
+static void
+add_notes(cJSON *body, const struct conf_service *service, const char *text)
+{
+	AUTO_FREE char *notes = notes_of(service, text);
+
+	if (notes)
+		cJSON_AddStringToObject(body, "Notes", notes);
+}
+
 static cJSON *
 own_check(const struct conf_check *check, enum check_status status, const char *id_key)
 {
@@ -72,17 +111,20 @@ own_check(const struct conf_check *check, enum check_status status, const char *
 
 	cJSON_AddStringToObject(body, id_key, id);
 	cJSON_AddStringToObject(body, "Name", check->name);
-	if (check->notes)
-		cJSON_AddStringToObject(body, "Notes", check->notes);
+	add_notes(body, check->service, check->notes);
 	cJSON_AddStringToObject(body, "TTL", OWN_TTL);
 	add_status(body, status);
 	return body;
 }
 
 cJSON *
-desired_node_check(const struct conf_check *check, enum check_status status)
+desired_check(const struct conf_check *check, enum check_status status)
 {
-	return own_check(check, status, "ID");
+	cJSON *body = own_check(check, status, "ID");
+
+	if (check->service)
+		cJSON_AddStringToObject(body, "ServiceID", check->service->id);
+	return body;
 }
 
 cJSON *
@@ -103,8 +145,9 @@ desired_lictor(int64_t ttl_ms)
 	cJSON *check = cJSON_CreateObject();
 	char ttl[32];
 
-	cJSON_AddStringToObject(meta, "lictor", "1");
 	snprintf(ttl, sizeof(ttl), "%lldms", (long long)ttl_ms);
+	cJSON_AddStringToObject(meta, "lictor", FORM);
+	cJSON_AddStringToObject(meta, "ttl", ttl); /* that of a check is not shown */
 	cJSON_AddStringToObject(check, "CheckID", DESIRED_HEARTBEAT);
 	cJSON_AddStringToObject(check, "Name", "lictord is alive");
 	cJSON_AddStringToObject(check, "TTL", ttl);
@@ -116,31 +159,67 @@ desired_lictor(int64_t ttl_ms)
 /* Passing at its first registration, as lictor is just then; later Consul's word on
  * "lictor" counts. */
 static cJSON *
-alias_check(const struct conf_service *service)
+alias_check(const struct conf_service *service, const char *id_key)
 {
 	AUTO_FREE char *id = desired_alias_id(service);
 	cJSON *check = cJSON_CreateObject();
 
-	cJSON_AddStringToObject(check, "CheckID", id);
+	cJSON_AddStringToObject(check, id_key, id);
 	cJSON_AddStringToObject(check, "Name", DESIRED_LICTOR);
+	add_notes(check, service, NULL);
 	cJSON_AddStringToObject(check, "AliasService", DESIRED_LICTOR);
 	add_status(check, CHECK_PASSING);
 	return check;
 }
 
+cJSON *
+desired_alias(const struct conf_service *service)
+{
+	cJSON *body = alias_check(service, "ID");
+
+	cJSON_AddStringToObject(body, "ServiceID", service->id);
+	return body;
+}
+
+static size_t
+length(const char *text)
+{
+	return text ? strlen(text) : 0;
+}
+
+size_t
+desired_checks_within(const struct conf_service *service)
+{
+	size_t room = CHECKS_MAX, n = 0;
+
+	for (; n < service->n_checks; n++) {
+		const struct conf_check *check = service->checks[n];
+		/* a byte is six at the most when it is escaped */
+		size_t size = CHECK_SIZE + 2 * strlen(check->name) +
+		    strlen(service->id) + 6 * length(check->notes);
+
+		if (size > room)
+			break;
+		room -= size;
+	}
+	return n;
+}
+
 static void
-add_checks(
-    cJSON *body, const struct conf_service *service, const enum check_status *states)
+add_checks(cJSON *body, const struct conf_service *service,
+    const enum check_status *states, size_t n)
 {
 	cJSON *checks = cJSON_AddArrayToObject(body, "Checks");
 
-	for (size_t i = 0; i < service->n_checks; i++) {
+	for (size_t i = 0; i < n; i++) {
 		const struct conf_check *check = service->checks[i];
+		enum check_status status = states[check->index];
 
-		cJSON_AddItemToArray(
-		    checks, own_check(check, states[check->index], "CheckID"));
+		if (status != CHECK_UNKNOWN)
+			cJSON_AddItemToArray(
+			    checks, own_check(check, status, "CheckID"));
 	}
-	cJSON_AddItemToArray(checks, alias_check(service));
+	cJSON_AddItemToArray(checks, alias_check(service, "CheckID"));
 }
 
 static const char *
@@ -177,7 +256,7 @@ add_meta(cJSON *body, const struct conf_service *service, enum report_role role,
 
 		set_text(meta, key, (*m)[len] ? *m + len + 1 : "");
 	}
-	set_text(meta, "lictor", "1");
+	set_text(meta, "lictor", FORM);
 	if (!service->role)
 		return;
 	set_text(meta, "role", role == REPORT_MASTER ? "master" : "backup");
@@ -186,8 +265,7 @@ add_meta(cJSON *body, const struct conf_service *service, enum report_role role,
 }
 
 cJSON *
-desired_service(const struct conf_service *service, enum report_role role,
-    uint64_t term, const enum check_status *states)
+desired_form(const struct conf_service *service, enum report_role role, uint64_t term)
 {
 	cJSON *body = body_new(service->id, service->name);
 	cJSON *weights;
@@ -201,7 +279,16 @@ desired_service(const struct conf_service *service, enum report_role role,
 	weights = cJSON_AddObjectToObject(body, "Weights");
 	json_add_uint(weights, "Passing", service->weight);
 	json_add_uint(weights, "Warning", service->warning_weight);
-	add_checks(body, service, states);
+	return body;
+}
+
+cJSON *
+desired_service(const struct conf_service *service, enum report_role role,
+    uint64_t term, const enum check_status *states, size_t n)
+{
+	cJSON *body = desired_form(service, role, term);
+
+	add_checks(body, service, states, n);
 	return body;
 }
 
@@ -253,17 +340,41 @@ desired_service_shown(const cJSON *want, const cJSON *have)
 	    same_uint(weights, member(have, "Weights"), "Warning", 1);
 }
 
+static bool
+text_shown(const cJSON *have, const char *name, const char *want)
+{
+	const char *text = json_text(have, name);
+
+	return !strcmp(text ? text : "", want ? want : "");
+}
+
+static bool
+type_shown(const cJSON *have, const char *want)
+{
+	const char *type = json_text(have, "Type");
+
+	return !type || !strcmp(type, want);
+}
+
 bool
 desired_check_shown(const struct conf_check *check, const cJSON *have)
 {
-	const char *name = json_text(have, "Name"), *notes = json_text(have, "Notes");
-	const char *service = json_text(have, "ServiceID");
-	const char *type = json_text(have, "Type");
+	const struct conf_service *service = check->service;
+	AUTO_FREE char *notes = notes_of(service, check->notes);
 
-	return name && !strcmp(name, check->name) &&
-	    !strcmp(notes ? notes : "", check->notes ? check->notes : "") &&
-	    !strcmp(service ? service : "", check->service ? check->service->id : "") &&
-	    (!type || !strcmp(type, "ttl"));
+	return json_text(have, "Name") && text_shown(have, "Name", check->name) &&
+	    text_shown(have, "Notes", notes) &&
+	    text_shown(have, "ServiceID", service ? service->id : NULL) &&
+	    type_shown(have, "ttl");
+}
+
+bool
+desired_alias_shown(const struct conf_service *service, const cJSON *have)
+{
+	AUTO_FREE char *notes = notes_of(service, NULL);
+
+	return text_shown(have, "Notes", notes) &&
+	    text_shown(have, "ServiceID", service->id) && type_shown(have, "alias");
 }
 
 bool
@@ -271,7 +382,15 @@ desired_is_ours(const cJSON *service)
 {
 	const char *mark = json_text(member(service, "Meta"), "lictor");
 
-	return mark && !strcmp(mark, "1");
+	return mark && mark[0];
+}
+
+bool
+desired_is_marked(const cJSON *check)
+{
+	const char *notes = json_text(check, "Notes");
+
+	return notes && !strncmp(notes, DESIRED_MARK, strlen(DESIRED_MARK));
 }
 
 bool

@@ -41,7 +41,8 @@ void ledger_node(struct ledger *ledger, const char *node);
 void ledger_begin(struct ledger *ledger, bool alive, int64_t asked_at);
 void ledger_shown_check(struct ledger *ledger, const char *id, const cJSON *shown);
 void ledger_shown_service(struct ledger *ledger, const char *id, const cJSON *shown);
-void ledger_end(struct ledger *ledger);
+/* False: it shows otherwise what it may not be held against; another is needed soon. */
+bool ledger_end(struct ledger *ledger);
 /* Nothing leaves before the next ledger_end; what waited is forgotten (it will be found). */
 void ledger_doubt(struct ledger *ledger);
 
@@ -69,9 +70,8 @@ void ledger_state(struct ledger *ledger, const struct conf_check *check,
     enum check_status status, const char *output);
 void ledger_role(struct ledger *ledger, const struct conf_service *service,
     enum report_role role, uint64_t term);
-/* The service "lictor" again, at most every 30 s where there is much; the outputs and states whose time has come. */
+/* The service "lictor" again, as soon as that may be asked of Consul. */
 void ledger_vouch(struct ledger *ledger);
-void ledger_refresh(struct ledger *ledger);
 void ledger_flush(struct ledger *ledger);
 
 /* From now on nothing but what on-stop asks for. */
@@ -79,6 +79,7 @@ void ledger_stop(struct ledger *ledger);
 
 /* "lictor" is registered, nothing about it is under way. */
 bool ledger_vouches(const struct ledger *ledger);
+bool ledger_still(const struct ledger *ledger); /* nothing is under way */
 bool ledger_idle(const struct ledger *ledger);
 bool ledger_settled(const struct ledger *ledger);
 

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/consul/differ.h"
 #include "agent/consul/ledger.h"
 #include "agent/consul/outbox.h"
 
@@ -14,13 +15,21 @@
  * share, and nobody else may see.
  */
 
-#define LEDGER_OUTPUT_MS 30000 /* between updates that change nothing but the output */
-#define LEDGER_REFRESH_MS 3600000 /* of a state that stays: its TTL is 4 h */
-
 struct loop;
 struct orders;
 
 enum kind { KIND_SERVICE, KIND_CHECK, KIND_ORDER };
+
+/* What Consul's agent shows of a service, for all we know. */
+struct shown {
+	bool there;
+	bool ours;
+	bool same_form;
+	bool alias;
+	bool maintained, maintained_by_us;
+	bool strange; /* a check that is not ours */
+	unsigned int surplus; /* checks that are, and not configured */
+};
 
 struct entry {
 	struct outbox_item item;
@@ -29,13 +38,23 @@ struct entry {
 	char *alias; /* the id of the check that shows lictor's life */
 	enum report_role role;
 	uint64_t term;
+	struct shown shown;
+	struct shown read; /* in the picture being read */
+	char *reason, *read_reason; /* of a maintenance that is not ours; NULL: there is none */
+	enum differ_do doing; /* in the call under way */
+	size_t within; /* so many of its checks are registered with it */
 	bool role_known;
-	bool registered; /* as it should be, for all we know */
-	bool alias_shown, shown; /* in the picture being read */
+	bool again; /* to be registered as it is */
+	bool changed; /* since the call under way began */
 	bool said; /* that it is registered */
+	bool unsure; /* a registration had no answer, and may be carried out late */
+	char *want_reason; /* of our own maintenance */
+	bool want_maintained;
+	bool upkept; /* that was said in this life */
+	bool removed; /* by deregister-critical-after */
+	int64_t critical_since; /* -1: it is not */
 	uint64_t seen, alias_seen; /* in the servers' answer of this number */
 	bool wrong, alias_wrong; /* there */
-	bool unsure; /* a registration had no answer, and may be carried out late */
 	struct complaint complaint;
 };
 
@@ -47,15 +66,25 @@ struct state {
 	char *id;
 	char *output;
 	bool known; /* there was a result, or Consul's state was taken over */
-	bool registered;
-	bool shown; /* in the picture being read */
+	bool there; /* Consul's agent shows it, for all we know, … */
+	bool registered; /* … and in the form that it should have */
+	bool read_there, read_registered; /* in the picture being read */
+	bool apart; /* not registered with its service */
+	bool bare; /* Consul shows no output of it yet */
 	bool wrong; /* in the servers' answer of this number */
 	uint64_t seen;
 	enum check_status told : 8;
-	enum check_status flying : 8; /* in an update */
-	enum check_status carried : 8; /* in a registration */
+	enum check_status flying : 8; /* in a call of its own */
+	enum check_status carried : 8; /* in a registration; CHECK_UNKNOWN: it was not */
+	enum differ_do doing : 8; /* in the call under way */
 	uint64_t told_output, flying_output; /* hashes */
 	int64_t told_at;
+	int64_t wait_until; /* for its first result, before it is shown */
+};
+
+/* So much may be sent of what can wait: a moment after which the next may go. */
+struct budget {
+	int64_t at;
 };
 
 struct ledger {
@@ -65,20 +94,29 @@ struct ledger {
 	struct ledger_out out;
 	struct outbox *outbox;
 	struct orders *orders;
-	struct entry *entries; /* of the services by index, then of lictor */
-	struct state *states; /* by index of the check */
+	struct loop_timer *due; /* for what waits */
+	int64_t due_at;
+	struct entry **entries; /* of the services by index, then of lictor */
+	struct state **states; /* by index of the check */
+	/* by index of the check; CHECK_UNKNOWN: not to be shown yet */
 	enum check_status *statuses;
+	size_t waited_for; /* of those */
 	struct entry **entries_by_id;
 	struct state **states_by_id;
 	uint64_t seen; /* answers of the servers */
 	bool read_once;
 	bool reading; /* what Consul shows is not known: nothing is planned */
 	int64_t asked_at; /* when that picture was asked for */
+	int64_t read_at; /* when it was complete */
 	bool alive; /* lictor's own check was, in the picture */
 	bool lictor_there; /* an alias of it finds it: the others may follow */
-	int64_t vouched_at; /* when "lictor" was registered last */
-	bool vouch; /* "lictor" is to be registered, unchanged as it may be */
+	bool vouch; /* "lictor" is to be registered, unchanged as it may be, … */
+	int64_t vouch_at; /* … not before */
 	bool stopping;
+	bool maintained; /* the node, by others */
+	char *reason, *read_reason; /* as of an entry */
+	size_t next_stale; /* of the states */
+	struct budget first, rest; /* outputs that Consul has none of, and others */
 	struct complaint node_complaint;
 };
 
@@ -87,11 +125,33 @@ size_t ledger_entries(const struct ledger *ledger);	/* the services, and lictor 
 struct entry *ledger_lictor(const struct ledger *ledger);
 struct state *ledger_state_of(
     const struct ledger *ledger, const struct conf_check *check);
-uint64_t ledger_output_hash(const char *output);
+void ledger_set_status(struct ledger *ledger, const struct state *state,
+    enum check_status status);
 void ledger_set_output(struct state *state, const char *output);
+
+/* ledger_plan.c: whatever differs goes to the outbox. */
+void ledger_plan(struct ledger *ledger);
+void ledger_plan_entry(
+    struct ledger *ledger, struct entry *entry, enum outbox_queue queue);
+void ledger_plan_state(struct ledger *ledger, struct state *state);
 void ledger_register(struct ledger *ledger, struct entry *entry);	/* as it is, again */
-void ledger_register_check(struct ledger *ledger, struct state *state);	/* of the node */
-void ledger_plan(struct ledger *ledger);	/* whatever differs goes to the outbox */
+void ledger_register_check(struct ledger *ledger, struct state *state);	/* that one alone */
+bool ledger_stands(const struct entry *entry);	/* it is shown as it should be */
+uint64_t ledger_output_hash(const char *output);
+int64_t ledger_refresh_ms(const struct state *state);
+void ledger_wake(struct ledger *ledger, int64_t ms);	/* at the latest */
+void ledger_on_due(void *arg);
+
+/* ledger_send.c: what a call says, and what came of it. */
+void ledger_build(void *arg, struct outbox_item *item, struct outbox_message *message);
+void ledger_done(void *arg, struct outbox_item *item, const struct consul_reply *reply);
+void ledger_describe(void *arg, const struct outbox_item *item, char *what,
+    size_t what_size, char *needs, size_t needs_size);
+
+/* differ's view of things */
+struct differ_service ledger_view(const struct ledger *ledger, const struct entry *entry);
+struct differ_check ledger_view_check(
+    const struct ledger *ledger, const struct state *state);
 
 /* picture.c: entries and states are found by their ids once their tables are ordered. */
 void ledger_order(struct ledger *ledger);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Single orders to Consul's agent, beside the registrations and states that ledger keeps
- * equal: what left the configuration is removed, on-stop is carried out, and the
- * maintenance that an earlier stop began is ended. An order is freed when it was carried
- * out. Those that wait are thrown away when Consul's picture is read again, which finds
+ * equal: what left the configuration is removed, and on-stop is carried out. An order is
+ * freed when it was carried out. Those that wait are thrown away when Consul's picture is read again, which finds
  * what is still to be done.
  */
 #include "agent/consul/orders.h"
@@ -109,27 +108,10 @@ orders_remove(
 }
 
 static void
-maintenance(struct orders *orders, const struct conf_service *service, bool on)
+maintain(struct orders *orders, const struct conf_service *service)
 {
-	char id[ESCAPED_MAX], reason[ESCAPED_MAX];
-
-	consul_escape(id, sizeof(id), service->id);
-	consul_escape(reason, sizeof(reason), DESIRED_STOPPED);
-	order_new(orders,
-	    xasprintf("/v1/agent/service/maintenance/%s?enable=%s&reason=%s", id,
-		on ? "true" : "false", reason),
-	    xasprintf(
-		"%s the maintenance of %s", on ? "beginning" : "ending", service->name),
-	    service->name);
-}
-
-void
-orders_end_maintenance(struct orders *orders, const struct conf_service *service)
-{
-	log_notice("consul",
-	    "service %s leaves the maintenance that lictord's stop began",
-	    service->name);
-	maintenance(orders, service, false);
+	order_new(orders, desired_maintenance_path(service, true, DESIRED_STOPPED),
+	    xasprintf("beginning the maintenance of %s", service->name), service->name);
 }
 
 static void
@@ -150,7 +132,7 @@ orders_stop(struct orders *orders, const struct conf *conf)
 
 		switch (service->on_stop) {
 		case CONF_LEAVE: break;
-		case CONF_MAINTENANCE: maintenance(orders, service, true); break;
+		case CONF_MAINTENANCE: maintain(orders, service); break;
 		case CONF_DEREGISTER: deregister(orders, service); break;
 		}
 	}

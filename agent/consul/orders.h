@@ -10,8 +10,8 @@ struct conf;
 struct conf_service;
 struct orders;
 
-/* What is asked of Consul's agent once: to remove what is ours no more, to begin or end
- * maintenance. Orders are items of the outbox, of the given kind, and end when Consul has
+/* What is asked of Consul's agent once: to remove what is ours no more, and what a stop
+ * asks for. Orders are items of the outbox, of the given kind, and end when Consul has
  * done it or knows no such thing. */
 struct orders *orders_new(struct outbox *outbox, int kind);
 void orders_free(struct orders *orders);
@@ -20,7 +20,6 @@ void orders_clear(struct orders *orders);
 /* `what` is "service" or "check"; `service` whose permission it takes, NULL: the node's. */
 void orders_remove(struct orders *orders, const char *what, const char *id,
     const char *service);
-void orders_end_maintenance(struct orders *orders, const struct conf_service *service);
 /* As each service's on-stop says. */
 void orders_stop(struct orders *orders, const struct conf *conf);
 

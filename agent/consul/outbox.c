@@ -156,18 +156,15 @@ item_send(struct outbox_item *item)
 {
 	struct outbox *outbox = item->outbox;
 	struct outbox_message message = { 0 };
-	struct consul_request request = {
-		.channel = CONSUL_REPORT,
-		.method = "PUT",
-		.timeout_ms = DEADLINE_MS,
-	};
+	struct consul_request request = { .channel = CONSUL_REPORT, .method = "PUT" };
 
 	item_take(item);
 	outbox->out.build(outbox->out.arg, item, &message);
+	if (!message.path)
+		return;
 	request.path = message.path;
 	request.body = message.body;
-	if (message.timeout_ms > 0)
-		request.timeout_ms = message.timeout_ms;
+	request.timeout_ms = message.timeout_ms ? message.timeout_ms : DEADLINE_MS;
 	item->touched_at = loop_now(outbox->loop);
 	item->call = consul_send(outbox->consul, &request, on_answer, item);
 	outbox->flying++;
@@ -269,9 +266,21 @@ outbox_flying(const struct outbox_item *item)
 }
 
 bool
+outbox_quiet(const struct outbox_item *item)
+{
+	return !item->call && item->queue == OUTBOX_NONE;
+}
+
+bool
 outbox_settled_by(const struct outbox_item *item, int64_t at)
 {
 	return !item->call && item->touched_at <= at;
+}
+
+bool
+outbox_still(const struct outbox *outbox)
+{
+	return outbox->flying == 0;
 }
 
 bool

@@ -38,7 +38,8 @@ struct outbox_item {
 };
 
 struct outbox_message {
-	char *path;		/* freed by the outbox, as is the body */
+	char *path;		/* freed by the outbox, as is the body; NULL: nothing is to be
+				   said any more */
 	cJSON *body;		/* NULL: none */
 	int64_t timeout_ms;	/* 0: 2 s */
 };
@@ -55,7 +56,7 @@ struct outbox_out {
 };
 
 /*
- * Sends items to the local agent (PUT, on the report channel, 2 s at the most), a few at a
+ * Sends items to the local agent (PUT, on the report channel, 2 s at the most unless it says), a few at a
  * time and the most urgent first. What fails is set aside, said once, and tried again
  * with growing waits; several busy answers in a row stop everything for such a wait.
  */
@@ -78,9 +79,12 @@ void outbox_open(struct outbox *outbox, bool open);
 void outbox_flush(struct outbox *outbox);
 
 bool outbox_flying(const struct outbox_item *item);
+bool outbox_quiet(const struct outbox_item *item);	/* nor does it wait for anything */
 /* Nothing of it was sent or answered after `at` (loop_now), nor is under way: what was asked
  * for then shows what came of it. */
 bool outbox_settled_by(const struct outbox_item *item, int64_t at);
+/* Nothing is under way. */
+bool outbox_still(const struct outbox *outbox);
 /* Nothing is queued or under way; something may have been set aside. */
 bool outbox_idle(const struct outbox *outbox);
 bool outbox_settled(const struct outbox *outbox);	/* nor that */

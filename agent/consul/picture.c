@@ -11,10 +11,13 @@
 
 #include "agent/base/log.h"
 #include "agent/base/loop.h"
+#include "agent/base/util.h"
 #include "agent/conf/conf.h"
 #include "agent/consul/desired.h"
 #include "agent/consul/ledger_state.h"
 #include "agent/consul/orders.h"
+
+#define ADOPTED_REFRESH_MS INT64_C(21600000)
 
 static int
 compare_state(const void *id, const void *state)
@@ -72,15 +75,54 @@ ledger_begin(struct ledger *ledger, bool alive, int64_t asked_at)
 {
 	ledger_doubt(ledger);
 	ledger->asked_at = asked_at;
-	ledger->alive = alive;
+	ledger->alive = alive && !ledger->read_once;
+	free(ledger->read_reason);
+	ledger->read_reason = NULL;
 	for (size_t i = 0; i < ledger->conf->n_checks; i++)
-		ledger->states[i].shown = false;
-	for (size_t i = 0; i < ledger_entries(ledger); i++)
-		ledger->entries[i].shown = ledger->entries[i].alias_shown = false;
+		ledger->states[i]->read_there = ledger->states[i]->read_registered =
+		    false;
+	for (size_t i = 0; i < ledger_entries(ledger); i++) {
+		struct entry *entry = ledger->entries[i];
+
+		entry->read = (struct shown){ .there = false };
+		free(entry->read_reason);
+		entry->read_reason = NULL;
+	}
+}
+
+/* ---- checks ---- */
+
+/* When it was told last nobody knows: its refresh comes soon, but not all at one time. */
+static void
+told_before(struct ledger *ledger, struct state *state)
+{
+	int64_t soon = (int64_t)(random_u64() % ADOPTED_REFRESH_MS);
+
+	state->told_at = loop_now(ledger->loop) - ledger_refresh_ms(state) + soon;
+}
+
+static bool
+is_settled(const struct ledger *ledger, const struct state *state)
+{
+	return outbox_settled_by(&state->item, ledger->asked_at) &&
+	    (!state->entry || outbox_settled_by(&state->entry->item, ledger->asked_at));
+}
+
+/* One that was lost and made anew shows no output. */
+static void
+take_told(struct ledger *ledger, struct state *state, enum check_status status,
+    const char *output)
+{
+	if (!state->there)
+		told_before(ledger, state);
+	state->told = status;
+	state->told_output = ledger_output_hash(output);
+	state->bare = !output[0];
 }
 
 /* A check without a result of ours takes over what Consul shows, as long as lictor's own
- * check says that somebody vouched for it until now. */
+ * check says that somebody vouched for it until now; else it is what `initial` says, and
+ * that at once: what is shown may be wrong. */
 static void
 take_state(struct ledger *ledger, struct state *state, const cJSON *shown)
 {
@@ -90,18 +132,16 @@ take_state(struct ledger *ledger, struct state *state, const cJSON *shown)
 	if (!desired_read_status(shown, &status))
 		return;
 	output = output ? output : "";
-	state->shown = desired_check_shown(state->conf, shown);
-	if (outbox_settled_by(&state->item, ledger->asked_at)) {
-		/* it was lost and made anew without our output: that does not wait */
-		if (state->told_output != ledger_output_hash(output))
-			state->told_at = loop_now(ledger->loop) - LEDGER_REFRESH_MS;
-		state->told = status;
-		state->told_output = ledger_output_hash(output);
-	}
+	state->read_there = true;
+	state->read_registered = desired_check_shown(state->conf, shown);
+	if (is_settled(ledger, state))
+		take_told(ledger, state, status, output);
+	if (!ledger->alive && ledger->statuses[state->conf->index] == CHECK_UNKNOWN)
+		ledger_set_status(ledger, state, state->conf->initial);
 	if (state->known || !ledger->alive)
 		return;
 	state->known = true;
-	ledger->statuses[state->conf->index] = status;
+	ledger_set_status(ledger, state, status);
 	ledger_set_output(state, output);
 	ledger->out.adopt(ledger->out.arg, state->conf, status, output);
 }
@@ -112,51 +152,95 @@ begins(const char *text, const char *with)
 	return !strncmp(text, with, strlen(with));
 }
 
-static void
-take_check_of(struct ledger *ledger, struct entry *entry, const char *id,
-    const cJSON *shown, bool ttl)
+/* As ids of ours begin. */
+static bool
+is_of(const char *id, const char *service)
+{
+	return begins(id, service) && id[strlen(service)] == ':';
+}
+
+static char *
+reason_of(const cJSON *shown)
 {
 	const char *notes = json_text(shown, "Notes");
 
-	if (!strcmp(id, entry->alias))
-		entry->alias_shown = true;
-	else if (!entry->conf)
-		return;
-	else if (begins(id, DESIRED_MAINTENANCE) && notes &&
-	    !strcmp(notes, DESIRED_STOPPED))
-		orders_end_maintenance(ledger->orders, entry->conf);
-	else if (ttl && begins(id, entry->id) && id[strlen(entry->id)] == ':')
-		orders_remove(ledger->orders, "check", id, entry->conf->name);
+	return xstrdup(notes ? notes : "");
 }
 
-/* One that is not configured may be an alias of ours, the maintenance that we began, ours
- * of an earlier configuration, or somebody else's. */
+static void
+take_maintenance(struct entry *entry, const cJSON *shown)
+{
+	entry->read.maintained = true;
+	entry->read.maintained_by_us = desired_is_marked(shown);
+	if (!entry->read.maintained_by_us && !entry->read_reason)
+		entry->read_reason = reason_of(shown);
+}
+
+static void
+take_check_of(
+    struct ledger *ledger, struct entry *entry, const char *id, const cJSON *shown)
+{
+	const char *type = json_text(shown, "Type");
+	bool ttl = type && !strcmp(type, "ttl");
+
+	if (!strcmp(id, entry->alias))
+		entry->read.alias =
+		    !entry->conf || desired_alias_shown(entry->conf, shown);
+	else if (!entry->conf)
+		return;
+	else if (begins(id, DESIRED_MAINTENANCE))
+		take_maintenance(entry, shown);
+	else if (ttl && is_of(id, entry->id) &&
+	    (!entry->conf->foreign || desired_is_marked(shown))) {
+		entry->read.surplus++;
+		orders_remove(ledger->orders, "check", id, entry->conf->name);
+	} else {
+		entry->read.strange = true;
+	}
+}
+
+/* Of no service that is configured. */
+static void
+take_other_check(
+    struct ledger *ledger, const char *id, const char *service, const cJSON *shown)
+{
+	const char *type = json_text(shown, "Type");
+
+	if (!strcmp(id, DESIRED_NODE_MAINTENANCE) && !ledger->read_reason)
+		ledger->read_reason = reason_of(shown);
+	else if (service[0] && is_of(id, service) && desired_is_marked(shown))
+		orders_remove(ledger->orders, "check", id, service);
+	else if (!service[0] && type && !strcmp(type, "ttl") &&
+	    is_of(id, DESIRED_LICTOR))
+		orders_remove(ledger->orders, "check", id, NULL);
+}
+
+/* One that is not configured may be an alias of ours, a maintenance, ours of an earlier
+ * configuration, or somebody else's. */
 void
 ledger_shown_check(struct ledger *ledger, const char *id, const cJSON *shown)
 {
-	const char *service = json_text(shown, "ServiceID");
-	const char *type = json_text(shown, "Type");
-	bool ttl = type && !strcmp(type, "ttl");
+	const char *text = json_text(shown, "ServiceID"), *service = text ? text : "";
 	struct state *state = ledger_find_state(ledger, id);
-	struct entry *entry = ledger_find_entry(ledger, service ? service : "");
+	struct entry *entry = ledger_find_entry(ledger, service);
 
 	if (state)
 		take_state(ledger, state, shown);
 	else if (entry)
-		take_check_of(ledger, entry, id, shown, ttl);
-	else if (ttl && (!service || !service[0]) && begins(id, DESIRED_LICTOR ":"))
-		orders_remove(ledger->orders, "check", id, NULL);
+		take_check_of(ledger, entry, id, shown);
+	else
+		take_other_check(ledger, id, service, shown);
 }
 
-static bool
-entry_shown(struct ledger *ledger, const struct entry *entry, const cJSON *shown)
-{
-	AUTO_JSON cJSON *want =
-	    desired_service(entry->conf, entry->role, entry->term, ledger->statuses);
+/* ---- services ---- */
 
-	for (size_t i = 0; i < entry->conf->n_checks; i++)
-		if (!ledger_state_of(ledger, entry->conf->checks[i])->shown)
-			return false;
+static bool
+form_shown(const struct ledger *ledger, const struct entry *entry, const cJSON *shown)
+{
+	AUTO_JSON cJSON *want = entry->conf
+	    ? desired_form(entry->conf, entry->role, entry->term)
+	    : desired_lictor(ledger->conf->consul.ttl_ms);
+
 	return desired_service_shown(want, shown);
 }
 
@@ -173,52 +257,132 @@ ledger_shown_service(struct ledger *ledger, const char *id, const cJSON *shown)
 	}
 	if (entry->conf && entry->conf->role && !entry->role_known && ledger->alive)
 		desired_read_role(shown, &entry->role, &entry->term);
-	entry->shown =
-	    entry->alias_shown && (!entry->conf || entry_shown(ledger, entry, shown));
+	entry->read.there = true;
+	entry->read.ours = desired_is_ours(shown);
+	entry->read.same_form = form_shown(ledger, entry, shown);
 }
 
-/* What was sent or answered since the picture was asked for may be in it or not. */
-static void
-entry_read(const struct ledger *ledger, struct entry *entry)
+/* ---- what comes of it ---- */
+
+static bool
+all_shown(const struct ledger *ledger, const struct entry *entry)
 {
-	if (!outbox_settled_by(&entry->item, ledger->asked_at))
-		return;
-	if (ledger->read_once && entry->registered && !entry->shown && !entry->unsure)
+	size_t n = entry->conf ? entry->conf->n_checks : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct state *state =
+		    ledger_state_of(ledger, entry->conf->checks[i]);
+
+		if (state->registered && !state->read_registered &&
+		    is_settled(ledger, state))
+			return false;
+	}
+	return true;
+}
+
+static void
+say_lost(const struct ledger *ledger, const struct entry *entry, bool stood)
+{
+	bool stands = ledger_stands(entry) && all_shown(ledger, entry);
+
+	if (ledger->read_once && stood && !stands && !entry->unsure)
 		log_notice("consul",
 		    "service %s is not shown as it was registered: registering it "
 		    "again",
 		    entry->id);
-	if (entry->registered)
-		entry->unsure = false;
-	entry->registered = entry->shown;
-	entry->said = entry->said || entry->shown;
+}
+
+/* The last word on a maintenance holds until Consul says otherwise. */
+static void
+tell_maintenance(
+    struct ledger *ledger, const struct conf_service *service, char **said, char **read)
+{
+	const char *now = *read ? *read : "";
+	bool changed = !*said != !*read || (*said && strcmp(*said, now) != 0);
+
+	free(*said);
+	*said = *read;
+	*read = NULL;
+	if (changed)
+		ledger->out.maintenance(ledger->out.arg, service, *said != NULL, now);
 }
 
 static void
-state_read(const struct ledger *ledger, struct state *state)
+say_maintenance(
+    const struct ledger *ledger, const struct entry *entry, const struct shown *before)
 {
-	const struct outbox_item *by =
-	    state->entry ? &state->entry->item : &state->item;
-
-	if (outbox_settled_by(by, ledger->asked_at))
-		state->registered = state->shown;
+	if (entry->shown.maintained_by_us && !entry->upkept && !ledger->read_once)
+		log_notice("consul",
+		    "service %s leaves the maintenance that lictord's stop began",
+		    entry->id);
+	if (entry->want_maintained && before->maintained && !entry->shown.maintained)
+		log_notice("consul",
+		    "service %s is not in maintenance any more, though that was not "
+		    "ended here: it is put back (lictorctl maintenance off %s ends it)",
+		    entry->id, entry->conf->name);
 }
 
-void
+/* What was sent or answered since the picture was asked for may be in it or not. */
+static bool
+entry_read(struct ledger *ledger, struct entry *entry)
+{
+	struct shown before = entry->shown;
+	bool stood = ledger_stands(entry);
+
+	if (outbox_settled_by(&entry->item, ledger->asked_at)) {
+		entry->shown = entry->read;
+		say_lost(ledger, entry, stood);
+		if (stood)
+			entry->unsure = false;
+		entry->said = entry->said || ledger_stands(entry);
+		if (entry->conf)
+			say_maintenance(ledger, entry, &before);
+	}
+	if (entry->conf)
+		tell_maintenance(
+		    ledger, entry->conf, &entry->reason, &entry->read_reason);
+	return entry->shown.there == entry->read.there &&
+	    entry->shown.same_form == entry->read.same_form &&
+	    entry->shown.alias == entry->read.alias;
+}
+
+static bool
+state_read(const struct ledger *ledger, struct state *state)
+{
+	if (is_settled(ledger, state)) {
+		state->there = state->read_there;
+		state->registered = state->read_registered;
+	}
+	return state->there == state->read_there &&
+	    state->registered == state->read_registered;
+}
+
+/* Aliases see the maintenance of the node, but are not told of it. */
+static void
+node_read(struct ledger *ledger)
+{
+	bool was = ledger->reason != NULL;
+
+	tell_maintenance(ledger, NULL, &ledger->reason, &ledger->read_reason);
+	if (ledger->read_once && was != (ledger->reason != NULL))
+		ledger->vouch = true;
+}
+
+bool
 ledger_end(struct ledger *ledger)
 {
+	bool same = true;
+
 	for (size_t i = 0; i < ledger_entries(ledger); i++)
-		entry_read(ledger, &ledger->entries[i]);
+		same &= entry_read(ledger, ledger->entries[i]);
 	for (size_t i = 0; i < ledger->conf->n_checks; i++)
-		state_read(ledger, &ledger->states[i]);
+		same &= state_read(ledger, ledger->states[i]);
+	node_read(ledger);
 	ledger->read_once = true;
 	ledger->reading = false;
-	ledger->lictor_there = ledger_lictor(ledger)->registered;
+	ledger->read_at = ledger->asked_at;
+	ledger->lictor_there = ledger_stands(ledger_lictor(ledger));
 	outbox_open(ledger->outbox, true);
-	if (!ledger->lictor_there)
-		ledger_register(ledger, ledger_lictor(ledger));
-	else if (ledger->vouch)
-		ledger_vouch(ledger);
-	if (ledger->lictor_there)
-		ledger_plan(ledger);
+	ledger_plan(ledger);
+	return same;
 }

@@ -51,10 +51,11 @@ struct report {
 	struct heart *heart;
 	struct consul_call *read_call;
 	struct proof *proof; /* once the node's name is known */
-	struct loop_timer *retry, *refresh, *limit;
+	struct loop_timer *retry, *limit;
 	unsigned int failures;
 	enum stage stage;
 	bool synced; /* the picture was read since the last doubt */
+	bool waiting; /* for what is under way, to read it then */
 	bool look; /* it is to be read again, though nothing was in doubt */
 	bool recheck; /* a call had no answer: it may still be carried out */
 	struct complaint unread; /* what the agent shows */
@@ -116,16 +117,7 @@ doubt(struct report *report, enum consul_result why)
 	loop_timer_after(report->retry, consul_backoff(++report->failures));
 }
 
-/* Late outputs and refreshes ride on the heartbeat's pace. */
-static void
-on_refresh(void *arg)
-{
-	struct report *report = arg;
-
-	loop_timer_after(report->refresh, report->conf->consul.ttl_ms / 3);
-	ledger_refresh(report->ledger);
-	go_on(report);
-}
+static void read_picture(void *arg);
 
 static void
 on_adopt(void *arg, const struct conf_check *check, enum check_status status,
@@ -160,6 +152,8 @@ on_answered(void *arg, enum consul_result result)
 
 	if (result == CONSUL_AWAY || result == CONSUL_NOT_FOUND)
 		doubt(report, result);
+	if (report->waiting && report->stage == RUNNING)
+		read_picture(report);
 	go_on(report);
 }
 
@@ -220,7 +214,8 @@ on_services(void *arg, const struct consul_reply *reply)
 	}
 	cJSON_ArrayForEach (service, reply->json)
 		ledger_shown_service(report->ledger, service->string, service);
-	ledger_end(report->ledger);
+	if (!ledger_end(report->ledger))
+		report->recheck = true;
 	report->synced = true;
 	report->read_ms = READ_MS;
 	read_works(report);
@@ -263,14 +258,19 @@ on_checks(void *arg, const struct consul_reply *reply)
 	adopted(report);
 }
 
+/* When nothing is under way: what was answered later than the picture, but done earlier,
+ * would hide what it shows. */
 static void
 read_picture(void *arg)
 {
 	struct report *report = arg;
 
 	report->synced = report->look = false;
-	report->asked_at = loop_now(report->loop);
 	ledger_doubt(report->ledger);
+	report->waiting = !ledger_still(report->ledger);
+	if (report->waiting)
+		return;
+	report->asked_at = loop_now(report->loop);
 	read_next(report, "/v1/agent/checks", on_checks);
 }
 
@@ -354,7 +354,6 @@ report_new(struct loop *loop, struct consul *consul, const struct conf *conf,
 	report->ledger = ledger_new(loop, consul, conf, &ledger);
 	report->heart = heart_new(loop, consul, conf->consul.ttl_ms, &heart);
 	report->retry = loop_timer_new(loop, read_picture, report);
-	report->refresh = loop_timer_new(loop, on_refresh, report);
 	report->limit = loop_timer_new(loop, on_limit, report);
 	return report;
 }
@@ -369,7 +368,6 @@ report_free(struct report *report)
 	heart_free(report->heart);
 	ledger_free(report->ledger);
 	loop_timer_free(report->retry);
-	loop_timer_free(report->refresh);
 	loop_timer_free(report->limit);
 	free(report);
 }
@@ -379,7 +377,6 @@ report_start(struct report *report)
 {
 	report->adopting = true;
 	loop_timer_after(report->limit, ADOPT_MS);
-	loop_timer_after(report->refresh, report->conf->consul.ttl_ms / 3);
 	heart_start(report->heart);
 }
 
@@ -427,7 +424,6 @@ report_stop(struct report *report)
 	consul_cancel(report->read_call);
 	report->read_call = NULL;
 	loop_timer_stop(report->retry);
-	loop_timer_stop(report->refresh);
 	loop_timer_after(report->limit, wait ? stage_limit(report) : 0);
 }
 

@@ -83,7 +83,7 @@ static enum ledger_seen
 judge_entry(
     const struct ledger *ledger, struct entry *entry, uint64_t seen, bool *wrong)
 {
-	*wrong = entry->registered && seen != ledger->seen;
+	*wrong = ledger_stands(entry) && seen != ledger->seen;
 	if (!*wrong)
 		return LEDGER_SAME;
 	return is_fresh(ledger, &entry->item, FRESH_MS) ? LEDGER_FRESH : LEDGER_OTHER;
@@ -99,9 +99,9 @@ ledger_seen_checks(struct ledger *ledger, const cJSON *answer)
 	cJSON_ArrayForEach (check, answer)
 		see_check(ledger, check);
 	for (size_t i = 0; i < ledger->conf->n_checks; i++)
-		seen = worse(seen, judge_state(ledger, &ledger->states[i]));
+		seen = worse(seen, judge_state(ledger, ledger->states[i]));
 	for (size_t i = 0; i < ledger_entries(ledger); i++) {
-		struct entry *entry = &ledger->entries[i];
+		struct entry *entry = ledger->entries[i];
 
 		seen = worse(seen,
 		    judge_entry(ledger, entry, entry->alias_seen, &entry->alias_wrong));
@@ -115,8 +115,9 @@ service_right(
 {
 	if (!entry->conf)
 		return desired_is_ours(shown);
-	AUTO_JSON cJSON *want =
-	    desired_service(entry->conf, entry->role, entry->term, ledger->statuses);
+	if (entry->conf->foreign)
+		return true;
+	AUTO_JSON cJSON *want = desired_form(entry->conf, entry->role, entry->term);
 	return desired_service_shown(want, shown);
 }
 
@@ -134,7 +135,7 @@ ledger_seen_services(struct ledger *ledger, const cJSON *services)
 			entry->seen = ledger->seen;
 	}
 	for (size_t i = 0; i < ledger_entries(ledger); i++) {
-		struct entry *entry = &ledger->entries[i];
+		struct entry *entry = ledger->entries[i];
 
 		seen =
 		    worse(seen, judge_entry(ledger, entry, entry->seen, &entry->wrong));
@@ -176,7 +177,7 @@ repair_check(struct ledger *ledger, struct state *state)
 {
 	if (!state->wrong || state_fresh(ledger, state, REPAIR_MS))
 		return NULL;
-	if (state->entry)
+	if (state->entry && !state->entry->conf->foreign && !state->apart)
 		ledger_register(ledger, state->entry);
 	else
 		ledger_register_check(ledger, state);
@@ -198,10 +199,10 @@ ledger_repair(struct ledger *ledger, bool services)
 	const char *first = NULL, *id;
 
 	for (size_t i = 0; !services && i < ledger->conf->n_checks; i++)
-		if ((id = repair_check(ledger, &ledger->states[i])) && !first)
+		if ((id = repair_check(ledger, ledger->states[i])) && !first)
 			first = id;
 	for (size_t i = 0; i < ledger_entries(ledger); i++) {
-		struct entry *entry = &ledger->entries[i];
+		struct entry *entry = ledger->entries[i];
 
 		id = repair_service(
 		    ledger, entry, services ? entry->wrong : entry->alias_wrong);

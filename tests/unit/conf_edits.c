@@ -44,6 +44,7 @@ static const struct option service_options[] = {
 	{ "weight", { "2", "3" } },
 	{ "warning-weight", { "2", "3" } },
 	{ "on-stop", { "maintenance", "deregister" } },
+	{ "deregister-critical-after", { "1m", "2m" } },
 };
 
 static const struct option role_options[] = {

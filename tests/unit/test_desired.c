@@ -81,10 +81,9 @@ test_recognised(void)
 		uint64_t term = i / 3 % 3;
 		enum report_role role = roles[i / 9], read = REPORT_MASTER;
 		AUTO_JSON cJSON *want =
-		    desired_service(&f.service, role, term, &status);
+		    desired_service(&f.service, role, term, &status, 1);
 		AUTO_JSON cJSON *shown = as_shown(want);
-		AUTO_JSON cJSON *other =
-		    desired_service(&f.service, role, term + 1, &status);
+		AUTO_JSON cJSON *other = desired_form(&f.service, role, term + 1);
 		uint64_t read_term = 9;
 
 		CU_ASSERT_TRUE(desired_service_shown(want, shown));
@@ -110,7 +109,7 @@ test_differences(void)
 	configure(&f);
 	for (int change = 0; change < 10; change++) {
 		AUTO_JSON cJSON *want =
-		    desired_service(&f.service, REPORT_BACKUP, 1, &status);
+		    desired_service(&f.service, REPORT_BACKUP, 1, &status, 1);
 		AUTO_JSON cJSON *body = NULL, *shown = NULL;
 
 		configure(&g);
@@ -126,7 +125,7 @@ test_differences(void)
 		case 8: g.service.warning_weight = 1; break;
 		case 9: g.service.role = NULL; break;
 		}
-		body = desired_service(&g.service, REPORT_BACKUP, 1, &status);
+		body = desired_service(&g.service, REPORT_BACKUP, 1, &status, 1);
 		shown = as_shown(body);
 		CU_ASSERT_FALSE(desired_service_shown(want, shown));
 		CU_ASSERT_TRUE(desired_service_shown(body, shown));
@@ -196,21 +195,22 @@ test_bodies(void)
 
 	configure(&f);
 	expect_text(desired_lictor(2500),
-	    "{\"ID\":\"lictor\",\"Name\":\"lictor\",\"Meta\":{\"lictor\":\"1\"},"
+	    "{\"ID\":\"lictor\",\"Name\":\"lictor\",\"Meta\":{\"lictor\":\"2\","
+	    "\"ttl\":\"2500ms\"},"
 	    "\"Checks\":[{\"CheckID\":\"service:lictor\",\"Name\":\"lictord is alive\","
 	    "\"TTL\":\"2500ms\",\"Status\":\"passing\"}]}");
 	expect_text(desired_update(CHECK_CRITICAL, "no\nanswer"),
 	    "{\"Status\":\"critical\",\"Output\":\"no\\nanswer\"}");
-	expect_text(desired_node_check(&node, CHECK_WARNING),
+	expect_text(desired_check(&node, CHECK_WARNING),
 	    "{\"ID\":\"lictor:disk\",\"Name\":\"disk\",\"Notes\":\"half\\\"full\","
-	    "\"TTL\":\"4h\",\"Status\":\"warning\"}");
-	expect_text(desired_service(&f.service, REPORT_MASTER, 12, &status),
+	    "\"TTL\":\"720h\",\"Status\":\"warning\"}");
+	expect_text(desired_service(&f.service, REPORT_MASTER, 12, &status, 1),
 	    "{\"ID\":\"db-1\",\"Name\":\"db\",\"Address\":\"10.0.0.1\",\"Port\":5432,"
 	    "\"Tags\":[\"sql\",\"master\"],\"Meta\":{\"version\":\"15\",\"empty\":\"\","
-	    "\"lictor\":\"1\",\"role\":\"master\",\"term\":\"12\"},"
+	    "\"lictor\":\"2\",\"role\":\"master\",\"term\":\"12\"},"
 	    "\"Weights\":{\"Passing\":3,\"Warning\":2},"
 	    "\"Checks\":[{\"CheckID\":\"db-1:port\",\"Name\":\"port\","
-	    "\"Notes\":\"a note\",\"TTL\":\"4h\",\"Status\":\"warning\"},"
+	    "\"Notes\":\"a note\",\"TTL\":\"720h\",\"Status\":\"warning\"},"
 	    "{\"CheckID\":\"db-1:lictor\",\"Name\":\"lictor\","
 	    "\"AliasService\":\"lictor\",\"Status\":\"passing\"}]}");
 }

@@ -300,15 +300,18 @@ is_one_of(const char *name, const char *const *names, size_t count)
 	return false;
 }
 
-/* The model has every option but those that make a thing the one it is. */
+/* The model has every option but those that make a thing the one it is, and one that most
+ * others may not stand beside. */
 static void
 hold_model(enum edits_kind kind, const struct check_option *table, const char *but)
 {
+	static const char alone[] = "register"; /* test_register */
 	const char *names[EDITS_OPTIONS];
 	size_t count = edits_options(kind, names);
 
 	for (const struct check_option *o = table; o->name != NULL; o++)
-		if (strcmp(o->name, but) != 0 && !is_one_of(o->name, names, count)) {
+		if (strcmp(o->name, but) != 0 && strcmp(o->name, alone) != 0 &&
+		    !is_one_of(o->name, names, count)) {
 			fprintf(stderr, "%s is not in the model\n", o->name);
 			CU_FAIL("an option is not in the model");
 		}
@@ -453,6 +456,21 @@ test_node(void)
 }
 
 static void
+test_register(void)
+{
+	static const char ours[] = "service \"a\" { register = true }";
+	static const char theirs[] = "service \"a\" { register = false }";
+	struct conf *prev = parse("", ours), *next = parse("", theirs);
+	struct conf_changes changes;
+
+	conf_compare(next, prev, &changes);
+	CU_ASSERT_TRUE(changes.service_changed[0]);
+	conf_changes_clear(&changes);
+	conf_free(prev);
+	conf_free(next);
+}
+
+static void
 test_text(void)
 {
 	struct conf_changes changes = { .checks = { 1, 0, 2 },
@@ -475,6 +493,7 @@ static const struct tap_case cases[] = {
 	{ "edits", test_edits },
 	{ "model", test_model },
 	{ "values", test_values },
+	{ "who registers a service", test_register },
 	{ "node", test_node },
 	{ "text", test_text },
 };

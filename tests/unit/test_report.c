@@ -55,6 +55,10 @@ struct fixture {
 	char node[CONF_NAME_MAX + 1];
 };
 
+/* Nobody knows when there will be a word on the one; on the other there will be one. */
+static const struct check_class reported = { .name = "ttl", .passive = true };
+static const struct check_class measured = { .name = "tcp" };
+
 static char *no_tags[] = { NULL };
 static char *db_tags[] = { TEXT("sql"), TEXT("a b\"c"), NULL };
 static char *db_meta[] = { TEXT("version=15"), TEXT("note=x=y"), NULL };
@@ -88,6 +92,7 @@ set_check(struct fixture *f, uint32_t i, char *name, const struct conf_service *
 {
 	f->checks[i] = (struct conf_check){
 		.index = i,
+		.class = &reported,
 		.name = name,
 		.service = service,
 		.initial = CHECK_CRITICAL,
@@ -283,7 +288,7 @@ db_shown(const struct fixture *f, const cJSON *services)
 	return cJSON_GetArraySize(tags) == 3 && cJSON_IsString(last) &&
 	    !strcmp(last->valuestring, role) && text_is(meta, "role", role) &&
 	    text_is(meta, "term", term) && text_is(meta, "version", "15") &&
-	    text_is(meta, "note", "x=y") && text_is(meta, "lictor", "1") &&
+	    text_is(meta, "note", "x=y") && text_is(meta, "lictor", "2") &&
 	    cJSON_GetArraySize(meta) == 5 && text_is(db, "Address", "127.0.0.9") &&
 	    text_is(db, "Service", "db") && port == 5432 && passing == 3 &&
 	    warning == 2;
@@ -350,6 +355,48 @@ test_registration(void)
 	tell_all(&f, CHECK_PASSING);
 	CU_ASSERT_TRUE(until(f.loop, all_shown, &f, LIMIT_MS));
 	CU_ASSERT_TRUE(until(f.loop, alias_passes, &f, LIMIT_MS));
+	close_fixture(&f);
+}
+
+static void
+open_measured(struct fixture *f)
+{
+	*f = (struct fixture){ .loop = loop_new() };
+	configure(f);
+	for (uint32_t i = 0; i < CHECKS; i++)
+		f->checks[i].class = &measured;
+	make(f);
+}
+
+static bool
+db_there(void *arg)
+{
+	return service_is_there("db-1");
+}
+
+/* Who looks sees no service without the states of its checks, nor one that is critical
+ * before it was looked at. */
+static void
+test_first_results(void)
+{
+	struct fixture f;
+
+	open_measured(&f);
+	run_for(f.loop, 500);
+	CU_ASSERT_FALSE(service_is_there("db-1"));
+	tell(&f, 0, CHECK_PASSING, "passing");
+	run_for(f.loop, 300);
+	CU_ASSERT_FALSE(service_is_there("db-1"));
+	CU_ASSERT_FALSE(report_in_sync(f.report));
+	tell(&f, 1, CHECK_WARNING, "warning");
+	CU_ASSERT_TRUE(until(f.loop, db_there, NULL, 300));
+	CU_ASSERT_TRUE(check_is("db-1:port", "passing"));
+	CU_ASSERT_TRUE(check_is("db-1:query", "warning"));
+	CU_ASSERT_FALSE(service_is_there("web"));
+	CU_ASSERT_FALSE(check_is("lictor:disk", "critical"));
+	/* nothing is waited for longer than a run may take */
+	CU_ASSERT_TRUE(until(f.loop, in_sync, &f, 3000));
+	CU_ASSERT_TRUE(all_shown(&f));
 	close_fixture(&f);
 }
 
@@ -906,6 +953,7 @@ test_self(void)
 
 static const struct tap_case cases[] = {
 	{ "services are registered with their states", test_registration },
+	{ "nothing is shown before it is known", test_first_results },
 	{ "every change of state is shown", test_states },
 	{ "changes of the output alone wait", test_output },
 	{ "tags and meta follow the role", test_role },
