@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -55,7 +56,8 @@ struct job {
 	char **argv, **environment; /* of the order, added when it starts; or NULL */
 	bool started, dead, answered, settled, orphan;
 	bool ending, killed, gone, timed_out;
-	int pidfd, output_fd; /* -1: none */
+	int pidfd; /* once it is watched, or -1 */
+	int output_fd; /* -1: it has ended */
 	struct cgroup *cgroup; /* NULL: the sweep looks after it */
 	enum wire_exit how; /* once dead */
 	uint32_t value;
@@ -298,15 +300,22 @@ job_watch_output(struct job *job)
 	return job->output != NULL || job->output_fd < 0;
 }
 
+/* It stays a zombie. */
+static bool
+has_died(pid_t pid, siginfo_t *info)
+{
+	info->si_pid = 0;
+	return waitid(P_PID, (id_t)pid, info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+	    info->si_pid != 0;
+}
+
 /* Has its first process ended? */
 static bool
 job_notice_death(struct job *job)
 {
-	siginfo_t info = { 0 };
+	siginfo_t info;
 
-	if (waitid(P_PID, (id_t)job->mark.pid, &info, WEXITED | WNOHANG | WNOWAIT) !=
-		0 ||
-	    info.si_pid == 0)
+	if (!has_died(job->mark.pid, &info))
 		return false;
 	close_death(job);
 	job->dead = true;
@@ -344,10 +353,13 @@ on_death(void *arg, unsigned int events)
 	job_die(job);
 }
 
+/* As long as it is not reaped its number is its own. */
 static bool
 job_watch(struct job *job)
 {
-	if (job->death == NULL)
+	if (job->pidfd < 0)
+		job->pidfd = (int)syscall(SYS_pidfd_open, job->mark.pid, 0);
+	if (job->pidfd >= 0 && job->death == NULL)
 		job->death = loop_edge_new(job->jobs->loop, job->pidfd, on_death, job);
 	return job->death != NULL && job_watch_output(job);
 }
@@ -475,7 +487,6 @@ job_launch(struct job *job, const char **step)
 	if (error != 0)
 		return error;
 	job->mark.pid = launched.pid;
-	job->pidfd = launched.pidfd;
 	job->output_fd = launched.output_fd;
 	return 0;
 }
@@ -655,10 +666,10 @@ job_free(struct job *job)
 static bool
 job_is_gone(const struct job *job)
 {
-	struct pollfd ended = { .fd = job->pidfd, .events = POLLIN };
+	siginfo_t info;
 
 	return job->settled ||
-	    ((job->dead || poll(&ended, 1, 0) == 1) &&
+	    ((job->dead || has_died(job->mark.pid, &info)) &&
 		(job->cgroup != NULL ? cgroup_empty(job->cgroup) : job->gone));
 }
 
