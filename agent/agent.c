@@ -234,6 +234,15 @@ tell_maintenance(struct agent *agent, const struct conf_service *service)
 }
 
 static void
+on_our_maintenance(
+    void *arg, const struct conf_service *service, bool on, const char *reason)
+{
+	struct agent *agent = arg;
+
+	report_upkeep(agent->report, service, on, reason);
+}
+
+static void
 on_consul_maintenance(
     void *arg, const struct conf_service *service, bool on, const char *reason)
 {
@@ -538,7 +547,7 @@ static void
 make_upkeep(struct agent *agent)
 {
 	static const struct upkeep_clock clock = { clock_boot_ms, clock_wall_ms };
-	struct upkeep_out out = { NULL, on_maintained, agent };
+	struct upkeep_out out = { on_our_maintenance, on_maintained, agent };
 	char *path AUTO_FREE = path_state("maintenance");
 
 	agent->upkeep = upkeep_new(agent->loop, agent->conf, path, &clock, &out);

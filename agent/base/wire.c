@@ -7,10 +7,9 @@
  * and with nothing else.
  * Both sides turn to the next generation at the same place in what they send each other:
  * the one that turns first still takes the other's words of before, and never after.
- * A few messages are read a turn, so that answers that come together cost one turn, and a
- * loud peer does not starve the rest; `message` and `closed` may free the wire. What a peer
- * sent before it died is read before it counts as gone. `closed` comes at most once, never
- * from within wire_send.
+ * One message is read a turn, so that `message` and `closed` may free the wire, and so
+ * that a loud peer does not starve the rest. What a peer sent before it died is read before
+ * it counts as gone. `closed` comes at most once, never from within wire_send.
  */
 #include "agent/base/wire.h"
 
@@ -27,7 +26,6 @@
 #include "agent/base/util.h"
 
 #define QUEUE_MAX ((size_t)1 << 20) /* bytes: each address asks anew thrice a second */
-#define READ_MAX 16 /* messages in one turn */
 #define HEAD_SIZE offsetof(struct wire_message, link)
 
 #define RUNNER (1u << WIRE_RUNNER)
@@ -101,7 +99,6 @@ struct wire {
 	struct wire_out out;
 	struct queued *first, **last;
 	size_t queued; /* bytes, with what each message takes beside its own */
-	bool reading, freed; /* who reads frees it at the end */
 	bool deaf; /* the peer takes no more; what it sent is still to be read */
 	char why[96];
 };
@@ -315,8 +312,7 @@ judge(const struct wire *wire, const struct wire_message *message, size_t len, i
 	return NULL;
 }
 
-/* False: there is no more, or the wire died. */
-static bool
+static void
 receive(struct wire *wire)
 {
 	struct wire_message message;
@@ -335,10 +331,10 @@ receive(struct wire *wire)
 		n = recvmsg(wire->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (n < 0 && errno == EAGAIN)
-		return false;
+		return;
 	if (n < 0) {
 		die_now(wire, strerror(errno));
-		return false;
+		return;
 	}
 	int fd = take_fd(&msg);
 	const char *why = n == 0               ? "it has ended"
@@ -348,22 +344,10 @@ receive(struct wire *wire)
 		if (fd >= 0)
 			close(fd);
 		die_now(wire, why);
-		return false;
+		return;
 	}
 	wire->accepted = message.generation;
 	wire->out.message(wire->out.arg, &message, fd);
-	return true;
-}
-
-static void
-receive_some(struct wire *wire)
-{
-	wire->reading = true;
-	for (int i = 0; i < READ_MAX && receive(wire) && wire->io != NULL; i++)
-		;
-	wire->reading = false;
-	if (wire->freed)
-		free(wire);
 }
 
 static void
@@ -379,7 +363,7 @@ on_io(void *arg, unsigned int events)
 		}
 	}
 	if ((events & LOOP_READ) != 0)
-		receive_some(wire);
+		receive(wire);
 }
 
 struct wire *
@@ -409,9 +393,7 @@ wire_free(struct wire *wire)
 	if (wire->io != NULL)
 		die(wire, "");
 	loop_timer_free(wire->end);
-	wire->freed = wire->reading;
-	if (!wire->reading)
-		free(wire);
+	free(wire);
 }
 
 void

@@ -109,6 +109,20 @@ ledger_role(struct ledger *ledger, const struct conf_service *service,
 }
 
 void
+ledger_upkeep(struct ledger *ledger, const struct conf_service *service, bool on,
+    const char *reason)
+{
+	struct entry *entry = ledger->entries[service->index];
+
+	free(entry->want_reason);
+	entry->want_reason = xstrdup(reason);
+	entry->want_maintained = on;
+	entry->upkept = true;
+	entry->changed = true;
+	ledger_plan_entry(ledger, entry, OUTBOX_FIRST);
+}
+
+void
 ledger_vouch(struct ledger *ledger)
 {
 	ledger->vouch = true;

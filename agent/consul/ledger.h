@@ -70,6 +70,10 @@ void ledger_state(struct ledger *ledger, const struct conf_check *check,
     enum check_status status, const char *output);
 void ledger_role(struct ledger *ledger, const struct conf_service *service,
     enum report_role role, uint64_t term);
+/* Our own maintenance. Consul keeps the reason of the one that is shown: another is shown with
+ * the next that begins. */
+void ledger_upkeep(struct ledger *ledger, const struct conf_service *service, bool on,
+    const char *reason);
 /* The service "lictor" again, as soon as that may be asked of Consul. */
 void ledger_vouch(struct ledger *ledger);
 void ledger_flush(struct ledger *ledger);

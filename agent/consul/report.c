@@ -415,6 +415,14 @@ report_role(struct report *report, const struct conf_service *service,
 }
 
 void
+report_upkeep(struct report *report, const struct conf_service *service, bool on,
+    const char *reason)
+{
+	ledger_upkeep(report->ledger, service, on, reason);
+	ledger_flush(report->ledger);
+}
+
+void
 report_stop(struct report *report)
 {
 	bool wait = report->synced && !ledger_idle(report->ledger);

@@ -63,6 +63,10 @@ void report_check_output(struct report *report, const struct conf_check *check,
 void report_role(struct report *report, const struct conf_service *service,
     enum report_role role, uint64_t term);
 
+/* Our own maintenance of a service, as Consul is to show it; `reason` begins with "lictor: ". */
+void report_upkeep(struct report *report, const struct conf_service *service, bool on,
+    const char *reason);
+
 /* Services by their `on-stop`; ends with `stopped`, within 2 s and 20 ms for each service, 8 s at the
  * most. */
 void report_stop(struct report *report);

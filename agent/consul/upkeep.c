@@ -266,9 +266,8 @@ show_place(struct upkeep *upkeep, struct place *place)
 	}
 	free(place->shown);
 	place->shown = shown;
-	if (upkeep->out.ours != NULL)
-		upkeep->out.ours(upkeep->out.arg, place->service, shown != NULL,
-		    shown != NULL ? shown : "");
+	upkeep->out.ours(
+	    upkeep->out.arg, place->service, shown != NULL, shown != NULL ? shown : "");
 }
 
 /* The roles first: they are what is to be quick. `cause`: of what is over. */

@@ -15,7 +15,7 @@ struct loop;
 struct upkeep;
 
 struct upkeep_out {
-	/* Our own maintenance of a service, as Consul is to show it. May be NULL. */
+	/* Our own maintenance of a service, as Consul is to show it. */
 	void (*ours)(void *arg, const struct conf_service *service, bool on,
 	    const char *reason);
 	/* A service, or (NULL) this host, is in a maintenance, of ours or of Consul's; NULL:

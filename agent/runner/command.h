@@ -27,7 +27,7 @@ struct commands_out {
  * /dev/null, output collected without blocking (the tail is kept). At the deadline TERM to
  * its group, two seconds later KILL of all that it started, in whatever group or session;
  * the answer is given when the process itself has ended. What a check leaves behind at its
- * end is killed as well; what a hook leaves is not. All are reaped, orphans too: no zombie,
+ * end is killed as well; what a hook leaves is not. Reaped by pidfd, orphans too: no zombie,
  * no descriptor is left. At most 64 run at once, never two of one command nor two hooks of
  * one role; the rest wait their turn, for as long as their timeout. A check's deadline counts
  * from its start, a hook's from its order.

@@ -8,11 +8,6 @@
  *
  * What a run started is what is in its control group or else what the sweep finds. Both are
  * asked after each run of a check, which costs a system call or two.
- *
- * Most checks end within milliseconds. One that was just started is not watched: at the next
- * slot of the loop's timers all that were started in this one are looked at together, those that
- * have ended are done with, and only the others cost the kernel a watch. Somebody may be
- * waiting for a hook, so that is watched at once.
  */
 #include "agent/runner/job.h"
 
@@ -23,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -49,15 +43,13 @@ struct job {
 	struct sweep_run mark;
 	struct jobs *jobs;
 	struct job *next; /* of those that were started, or of the spare ones */
-	struct job *next_young; /* one that was not looked at either */
 	uint64_t run;
 	int64_t ordered_ms, timeout_ms; /* clock_raw_ms */
 	const struct conf_command *command;
 	char **argv, **environment; /* of the order, added when it starts; or NULL */
 	bool started, dead, answered, settled, orphan;
 	bool ending, killed, gone, timed_out;
-	int pidfd; /* once it is watched, or -1 */
-	int output_fd; /* -1: it has ended */
+	int pidfd, output_fd; /* -1: none */
 	struct cgroup *cgroup; /* NULL: the sweep looks after it */
 	enum wire_exit how; /* once dead */
 	uint32_t value;
@@ -76,8 +68,7 @@ struct jobs {
 	struct launcher *launcher;
 	struct cgroups *cgroups; /* NULL: there are none for us */
 	struct sweep *sweep;
-	struct job *started, *spare, *young;
-	struct loop_timer *look; /* at the young */
+	struct job *started, *spare;
 	size_t n_spare;
 	struct wire_message message; /* the answer that is being given */
 	char data[READ_SIZE];
@@ -147,13 +138,12 @@ job_settle(struct job *job)
 	job->settled = true;
 }
 
-/* As of the sweep's last look, where there is no control group. */
 static bool
 job_left(const struct job *job)
 {
 	if (job->cgroup != NULL)
 		return !cgroup_empty(job->cgroup);
-	return job->mark.left;
+	return sweep_left(job->jobs->sweep, &job->mark);
 }
 
 static void
@@ -190,14 +180,6 @@ on_gone(void *arg, struct sweep_run *run)
 		return;
 	job_settle(job);
 	job_let_go(job);
-}
-
-/* What is left behind by any that has died, where no control group knows. */
-static void
-jobs_look_behind(struct jobs *jobs)
-{
-	if (jobs->cgroups == NULL)
-		sweep_look(jobs->sweep);
 }
 
 /* Its first process has died: does more have to go? One that was told to end has its time
@@ -290,125 +272,29 @@ on_drain(void *arg)
 	job_finish(arg);
 }
 
-/* False: the kernel has no memory for that. */
-static bool
-job_watch_output(struct job *job)
-{
-	if (job->output == NULL && job->output_fd >= 0)
-		job->output =
-		    loop_edge_new(job->jobs->loop, job->output_fd, on_output, job);
-	return job->output != NULL || job->output_fd < 0;
-}
-
-/* It stays a zombie. */
-static bool
-has_died(pid_t pid, siginfo_t *info)
-{
-	info->si_pid = 0;
-	return waitid(P_PID, (id_t)pid, info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-	    info->si_pid != 0;
-}
-
-/* Has its first process ended? */
-static bool
-job_notice_death(struct job *job)
-{
-	siginfo_t info;
-
-	if (!has_died(job->mark.pid, &info))
-		return false;
-	close_death(job);
-	job->dead = true;
-	job->how = info.si_code == CLD_EXITED ? WIRE_EXIT_CODE : WIRE_EXIT_SIGNAL;
-	job->value = (uint32_t)info.si_status;
-	return true;
-}
-
-/* After a look of the sweep's. */
-static void
-job_die(struct job *job)
-{
-	struct jobs *jobs = job->jobs;
-
-	if (!job->ending)
-		loop_timer_stop(job->limit);
-	jobs->out.ended(jobs->out.arg, job);
-	job_look_behind(job);
-	if (job->output_fd < 0 || job_read(job)) {
-		job_finish(job);
-		return;
-	}
-	job_watch_output(job);
-	loop_timer_after(job->drain, DRAIN_MS);
-}
-
 static void
 on_death(void *arg, unsigned int events)
 {
 	struct job *job = arg;
-
-	if (!job_notice_death(job))
-		return;
-	jobs_look_behind(job->jobs);
-	job_die(job);
-}
-
-/* As long as it is not reaped its number is its own. */
-static bool
-job_watch(struct job *job)
-{
-	if (job->pidfd < 0)
-		job->pidfd = (int)syscall(SYS_pidfd_open, job->mark.pid, 0);
-	if (job->pidfd >= 0 && job->death == NULL)
-		job->death = loop_edge_new(job->jobs->loop, job->pidfd, on_death, job);
-	return job->death != NULL && job_watch_output(job);
-}
-
-/* It is looked at with all that are young. */
-static void
-job_look_soon(struct job *job)
-{
 	struct jobs *jobs = job->jobs;
+	siginfo_t info = { 0 };
 
-	if (jobs->young == NULL)
-		loop_timer_after(jobs->look, 1);
-	job->next_young = jobs->young;
-	jobs->young = job;
-}
-
-/* Of the young, in the order in which they were started, those that have ended. The others
- * are watched from now on, or stay young. */
-static struct job *
-take_dead(struct jobs *jobs)
-{
-	struct job *job = jobs->young, *next, *dead = NULL;
-
-	jobs->young = NULL;
-	for (; job != NULL; job = next) {
-		next = job->next_young;
-		if (job_notice_death(job)) {
-			job->next_young = dead;
-			dead = job;
-		} else if (!job_watch(job)) {
-			job_look_soon(job);
-			job_read_on(job);
-		}
-	}
-	return dead;
-}
-
-static void
-on_look(void *arg)
-{
-	struct jobs *jobs = arg;
-	struct job *job = take_dead(jobs), *next;
-
-	if (job != NULL)
-		jobs_look_behind(jobs);
-	for (; job != NULL; job = next) {
-		next = job->next_young;
-		job_die(job);
-	}
+	if (waitid(P_PID, (id_t)job->mark.pid, &info, WEXITED | WNOHANG | WNOWAIT) !=
+		0 ||
+	    info.si_pid == 0)
+		return;
+	close_death(job);
+	job->dead = true;
+	job->how = info.si_code == CLD_EXITED ? WIRE_EXIT_CODE : WIRE_EXIT_SIGNAL;
+	job->value = (uint32_t)info.si_status;
+	if (!job->ending)
+		loop_timer_stop(job->limit);
+	jobs->out.ended(jobs->out.arg, job);
+	job_look_behind(job);
+	if (job->output == NULL || job_read(job))
+		job_finish(job);
+	else
+		loop_timer_after(job->drain, DRAIN_MS);
 }
 
 /* One that is stopped could not act on TERM. */
@@ -487,8 +373,26 @@ job_launch(struct job *job, const char **step)
 	if (error != 0)
 		return error;
 	job->mark.pid = launched.pid;
+	job->pidfd = launched.pidfd;
 	job->output_fd = launched.output_fd;
 	return 0;
+}
+
+/* 0 or -errno. */
+static int
+job_watch(struct job *job)
+{
+	struct loop *loop = job->jobs->loop;
+
+	job->death = loop_edge_new(loop, job->pidfd, on_death, job);
+	if (job->death != NULL)
+		job->output = loop_edge_new(loop, job->output_fd, on_output, job);
+	if (job->output != NULL)
+		return 0;
+	int error = errno;
+	kill(job->mark.pid, SIGKILL);
+	waitpid(job->mark.pid, NULL, 0);
+	return -error;
 }
 
 static void
@@ -500,8 +404,6 @@ job_begin(struct job *job)
 	job->next = jobs->started;
 	jobs->started = job;
 	sweep_begin(jobs->sweep, &job->mark);
-	if (is_check(job) || !job_watch(job))
-		job_look_soon(job);
 }
 
 /* The deadline of a check counts from here, for nobody is to blame for the time before. A
@@ -531,6 +433,10 @@ job_start(struct job *job)
 	}
 	int64_t began = clock_raw_ms();
 	int error = job_launch(job, &step);
+	if (error == 0) {
+		step = "watch it";
+		error = job_watch(job);
+	}
 	if (error == 0) {
 		job_begin(job);
 		job_count_time(job, began);
@@ -617,16 +523,11 @@ job_new(struct jobs *jobs, uint64_t run, const struct conf_command *command,
 static void
 job_unlink(struct job *job)
 {
-	struct job **at = &job->jobs->started, **young = &job->jobs->young;
-
-	while (*at != NULL && *at != job)
-		at = &(*at)->next;
-	if (*at != NULL)
-		*at = job->next;
-	while (*young != NULL && *young != job)
-		young = &(*young)->next_young;
-	if (*young != NULL)
-		*young = job->next_young;
+	for (struct job **at = &job->jobs->started; *at != NULL; at = &(*at)->next)
+		if (*at == job) {
+			*at = job->next;
+			return;
+		}
 }
 
 static void
@@ -666,10 +567,10 @@ job_free(struct job *job)
 static bool
 job_is_gone(const struct job *job)
 {
-	siginfo_t info;
+	struct pollfd ended = { .fd = job->pidfd, .events = POLLIN };
 
 	return job->settled ||
-	    ((job->dead || has_died(job->mark.pid, &info)) &&
+	    ((job->dead || poll(&ended, 1, 0) == 1) &&
 		(job->cgroup != NULL ? cgroup_empty(job->cgroup) : job->gone));
 }
 
@@ -703,7 +604,6 @@ jobs_new(struct loop *loop, uint64_t place, const struct jobs_out *out)
 
 	jobs->loop = loop;
 	jobs->out = *out;
-	jobs->look = loop_timer_new(loop, on_look, jobs);
 	jobs->launcher = launcher_new();
 	jobs->cgroups = cgroups_new();
 	jobs->sweep = sweep_new(loop, place, jobs->cgroups == NULL, &sweep_out);
@@ -720,7 +620,6 @@ jobs_free(struct jobs *jobs)
 		jobs->spare = job->next;
 		job_destroy(job);
 	}
-	loop_timer_free(jobs->look);
 	sweep_free(jobs->sweep);
 	cgroups_free(jobs->cgroups);
 	launcher_free(jobs->launcher);

@@ -64,7 +64,8 @@ spawn(struct launcher *launcher, const struct launch *launch,
 		.expendable = command->kind == CONF_COMMAND_CHECK,
 	};
 
-	return spawner_start(launcher->spawner, &spawn, &launched->pid, step);
+	return spawner_start(
+	    launcher->spawner, &spawn, &launched->pid, &launched->pidfd, step);
 }
 
 int

@@ -22,11 +22,11 @@ struct launch {
 	bool counted;		/* that limits the processes */
 };
 
-/* The command's first process, the caller's to reap, and the reading end of its output,
+/* The command's first process, the descriptor of its end and the reading end of its output,
  * which does not block. 0, or -errno with `step` ("cannot STEP: why"). */
 struct launched {
 	pid_t pid;
-	int output_fd;
+	int pidfd, output_fd;
 };
 int launcher_start(struct launcher *launcher, const struct launch *launch,
     struct launched *launched, const char **step);

@@ -40,7 +40,6 @@ struct spawner {
 	char *stack;
 	int null_fd; /* -1: opened when it is needed */
 	bool plain; /* there is no clone3 */
-	pid_t parent; /* this process */
 	unsigned char ignored[NSIG]; /* signals that we ignore, 0 at the end */
 };
 
@@ -210,12 +209,13 @@ clone3(struct clone_args *args, struct child *child)
 
 /* The process's number, or -errno. */
 static long
-clone_new(struct spawner *spawner, struct child *child)
+clone_new(struct spawner *spawner, struct child *child, int *pidfd)
 {
 	const struct spawn *spawn = child->spawn;
 	struct clone_args args = {
-		.flags = CLONE_VM | CLONE_VFORK | CLONE_CLEAR_SIGHAND |
+		.flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | CLONE_CLEAR_SIGHAND |
 		    (spawn->cgroup_fd >= 0 ? CLONE_INTO_CGROUP : 0),
+		.pidfd = (uintptr_t)pidfd,
 		.exit_signal = SIGCHLD,
 		.stack = (uintptr_t)spawner->stack,
 		.stack_size = STACK_SIZE,
@@ -229,15 +229,16 @@ clone_new(struct spawner *spawner, struct child *child)
 		spawner->plain = child->plain = true;
 	}
 	int result = clone(child_main, spawner->stack + STACK_SIZE,
-	    CLONE_VM | CLONE_VFORK | SIGCHLD, child);
+	    CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, child, pidfd);
 	return result < 0 ? -errno : result;
 }
 
 static void
-reap(pid_t pid)
+reap(pid_t pid, int pidfd)
 {
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
+	close(pidfd);
 }
 
 static void
@@ -267,38 +268,38 @@ prepare(struct spawner *spawner)
 	if (spawner->null_fd >= 0)
 		return 0;
 	find_ignored(spawner);
-	spawner->parent = getpid();
 	spawner->null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	return spawner->null_fd < 0 ? -errno : 0;
 }
 
 int
-spawner_start(
-    struct spawner *spawner, const struct spawn *spawn, pid_t *pid, const char **step)
+spawner_start(struct spawner *spawner, const struct spawn *spawn, pid_t *pid,
+    int *pidfd, const char **step)
 {
-	struct child child = { .spawn = spawn };
+	struct child child = { .spawn = spawn, .parent = getpid() };
 	sigset_t all, before;
+	int fd = -1;
 	int error = prepare(spawner);
 
 	*step = "start a process";
 	if (error != 0)
 		return error;
-	child.parent = spawner->parent;
 	child.null_fd = spawner->null_fd;
 	child.plain = spawner->plain;
 	child.ignored = spawner->ignored;
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, &before);
-	long started = clone_new(spawner, &child);
+	long started = clone_new(spawner, &child, &fd);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	if (started < 0)
 		return (int)started;
 	if (child.step != NULL) {
 		*step = child.step;
-		reap((pid_t)started);
+		reap((pid_t)started, fd);
 		return child.error != 0 ? -child.error : -ECHILD;
 	}
 	*pid = (pid_t)started;
+	*pidfd = fd;
 	return 0;
 }
 

@@ -30,10 +30,10 @@ struct spawn {
 /*
  * Starts a program in a session and process group of its own, with standard input from
  * /dev/null, no other descriptor, no signal blocked or ignored. Returns when it runs:
- * the reaping is the caller's. Otherwise -errno, `step` naming what failed
+ * *pidfd is the caller's, and so is the reaping. Otherwise -errno, `step` naming what failed
  * ("execute it", "become its user", …).
  */
 int spawner_start(struct spawner *spawner, const struct spawn *spawn, pid_t *pid,
-    const char **step);
+    int *pidfd, const char **step);
 
 #endif

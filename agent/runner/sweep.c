@@ -171,6 +171,8 @@ judge_orphan(const struct sweep *sweep, uint64_t mark, pid_t session)
 struct look {
 	struct orphans orphans;
 	size_t at; /* those known before this are gone */
+	const struct sweep_run *run;
+	bool left; /* something of `run` */
 	bool over; /* something of a check that has ended */
 };
 
@@ -225,32 +227,29 @@ look_at(const struct sweep *sweep, struct look *look, pid_t pid)
 	add_orphan(&look->orphans, pid, mark);
 	if (claim.owner == OWNER_OTHER)
 		look->orphans.hooks = true;
-	if (claim.run != NULL)
-		claim.run->left = true;
+	look->left = look->left || (claim.run != NULL && claim.run == look->run);
 	look->over = look->over || claim.owner == OWNER_OVER;
 }
 
 static void want_walk(struct sweep *sweep);
 
-/* Reaps what has died, and finds which runs have something among our children; if those
- * are not known, all may have. */
-static void
-look_around(struct sweep *sweep)
+/* Reaps what has died; true: something of `run` is among our children. */
+static bool
+look_around(struct sweep *sweep, const struct sweep_run *run)
 {
 	AUTO_FREE char *text = procfs_children(sweep->children_fd);
-	struct look look = { 0 };
+	struct look look = { .run = run };
 	char *at = text, *end;
 
-	for (struct sweep_run *run = sweep->runs; run != NULL; run = run->next)
-		run->left = text == NULL;
 	if (text == NULL)
-		return;
+		return run != NULL; /* not known: walk through all */
 	for (long pid; (pid = strtol(at, &end, 10)) > 0 && end != at; at = end)
 		look_at(sweep, &look, (pid_t)pid);
 	free(sweep->orphans.data);
 	sweep->orphans = look.orphans;
 	if (look.over)
 		want_walk(sweep);
+	return look.left;
 }
 
 static void
@@ -258,7 +257,7 @@ on_tick(void *arg)
 {
 	struct sweep *sweep = arg;
 
-	look_around(sweep);
+	look_around(sweep, NULL);
 	loop_timer_after(sweep->tick, TICK_MS);
 }
 
@@ -358,7 +357,7 @@ end_walk(struct sweep *sweep)
 	bool many = sweep->victims.len > FEW;
 
 	sweep->walking = false;
-	look_around(sweep);
+	look_around(sweep, NULL);
 	if (sweep->victims.len > 0 || sweep->blind) {
 		sweep->wanted = true;
 		loop_timer_after(sweep->step, many ? 0 : sweep->again_ms);
@@ -438,10 +437,10 @@ sweep_begin(struct sweep *sweep, struct sweep_run *run)
 	sweep->runs = run;
 }
 
-void
-sweep_look(struct sweep *sweep)
+bool
+sweep_left(struct sweep *sweep, const struct sweep_run *run)
 {
-	look_around(sweep);
+	return look_around(sweep, run);
 }
 
 void
@@ -467,7 +466,7 @@ sweep_end(struct sweep *sweep, struct sweep_run *run)
 	if (!run->hook)
 		return;
 	sweep->orphans.hooks = true;
-	look_around(sweep);
+	look_around(sweep, NULL);
 }
 
 static bool
@@ -540,7 +539,7 @@ sweep_free(struct sweep *sweep)
 	if (sweep == NULL)
 		return;
 	assert(sweep->runs == NULL);
-	look_around(sweep);
+	look_around(sweep, NULL);
 	if (sweep->adopts)
 		prctl(PR_SET_CHILD_SUBREAPER, 0);
 	loop_timer_free(sweep->tick);

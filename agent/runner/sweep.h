@@ -21,7 +21,6 @@ struct sweep_run {
 	uint64_t mark;		/* by sweep_mark; for RLIMIT_RTTIME; 0: none */
 	pid_t pid;		/* of its first process, not reaped before sweep_end */
 	bool hook;		/* what it leaves behind may stay */
-	bool left;		/* something else of it lived, at the last sweep_look */
 	/* private */
 	struct sweep_run *next;
 	bool doomed, found;
@@ -48,8 +47,8 @@ void sweep_free(struct sweep *sweep);	/* every run has ended */
 void sweep_mark(struct sweep *sweep, struct sweep_run *run);
 
 void sweep_begin(struct sweep *sweep, struct sweep_run *run);
-/* Finds out about all runs; of use for one whose first process had died before. */
-void sweep_look(struct sweep *sweep);
+/* Its first process has died; does anything else of it live? */
+bool sweep_left(struct sweep *sweep, const struct sweep_run *run);
 /* Kills all of it; `gone` comes later, unless sweep_end does before. */
 void sweep_kill(struct sweep *sweep, struct sweep_run *run);
 void sweep_end(struct sweep *sweep, struct sweep_run *run);

@@ -88,6 +88,11 @@ nothing(void *arg)
 }
 
 static void
+no_ours(void *arg, const struct conf_service *service, bool on, const char *reason)
+{
+}
+
+static void
 no_maintenance(void *arg, const struct conf_service *service, const char *why)
 {
 }
@@ -97,7 +102,7 @@ static struct upkeep *
 make_upkeep(struct loop *loop, const struct conf *conf)
 {
 	static const struct upkeep_clock clock = { clock_boot_ms, clock_wall_ms };
-	struct upkeep_out out = { .changed = no_maintenance };
+	struct upkeep_out out = { no_ours, no_maintenance, NULL };
 	struct upkeep *upkeep =
 	    upkeep_new(loop, conf, "/nonexistent/maintenance", &clock, &out);
 
