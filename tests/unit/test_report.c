@@ -844,6 +844,55 @@ test_maintenance(void)
 	close_fixture(&f);
 }
 
+static bool
+web_says(const char *reason)
+{
+	AUTO_JSON cJSON *checks = get("/v1/agent/checks");
+
+	return text_is(
+	    cJSON_GetObjectItemCaseSensitive(checks, "_service_maintenance:web"),
+	    "Notes", reason);
+}
+
+static bool
+ours_is_shown(void *arg)
+{
+	return web_says("lictor: disk") && in_sync(arg);
+}
+
+/* Ours is put back whatever wiped it, with its first reason, and ends when it is to. */
+static void
+test_upkeep(void)
+{
+	struct fixture f;
+
+	open_fixture(&f);
+	report_node(f.report, "dev");
+	tell_all(&f, CHECK_PASSING);
+	report_upkeep(f.report, &f.web, true, "lictor: disk");
+	CU_ASSERT_TRUE(until(f.loop, ours_is_shown, &f, LIMIT_MS));
+	put("/v1/agent/service/maintenance/web?enable=false", NULL);
+	CU_ASSERT_TRUE(until(f.loop, ours_is_shown, &f, LIMIT_MS));
+	put("/v1/agent/service/deregister/web", NULL);
+	CU_ASSERT_TRUE(until(f.loop, ours_is_shown, &f, LIMIT_MS));
+	report_upkeep(f.report, &f.web, true, "lictor: another disk");
+	run_for(f.loop, 300);
+	CU_ASSERT_TRUE(ours_is_shown(&f));
+	stop(&f, CONF_MAINTENANCE);
+	restart(&f); /* a stop that began none ends none */
+	report_upkeep(f.report, &f.web, true, "lictor: disk");
+	CU_ASSERT_TRUE(until(f.loop, in_sync, &f, LIMIT_MS));
+	CU_ASSERT_TRUE(ours_is_shown(&f));
+	report_upkeep(f.report, &f.web, false, "");
+	CU_ASSERT_TRUE(until(f.loop, web_free, &f, LIMIT_MS));
+	CU_ASSERT_FALSE(check_is("_service_maintenance:db-1", "critical"));
+	report_upkeep(f.report, &f.web, true, "lictor: disk");
+	CU_ASSERT_TRUE(until(f.loop, ours_is_shown, &f, LIMIT_MS));
+	restart(&f); /* over while nobody ran */
+	CU_ASSERT_TRUE(until(f.loop, web_free, &f, LIMIT_MS));
+	close_fixture(&f);
+}
+
 /* What is ours and configured no more goes; what is not ours stays. */
 static void
 test_removed(void)
@@ -966,6 +1015,7 @@ static const struct tap_case cases[] = {
 	{ "start and stop beside a Consul that hangs", test_frozen_start },
 	{ "on-stop", test_stop },
 	{ "an operator's maintenance stays", test_maintenance },
+	{ "our own maintenance is put back", test_upkeep },
 	{ "what is configured no more is removed", test_removed },
 	{ "news and losses in any order", test_any_order },
 	{ "the node's name is found", test_self },
