@@ -18,14 +18,21 @@
 #include "agent/consul/orders.h"
 
 #define ESCAPED_MAX (3 * (2 * CONF_NAME_MAX + 2) + 1)
-/* Thousands of aliases and checks take their time. */
-#define VOUCH_MS 15000
 #define REGISTER_MS 2000
 #define REGISTER_CHECK_MS 10
 /* "lictor" again costs the agent a microsecond for each check and alias; it is to take a
  * twentieth of a CPU. */
 #define VOUCH_SHARE 40 /* aliases times checks, for a millisecond's pause */
 #define VOUCH_PAUSE_MAX_MS 30000
+
+static int64_t
+vouch_pause(const struct ledger *ledger)
+{
+	uint64_t ms =
+	    (uint64_t)ledger->conf->n_services * ledger->conf->n_checks / VOUCH_SHARE;
+
+	return ms < VOUCH_PAUSE_MAX_MS ? (int64_t)ms : VOUCH_PAUSE_MAX_MS;
+}
 
 /* ---- what is said ---- */
 
@@ -38,7 +45,7 @@ build_lictor(struct ledger *ledger, struct entry *entry, struct outbox_message *
 	entry->again = ledger->vouch = false;
 	message->path = xstrdup("/v1/agent/service/register");
 	message->body = desired_lictor(ledger->conf->consul.ttl_ms);
-	message->timeout_ms = VOUCH_MS;
+	message->timeout_ms = REGISTER_MS + vouch_pause(ledger) / 2;
 }
 
 static void
@@ -161,15 +168,6 @@ state_there(struct ledger *ledger, struct state *state, enum check_status status
 		state->bare = true;
 	}
 	state->there = state->registered = true;
-}
-
-static int64_t
-vouch_pause(const struct ledger *ledger)
-{
-	uint64_t ms =
-	    (uint64_t)ledger->conf->n_services * ledger->conf->n_checks / VOUCH_SHARE;
-
-	return ms < VOUCH_PAUSE_MAX_MS ? (int64_t)ms : VOUCH_PAUSE_MAX_MS;
 }
 
 static void
