@@ -253,6 +253,21 @@ judge_adopt(struct judge *judge, const struct conf_check *check,
 		set_output(judge, check, "", output);
 }
 
+void
+judge_turn(struct judge *judge, const struct conf_check *check)
+{
+	struct judge before = *judge;
+
+	judge_init(judge, check);
+	if (before.health.known)
+		judge_adopt(judge, check, before.status, before.output);
+	judge->reason = before.reason;
+	judge->runs = before.runs;
+	judge->changed_at = before.changed_at;
+	judge->took_ms = before.took_ms;
+	judge_clear(&before);
+}
+
 static void
 keep_metrics(struct judge *judge, const struct run_outcome *outcome)
 {

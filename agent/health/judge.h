@@ -46,6 +46,10 @@ void judge_clear(struct judge *judge);
 void judge_adopt(struct judge *judge, const struct conf_check *check,
     enum check_status status, const char *output);
 
+/* The check has been changed to this one: what is published of it stays, with its counters;
+ * the results that led to it are forgotten. */
+void judge_turn(struct judge *judge, const struct conf_check *check);
+
 /* An outcome. `took_ms` -1: nothing was run. Says in the log what changed and why. */
 enum judge_news judge_record(struct judge *judge, const struct conf_check *check,
     const struct run_outcome *outcome, int64_t took_ms);

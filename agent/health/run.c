@@ -260,6 +260,12 @@ pool_free(struct run_pool *pool)
 }
 
 bool
+runs_hang(const struct runs *runs)
+{
+	return runs->hanging != NULL;
+}
+
+bool
 runs_free(struct runs *runs)
 {
 	if (runs == NULL)

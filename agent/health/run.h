@@ -55,6 +55,9 @@ struct runs *runs_new(const struct run_servants *servants, const struct runs_out
  * still hangs in a thread, so its memory and that of the configuration must stay. */
 bool runs_free(struct runs *runs);
 
+/* Work of a run that is over still hangs in a thread, and uses its check's configuration. */
+bool runs_hang(const struct runs *runs);
+
 /* One run. `owner` is who is told; run_begin may do so before it returns. `timeout_ms` is
  * the scheduler's, told to servants that want a limit of their own. */
 struct check_run *run_new(struct runs *runs, const struct conf_check *check,

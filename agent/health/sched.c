@@ -7,7 +7,8 @@
  * running until the runner says that it has ended.
  * What an outcome means is judge's to say; what follows from a new state is for those
  * behind `out`. What holds a check back is in sched_depends.c, what makes it wait its turn
- * in sched_queue.c, and what is said of outcomes that are unknown in sched_unjudged.c.
+ * in sched_queue.c, what is said of outcomes that are unknown in sched_unjudged.c, and what a
+ * reload changes in sched_reload.c.
  */
 #include "agent/health/sched.h"
 
@@ -118,7 +119,7 @@ on_done(void *owner, const struct run_outcome *outcome)
 static uint64_t
 run_number(const struct sched_entry *entry)
 {
-	return (uint64_t)entry->number << 32 | entry->check->index;
+	return (uint64_t)entry->number << 32 | entry->slot;
 }
 
 static void
@@ -252,32 +253,55 @@ on_timer(void *arg)
 
 /* ---- life ---- */
 
-static void
-entry_init(
-    struct sched_entry *entry, struct sched *sched, const struct conf_check *check)
+void
+sched_entry_set(struct sched_entry *entry, const struct conf_check *check)
 {
 	char label[CONF_LABEL_MAX];
 
 	conf_check_label(check, label);
-	entry->sched = sched;
 	entry->check = check;
 	entry->phase =
 	    (uint32_t)(fnv1a64(label, strlen(label)) % (uint64_t)check->interval_ms);
 	entry->phase -= entry->phase % PHASE_MS;
-	entry->timer = loop_timer_new(sched->loop, on_timer, entry);
-	judge_init(&entry->judge, check);
-	if (check->depends_on != NULL) {
-		sched->entries[check->depends_on->index].leads = true;
-		sched->depends = true;
-	}
 }
 
-static void
-entry_clear(struct sched_entry *entry)
+struct sched_entry *
+sched_entry_new(struct sched *sched, const struct conf_check *check, uint32_t slot)
+{
+	struct sched_entry *entry = xcalloc(1, sizeof(*entry));
+
+	entry->sched = sched;
+	entry->slot = slot;
+	entry->timer = loop_timer_new(sched->loop, on_timer, entry);
+	sched_entry_set(entry, check);
+	judge_init(&entry->judge, check);
+	sched->slots[slot] = entry;
+	return entry;
+}
+
+void
+sched_entry_free(struct sched_entry *entry)
 {
 	sched_cancel(entry);
+	entry->sched->slots[entry->slot] = NULL;
 	loop_timer_free(entry->timer);
 	judge_clear(&entry->judge);
+	free(entry);
+}
+
+void
+sched_link(struct sched *sched)
+{
+	sched->depends = false;
+	for (size_t i = 0; i < sched->n_entries; i++)
+		sched->entries[i]->leads = false;
+	for (size_t i = 0; i < sched->n_entries; i++) {
+		const struct conf_check *up = sched->entries[i]->check->depends_on;
+		if (up == NULL)
+			continue;
+		sched->entries[up->index]->leads = true;
+		sched->depends = true;
+	}
 }
 
 struct sched *
@@ -291,10 +315,12 @@ sched_new(const struct run_servants *servants, const struct conf *conf,
 	sched->out = *out;
 	sched->runs = runs_new(servants, &runs_out);
 	sched_queue_init(sched);
-	sched->n_entries = conf->n_checks;
+	sched->n_entries = sched->n_slots = conf->n_checks;
 	sched->entries = xcalloc(conf->n_checks, sizeof(*sched->entries));
-	for (size_t i = 0; i < conf->n_checks; i++)
-		entry_init(&sched->entries[i], sched, conf->checks[i]);
+	sched->slots = xcalloc(conf->n_checks, sizeof(*sched->slots));
+	for (uint32_t i = 0; i < conf->n_checks; i++)
+		sched->entries[i] = sched_entry_new(sched, conf->checks[i], i);
+	sched_link(sched);
 	return sched;
 }
 
@@ -304,10 +330,11 @@ sched_free(struct sched *sched)
 	if (sched == NULL)
 		return true;
 	for (size_t i = 0; i < sched->n_entries; i++)
-		entry_clear(&sched->entries[i]);
+		sched_entry_free(sched->entries[i]);
 	loop_timer_free(sched->next);
 	bool ended = runs_free(sched->runs);
 	free(sched->entries);
+	free(sched->slots);
 	free(sched);
 	return ended;
 }
@@ -316,39 +343,36 @@ void
 sched_adopt(
     struct sched *sched, uint32_t check, enum check_status status, const char *output)
 {
-	struct sched_entry *entry = &sched->entries[check];
+	struct sched_entry *entry = sched->entries[check];
 	bool excused = entry->left_out || entry->put_off_ms > 0;
 
 	assert(!sched->started);
 	judge_adopt(&entry->judge, entry->check, status, excused ? NULL : output);
 }
 
-static int64_t
-first_runs(const struct sched *sched, int64_t interval)
+int64_t
+sched_spread(size_t count, int64_t interval)
 {
-	int64_t all = (int64_t)sched->n_entries * FIRST_RUN_MS;
+	int64_t all = (int64_t)count * FIRST_RUN_MS;
 
 	if (all < FIRST_RUNS_MS)
 		all = FIRST_RUNS_MS;
 	return all < interval ? all : interval;
 }
 
-static void
-start_entry(struct sched_entry *entry)
+void
+sched_entry_start(struct sched_entry *entry, int64_t spread)
 {
-	struct sched *sched = entry->sched;
-	int64_t interval = entry->check->interval_ms;
-	int64_t spread = first_runs(sched, interval);
 	const struct sched_entry *blocker = sched_blocker(entry);
 
-	entry->started = sched->start;
+	entry->started = loop_now(entry->sched->loop);
 	if (entry->left_out || entry->put_off_ms > 0)
 		sched_say(entry, JUDGE_OUTPUT);
 	if (!entry->left_out && blocker != NULL)
 		sched_hold_back(entry, blocker);
 	else if (!entry->left_out)
 		loop_timer_at(entry->timer,
-		    sched->start + entry->put_off_ms + entry->phase % spread);
+		    entry->started + entry->put_off_ms + entry->phase % spread);
 }
 
 void
@@ -356,8 +380,11 @@ sched_start(struct sched *sched)
 {
 	sched->started = true;
 	sched->start = loop_now(sched->loop);
-	for (size_t i = 0; i < sched->n_entries; i++)
-		start_entry(&sched->entries[i]);
+	for (size_t i = 0; i < sched->n_entries; i++) {
+		struct sched_entry *entry = sched->entries[i];
+		sched_entry_start(
+		    entry, sched_spread(sched->n_entries, entry->check->interval_ms));
+	}
 }
 
 void
@@ -366,7 +393,7 @@ sched_put_off(struct sched *sched, const struct check_class *class, int64_t dela
 {
 	assert(!sched->started);
 	for (size_t i = 0; i < sched->n_entries; i++) {
-		struct sched_entry *entry = &sched->entries[i];
+		struct sched_entry *entry = sched->entries[i];
 		if (entry->check->class != class || entry->left_out)
 			continue;
 		entry->put_off_ms = (uint32_t)delay_ms;
@@ -380,8 +407,8 @@ sched_leave_out(struct sched *sched, const struct check_class *class, const char
 	size_t count = 0;
 
 	for (size_t i = 0; i < sched->n_entries; i++) {
-		struct sched_entry *entry = &sched->entries[i];
-		if (entry->check->class != class)
+		struct sched_entry *entry = sched->entries[i];
+		if (entry->check->class != class || entry->left_out)
 			continue;
 		count++;
 		sched_cancel(entry);
@@ -408,7 +435,7 @@ sched_report(
 		[CHECK_CRITICAL] = CHECK_REASON_STATE,
 		[CHECK_UNKNOWN] = CHECK_REASON_LOCAL,
 	};
-	struct sched_entry *entry = &sched->entries[check];
+	struct sched_entry *entry = sched->entries[check];
 	struct run_outcome outcome = {
 		.status = status, .reason = reasons[status], .text = output
 	};
@@ -426,12 +453,12 @@ sched_report(
 static struct sched_entry *
 find_command(struct sched *sched, uint64_t run)
 {
-	uint32_t index = (uint32_t)run;
+	uint32_t slot = (uint32_t)run;
+	struct sched_entry *entry = slot < sched->n_slots ? sched->slots[slot] : NULL;
 
-	if (index >= sched->n_entries)
+	if (entry == NULL || entry->number == 0 || run_number(entry) != run)
 		return NULL;
-	struct sched_entry *entry = &sched->entries[index];
-	return entry->number != 0 && run_number(entry) == run ? entry : NULL;
+	return entry;
 }
 
 void
@@ -478,7 +505,7 @@ sched_runner_lost(struct sched *sched)
 	};
 
 	for (size_t i = 0; i < sched->n_entries; i++) {
-		struct sched_entry *entry = &sched->entries[i];
+		struct sched_entry *entry = sched->entries[i];
 		bool due = entry->due;
 		entry->lingering = false;
 		entry->due = false;
@@ -489,10 +516,16 @@ sched_runner_lost(struct sched *sched)
 	}
 }
 
+bool
+sched_hangs(const struct sched *sched)
+{
+	return runs_hang(sched->runs);
+}
+
 void
 sched_state(const struct sched *sched, uint32_t check, struct sched_state *out)
 {
-	const struct sched_entry *entry = &sched->entries[check];
+	const struct sched_entry *entry = sched->entries[check];
 
 	judge_state(&entry->judge, entry->check, out);
 }

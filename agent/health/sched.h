@@ -9,6 +9,7 @@
 #include "checks/check.h"
 
 struct conf;
+struct conf_changes;
 struct conf_check;
 struct run_servants;
 struct run_metric;
@@ -61,6 +62,18 @@ struct sched *sched_new(const struct run_servants *servants, const struct conf *
 /* Cancels what runs. False: something hangs in another thread and still needs the
  * configuration: the process must end without freeing that. */
 bool sched_free(struct sched *sched);
+
+/*
+ * The configuration is `next` from now on, and what was the same in the one before has been
+ * moved into it (conf_merge): that goes on, with its run and its counters. A changed check's
+ * run is ended; what is published of it stays, and it runs soon, as an added one does: within
+ * the shorter of its interval and half a second.
+ */
+void sched_reload(struct sched *sched, const struct conf *next,
+    const struct conf_changes *changes);
+/* Something in another thread still uses a check of which all else is over, perhaps one of
+ * a configuration before this one. */
+bool sched_hangs(const struct sched *sched);
 
 /* Before sched_start: the state that Consul still shows for a check. Nothing is said
  * through `out`: who takes a state over tells the others. */

@@ -26,7 +26,7 @@ sched_blocker(const struct sched_entry *entry)
 	const struct sched_entry *blocker = NULL;
 
 	for (; up != NULL; up = up->depends_on) {
-		const struct sched_entry *other = &entry->sched->entries[up->index];
+		const struct sched_entry *other = entry->sched->entries[up->index];
 		if (judge_is_critical(&other->judge))
 			return other;
 		if (blocker == NULL && !sched_was_looked_at(other))
@@ -89,7 +89,7 @@ void
 sched_tell_dependents(struct sched *sched)
 {
 	for (size_t i = 0; sched->depends && i < sched->n_entries; i++) {
-		struct sched_entry *entry = &sched->entries[i];
+		struct sched_entry *entry = sched->entries[i];
 		if (entry->check->depends_on == NULL || entry->left_out)
 			continue;
 		const struct sched_entry *blocker = sched_blocker(entry);

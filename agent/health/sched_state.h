@@ -12,11 +12,13 @@
 
 /* The scheduler from the inside, shared by the files that make it: sched.c the time and
  * the runs, sched_queue.c the waiting for time, sched_unjudged.c
- * what is said of unknown outcomes, sched_depends.c what holds a check back. There are thousands of entries: mind
- * their size. */
+ * what is said of unknown outcomes, sched_depends.c what holds a check back, sched_reload.c
+ * what becomes of it all when the configuration changes. There are thousands of entries:
+ * mind their size. */
 struct sched_entry {
 	struct sched *sched;
 	const struct conf_check *check;
+	uint32_t slot; /* in sched->slots */
 	struct loop_timer *timer;
 	struct check_run *run; /* NULL: none */
 	int64_t started; /* the newest run; the newest report, or its absence */
@@ -42,8 +44,10 @@ struct sched {
 	struct loop *loop;
 	struct runs *runs;
 	struct sched_out out;
-	struct sched_entry *entries;
+	struct sched_entry **entries; /* by the check's index */
 	size_t n_entries;
+	struct sched_entry **slots; /* the same, each where it was from its beginning on */
+	size_t n_slots;
 	bool started, depends; /* some check depends on another */
 	uint32_t sequence; /* of runs with a command: 1 to INT32_MAX, over again */
 	int64_t start;
@@ -56,6 +60,16 @@ struct sched {
 	unsigned int named, unnamed; /* checks that cannot be judged */
 	int64_t busy_at; /* runs wait for long, which was said; 0: no */
 };
+
+/* sched.c: a new one, and its end; for all of them, who depends on whom; the first run of
+ * one that has just begun, within so much time. */
+struct sched_entry *sched_entry_new(
+    struct sched *sched, const struct conf_check *check, uint32_t slot);
+void sched_entry_free(struct sched_entry *entry);
+void sched_entry_set(struct sched_entry *entry, const struct conf_check *check);
+void sched_link(struct sched *sched);
+int64_t sched_spread(size_t count, int64_t interval);
+void sched_entry_start(struct sched_entry *entry, int64_t spread);
 
 /* sched.c: ends the run, if there is one, and stops the timer. */
 void sched_cancel(struct sched_entry *entry);
@@ -74,6 +88,7 @@ void sched_queue_leave(struct sched_entry *entry);
 
 /* sched_unjudged.c: says that a check cannot be judged, and that it can be again. */
 void sched_note_outcome(struct sched_entry *entry, const struct run_outcome *outcome);
+void sched_forget_outcome(struct sched_entry *entry); /* it is another check now, or none */
 
 /* sched_depends.c: what keeps a check from running: the nearest of those it depends on that is
  * critical, or else one that was not looked at yet; NULL: nothing. */

@@ -55,6 +55,15 @@ say_judged(struct sched_entry *entry)
 }
 
 void
+sched_forget_outcome(struct sched_entry *entry)
+{
+	if (entry->unjudged)
+		*(entry->unjudged_said ? &entry->sched->named
+				       : &entry->sched->unnamed) -= 1;
+	entry->unjudged = false;
+}
+
+void
 sched_note_outcome(struct sched_entry *entry, const struct run_outcome *outcome)
 {
 	int64_t now = loop_now(entry->sched->loop);

@@ -11,6 +11,7 @@
 
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
+#include "agent/conf/merge.h"
 
 struct check_view {
 	enum check_status status;
@@ -41,6 +42,15 @@ judge(const struct services *services, const struct conf_service *service)
 	return verdict;
 }
 
+static void
+judge_all(struct services *services, const struct conf *conf)
+{
+	free(services->verdicts);
+	services->verdicts = xcalloc(conf->n_services, sizeof(*services->verdicts));
+	for (size_t i = 0; i < conf->n_services; i++)
+		services->verdicts[i] = judge(services, conf->services[i]);
+}
+
 struct services *
 services_new(const struct conf *conf, const struct services_out *out)
 {
@@ -48,12 +58,27 @@ services_new(const struct conf *conf, const struct services_out *out)
 
 	services->out = *out;
 	services->checks = xcalloc(conf->n_checks, sizeof(*services->checks));
-	services->verdicts = xcalloc(conf->n_services, sizeof(*services->verdicts));
 	for (size_t i = 0; i < conf->n_checks; i++)
 		services->checks[i].status = conf->checks[i]->initial;
-	for (size_t i = 0; i < conf->n_services; i++)
-		services->verdicts[i] = judge(services, conf->services[i]);
+	judge_all(services, conf);
 	return services;
+}
+
+void
+services_reload(struct services *services, const struct conf *next,
+    const struct conf_changes *changes)
+{
+	struct check_view *before = services->checks;
+
+	services->checks = xcalloc(next->n_checks, sizeof(*services->checks));
+	for (size_t i = 0; i < next->n_checks; i++) {
+		uint32_t from = changes->from.checks[i];
+		services->checks[i].status = next->checks[i]->initial;
+		if (from != CONF_NONE && before[from].known)
+			services->checks[i] = before[from];
+	}
+	free(before);
+	judge_all(services, next);
 }
 
 void

@@ -9,6 +9,7 @@
 #include "checks/check.h"
 
 struct conf;
+struct conf_changes;
 struct conf_check;
 struct conf_service;
 struct services;
@@ -29,6 +30,12 @@ struct services_out {
 /* A service's verdict out of its checks' states. No I/O, no clock. */
 struct services *services_new(const struct conf *conf, const struct services_out *out);
 void services_free(struct services *services);
+
+/* The configuration is `next` from now on. A check that is in both, changed or not, stays as
+ * it is known, an added one is not known. Verdicts may be others then, but nothing is said:
+ * who reloads asks for them. */
+void services_reload(struct services *services, const struct conf *next,
+    const struct conf_changes *changes);
 
 /* News of one check; those of the node are ignored. */
 void services_check(struct services *services, const struct conf_check *check,

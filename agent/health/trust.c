@@ -36,14 +36,20 @@ put_off(struct sched *sched, const struct conf_check *check, const char *how)
 }
 
 void
+trust_reload(struct sched *sched, const struct conf *next)
+{
+	for (size_t i = 0; i < next->n_plugins; i++)
+		if (next->plugins[i]->left_out != NULL)
+			leave_out(sched, next->plugins[i]);
+}
+
+void
 trust_withdraw(struct sched *sched, const struct conf *conf, const struct blackbox *box)
 {
 	struct blackbox_orders orders;
 
 	blackbox_orders(box, &orders);
-	for (size_t i = 0; i < conf->n_plugins; i++)
-		if (conf->plugins[i]->left_out != NULL)
-			leave_out(sched, conf->plugins[i]);
+	trust_reload(sched, conf);
 	if (orders.how[0] != '\0' && orders.check < conf->n_checks)
 		put_off(sched, conf->checks[orders.check], orders.how);
 }

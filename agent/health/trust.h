@@ -11,4 +11,7 @@ struct sched;
 void trust_withdraw(
     struct sched *sched, const struct conf *conf, const struct blackbox *box);
 
+/* After a reload: what is left out stays so, in added checks too. */
+void trust_reload(struct sched *sched, const struct conf *next);
+
 #endif
