@@ -21,6 +21,12 @@
 #define BACKOFF_MAX_MS 10000
 
 bool
+role_must_go(const struct role *role)
+{
+	return role->stopping || role->yielding;
+}
+
+bool
 role_is_ready_peer(const struct role *role, const char *node)
 {
 	for (size_t i = 0; i < role->n_peers; i++)
@@ -236,6 +242,9 @@ consider_giving(struct role *role)
 		return;
 	if (role->stopping)
 		role_give(role, "", ROLE_REASON_STOP, "lictord stops here");
+	else if (role->yielding)
+		role_give(role, "", ROLE_REASON_RELOAD,
+		    "a new configuration takes it away here");
 	else if (unwell &&
 	    (claimed || best_peer(role) || role->params.release_when_unwell))
 		role_give(role, claimed ? role->reg.holder : "", ROLE_REASON_SERVICE,
@@ -302,7 +311,7 @@ decide_in_doubt(struct role *role)
 	bool fit = role->ready == ROLE_READY_YES || keeps_unwell(role) ||
 	    (role->ready == ROLE_READY_UNKNOWN && role_is_holder(role));
 
-	if (!role->give && !role->stopping && fit) {
+	if (!role->give && !role_must_go(role) && fit) {
 		enter(role, ROLE_REASON_RECOVERED, "it was this host's before");
 		return;
 	}
@@ -320,9 +329,15 @@ decide_in_doubt(struct role *role)
 static void
 stop_waiting(struct role *role)
 {
-	role_set_state(role, ROLE_STANDBY,
-	    role->stopping ? ROLE_REASON_STOP : ROLE_REASON_SERVICE,
-	    role->stopping ? "lictord stops here" : "this host is not ready for it");
+	if (role->stopping)
+		role_set_state(
+		    role, ROLE_STANDBY, ROLE_REASON_STOP, "lictord stops here");
+	else if (role->yielding)
+		role_set_state(role, ROLE_STANDBY, ROLE_REASON_RELOAD,
+		    "a new configuration takes it away here");
+	else
+		role_set_state(role, ROLE_STANDBY, ROLE_REASON_SERVICE,
+		    "this host is not ready for it");
 	if (role_is_fenced_in(role))
 		decide_in_doubt(role);
 	else
@@ -336,7 +351,7 @@ decide_waiting(struct role *role)
 	int64_t raw_left = role->wait_until.raw - role->now.raw;
 	int64_t left = boot_left > raw_left ? boot_left : raw_left;
 
-	if (role->stopping || role->ready == ROLE_READY_NO)
+	if (role_must_go(role) || role->ready == ROLE_READY_NO)
 		stop_waiting(role);
 	else if (!role->reg.fence.present)
 		enter_free(role);
@@ -353,7 +368,7 @@ decide_as_holder(struct role *role)
 {
 	bool excluded = role->now.boot < role->excluded_until;
 
-	if (role->stopping || role->ready == ROLE_READY_NO || excluded)
+	if (role_must_go(role) || role->ready == ROLE_READY_NO || excluded)
 		write_register(role, ROLE_ABANDON, "", &role->reg.fence);
 	else if (role->ready == ROLE_READY_UNKNOWN && !role->my_claim)
 		return;
@@ -401,7 +416,7 @@ looks_free(struct role *role)
 	int64_t now = role->now.boot;
 	int64_t from = role->started_at + role->params.grace_ms;
 
-	if (role->ready != ROLE_READY_YES || role->paused || role->stopping ||
+	if (role->ready != ROLE_READY_YES || role->paused || role_must_go(role) ||
 	    !role->peers_known)
 		return false;
 	if (role->excluded_until > from)

@@ -29,7 +29,7 @@ _Static_assert(ARRAY_LENGTH(state_names) == ROLE_MASTER + 1, "one name per state
 
 static const char *const reason_names[] = { "none", "start", "elected", "handed-over",
 	"takeover", "recovered", "lapse", "service", "switchover", "preempted", "stop",
-	"superseded", "hook", "duplicate", "branch" };
+	"reload", "superseded", "hook", "duplicate", "branch" };
 _Static_assert(ARRAY_LENGTH(reason_names) == ROLE_REASONS, "one name per reason");
 
 static const char *const write_names[] = { "OWN", "CLAIM", "GIVE", "ABANDON" };
@@ -256,6 +256,7 @@ take(struct role *role, const struct role_event *event)
 	case ROLE_EVENT_SWITCHOVER: on_switchover(role, event->node); break;
 	case ROLE_EVENT_PAUSE: role->paused = event->paused; break;
 	case ROLE_EVENT_STOP: role->stopping = true; break;
+	case ROLE_EVENT_YIELD: role->yielding = event->yield; break;
 	case ROLE_EVENT_HOOK_DONE:
 		on_hook_done(role, event->hook.demote, event->hook.ok);
 		break;
@@ -349,6 +350,33 @@ role_new(const struct role_params *params, struct role_now now,
 	role->ordered_at = ROLE_NEVER;
 	role->vip_maybe = params->has_vips; /* an earlier instance may have left it */
 	return role;
+}
+
+void
+role_set_params(struct role *role, const struct role_params *params)
+{
+	struct role_params *mine = &role->params;
+
+	/* S14: what was held or ordered by now may last for the longer lease. */
+	if (params->lease_ms < mine->lease_ms || params->has_vips != mine->has_vips)
+		role->term_order = role->order;
+	mine->priority = params->priority;
+	mine->preempt = params->preempt;
+	mine->preempt_delay_ms = params->preempt_delay_ms;
+	mine->lease_ms = params->lease_ms;
+	mine->confirm_ms = params->confirm_ms;
+	mine->silence_ms = params->silence_ms;
+	mine->stagger_ms = params->stagger_ms;
+	mine->has_vips = params->has_vips;
+	mine->has_promote = params->has_promote;
+	mine->has_demote = params->has_demote;
+	mine->address_first = params->address_first;
+	mine->release_when_unwell = params->release_when_unwell;
+	/* what waits for a hook that is there no more waits no longer */
+	if (!mine->has_promote)
+		role->promoted = true;
+	if (!mine->has_demote)
+		role->left = role->leaving;
 }
 
 void

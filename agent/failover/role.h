@@ -38,6 +38,7 @@ enum role_reason {
 	ROLE_REASON_SWITCHOVER,	/* an operator asked */
 	ROLE_REASON_PREEMPTED,	/* a host of higher priority came back */
 	ROLE_REASON_STOP,	/* lictord stops */
+	ROLE_REASON_RELOAD,	/* a new configuration takes it, or an address of it, away */
 	ROLE_REASON_SUPERSEDED,	/* the register names another host */
 	ROLE_REASON_HOOK,	/* the promote hook failed */
 	ROLE_REASON_DUPLICATE,	/* another agent uses this node's name */
@@ -105,6 +106,7 @@ enum role_event_type {
 	ROLE_EVENT_SWITCHOVER,	/* to `node`, "" = the best */
 	ROLE_EVENT_PAUSE,
 	ROLE_EVENT_STOP,
+	ROLE_EVENT_YIELD,	/* as STOP, for a new configuration; taken back with false */
 	ROLE_EVENT_HOOK_DONE,	/* of the newest PROMOTE or DEMOTE action */
 	ROLE_EVENT_VIP_GONE,
 	ROLE_EVENT_VIP_HELD,
@@ -131,6 +133,7 @@ struct role_event {
 		enum role_ready ready;
 		char node[ROLE_NODE_SIZE];
 		bool paused;
+		bool yield;
 		struct { bool demote; bool ok; } hook;
 		uint64_t order;
 	};
@@ -174,6 +177,10 @@ struct role;	/* in role.c; made once per role, freed at the end */
 struct role *role_new(const struct role_params *params, struct role_now now,
     uint64_t (*random)(void *arg), void *arg);
 void role_free(struct role *role);
+
+/* A new configuration; node, inst and margin stay. A smaller lease is published as S14 asks,
+ * a larger one with the next OWN. */
+void role_set_params(struct role *role, const struct role_params *params);
 
 void role_step(struct role *role, const struct role_event *event, struct role_now now,
     struct role_actions *actions);

@@ -95,7 +95,7 @@ struct role {
 	size_t n_peers;
 	struct role_peer peers[ROLE_PEERS];
 	enum role_ready ready;
-	bool paused, stopping;
+	bool paused, stopping, yielding;
 };
 
 /* role.c */
@@ -121,6 +121,7 @@ void role_wait(struct role *role);	/* the fence wait starts now */
 void role_decide(struct role *role);
 void role_give(struct role *role, const char *to, enum role_reason reason,
     const char *why);
+bool role_must_go(const struct role *role);	/* nothing of it may stay here */
 bool role_is_ready_peer(const struct role *role, const char *node);
 const char *role_best_peer(const struct role *role);	/* ready; NULL: none */
 

@@ -59,6 +59,7 @@ struct host {
 	int64_t disturbed_at;		/* slow or lost requests, stalls: the latest moment */
 
 	int64_t hook_free_at;		/* hooks are serial */
+	int64_t hooks;			/* so many; the newest one's end is told */
 
 	/* the warden and the kernel */
 	bool warden_paused, warden_busy;

@@ -184,7 +184,8 @@ check_loss(
 	bool meant = host->before.leaving || state->reason == ROLE_REASON_SERVICE ||
 	    state->reason == ROLE_REASON_SWITCHOVER ||
 	    state->reason == ROLE_REASON_PREEMPTED ||
-	    state->reason == ROLE_REASON_STOP || state->reason == ROLE_REASON_HOOK;
+	    state->reason == ROLE_REASON_STOP || state->reason == ROLE_REASON_RELOAD ||
+	    state->reason == ROLE_REASON_HOOK;
 
 	world->lapses += state->reason == ROLE_REASON_LAPSE;
 	if (meant || (world->wiped && world->now < world->wiped_at + 60 * S))

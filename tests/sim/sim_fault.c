@@ -31,6 +31,8 @@ enum fault {
 	FAULT_HEAVY,
 	FAULT_LOSS,
 	FAULT_CLOCK,
+	FAULT_RELOAD,
+	FAULT_YIELD,
 	FAULTS
 };
 
@@ -73,6 +75,14 @@ start(struct world *world, struct host *host)
 }
 
 static void
+yield(struct world *world, struct host *host, bool on)
+{
+	struct role_event event = { .type = ROLE_EVENT_YIELD, .yield = on };
+
+	host_event(world, host, &event);
+}
+
+static void
 repair(struct world *world, enum fault kind, struct host *host)
 {
 	struct role_event event = { .type = ROLE_EVENT_PAUSE };
@@ -88,6 +98,7 @@ repair(struct world *world, enum fault kind, struct host *host)
 	case FAULT_POWER: start(world, host); break;
 	case FAULT_SERVICE: host_ready(world, host, ROLE_READY_YES); break;
 	case FAULT_OPERATOR_PAUSE: host_event(world, host, &event); break;
+	case FAULT_YIELD: yield(world, host, false); break;
 	case FAULT_HEAVY: world->heavy = 0.01; break;
 	case FAULT_LOSS: world->loss = 0.01; break;
 	case FAULT_SESSION:
@@ -98,6 +109,7 @@ repair(struct world *world, enum fault kind, struct host *host)
 	case FAULT_WARDEN_CRASH:
 	case FAULT_SWITCHOVER:
 	case FAULT_CLOCK:
+	case FAULT_RELOAD:
 	case FAULTS: break;
 	}
 }
@@ -140,6 +152,26 @@ pause_soon(struct world *world, struct host *host, int64_t min, int64_t max)
 {
 	sim_push(
 	    world, sim_item(world, sim_between(world, min, max), host, pause_later));
+}
+
+/* Another configuration, without a restart. */
+static void
+reload(struct world *world, struct host *host)
+{
+	static const int64_t leases[] = { 1250, 1250, 2250, 3250 };
+	struct role_params *params = &host->params;
+	struct role_event event = { .type = ROLE_EVENT_TICK };
+
+	params->lease_ms = leases[sim_between(world, 0, 3)];
+	params->confirm_ms = params->lease_ms / 7;
+	params->has_promote = sim_chance(world, 0.5);
+	params->has_demote = sim_chance(world, 0.5);
+	sim_say(world, host, "a reload, lease %lld ms", (long long)params->lease_ms);
+	if (host->role)
+		role_set_params(host->role, params);
+	host_event(world, host, &event);
+	if (sim_chance(world, 0.3))
+		pause_soon(world, host, 10 * MS, 600 * MS);
 }
 
 static void
@@ -254,6 +286,8 @@ break_something(struct world *world, struct host *host, enum fault kind)
 	case FAULT_HEAVY: world->heavy = 0.3; break;
 	case FAULT_LOSS: world->loss = 0.3; break;
 	case FAULT_CLOCK: change_clocks(world, host); return;
+	case FAULT_RELOAD: reload(world, host); return;
+	case FAULT_YIELD: yield(world, host, true); break;
 	case FAULTS: return;
 	}
 	later(world, span, kind, host);
@@ -347,5 +381,6 @@ faults_end(struct world *world, struct host *only)
 		host_resume(world, host);
 		host_ready(world, host, ROLE_READY_YES);
 		host_event(world, host, &event);
+		yield(world, host, false);
 	}
 }

@@ -48,6 +48,13 @@ arm(struct world *world, struct host *host, struct role_now now)
 }
 
 static void
+hook_ended(struct world *world, struct item *item)
+{
+	if (item->number == item->host->hooks)
+		host_deliver(world, item);
+}
+
+static void
 hook(struct world *world, struct host *host, bool demote)
 {
 	static const int64_t durations[] = { 0, 0, 20 * MS, 300 * MS, 3 * S, 10 * S };
@@ -56,7 +63,8 @@ hook(struct world *world, struct host *host, bool demote)
 	struct item *item;
 
 	host->hook_free_at = at + sim_between(world, 0, duration);
-	item = sim_item(world, host->hook_free_at - world->now, host, host_deliver);
+	item = sim_item(world, host->hook_free_at - world->now, host, hook_ended);
+	item->number = ++host->hooks;
 	item->event.type = ROLE_EVENT_HOOK_DONE;
 	item->event.hook.demote = demote;
 	item->event.hook.ok = world->calm || !sim_chance(world, 0.1);
