@@ -70,6 +70,16 @@ add_plugin(struct build *build, const struct node *root, const char *name)
 	plugin->line = option->line;
 }
 
+/* Why the configuration that runs leaves it out; NULL: it does not. */
+static const char *
+left_out_now(const struct conf *running, const char *name)
+{
+	for (size_t i = 0; running != NULL && i < running->n_plugins; i++)
+		if (strcmp(running->plugins[i]->name, name) == 0)
+			return running->plugins[i]->left_out;
+	return NULL;
+}
+
 static int
 load(struct build *build, const struct node *root, const char *folder,
     struct conf_plugin *plugin)
@@ -77,11 +87,15 @@ load(struct build *build, const struct node *root, const char *folder,
 	const struct conf_loading *loading = build->loading;
 	struct blackbox_note note = { BLACKBOX_PLUGIN, plugin->index };
 	char why[CONF_ERROR_MAX];
+	const char *still = left_out_now(loading->running, plugin->name);
 
-	if ((loading->left_out >> plugin->index & 1) != 0) {
-		plugin->left_out = xstrdup(loading->left_out_why);
+	if ((loading->left_out >> plugin->index & 1) != 0)
+		still = loading->left_out_why;
+	if (still != NULL) {
+		plugin->left_out = xstrdup(still);
 		return 0;
 	}
+	plugin->mark = plugin_mark(folder, plugin->name);
 	struct blackbox_note before = blackbox_enter(loading->blackbox, note);
 	int result =
 	    plugin_load(folder, plugin->name, &plugin->class, why, sizeof(why));

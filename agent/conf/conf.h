@@ -59,6 +59,7 @@ struct conf_plugin {
 	char *name;
 	const struct check_class *class; /* its own; without code where it is not loaded */
 	char *left_out;			 /* why it is not, where it should be; NULL */
+	uint64_t mark;			 /* of the file that was loaded; 0: none was */
 	const char *file;
 	int line;
 };
@@ -178,6 +179,7 @@ struct conf_loading {
 	uint64_t left_out;	/* bits, by index: those not even to be tried, … */
 	const char *left_out_why; /* … and why */
 	struct blackbox *blackbox; /* notes whose code runs; NULL: none does */
+	const struct conf *running; /* what it left out stays left out; NULL: none runs */
 };
 struct conf *conf_load(struct conf_bundle *bundle, const struct conf_loading *loading,
     char error[CONF_ERROR_MAX]);

@@ -287,6 +287,17 @@ conf_changes_clear(struct conf_changes *changes)
 	*changes = (struct conf_changes){ 0 };
 }
 
+uint32_t *
+conf_invert(const uint32_t *from, size_t n_next, size_t n_prev)
+{
+	uint32_t *to = new_map(n_prev);
+
+	for (size_t i = 0; i < n_next; i++)
+		if (from[i] != CONF_NONE)
+			to[from[i]] = (uint32_t)i;
+	return to;
+}
+
 static void
 tell(struct buf *buf, size_t count, const char *thing, const char *what)
 {
@@ -323,21 +334,45 @@ conf_changes_text(const struct conf_changes *changes, char *out, size_t size)
 	buf_free(&buf);
 }
 
+/* Code that was loaded stays, whatever its file is now. */
+static bool
+same_code(const struct conf_plugin *a, const struct conf_plugin *b)
+{
+	return strcmp(a->name, b->name) != 0 || a->mark == 0 || b->mark == 0 ||
+	    a->mark == b->mark;
+}
+
+static const char *
+changed_code(const struct conf *next, const struct conf *prev)
+{
+	for (size_t i = 0; i < next->n_plugins; i++)
+		for (size_t j = 0; j < prev->n_plugins; j++)
+			if (!same_code(next->plugins[i], prev->plugins[j]))
+				return next->plugins[i]->name;
+	return NULL;
+}
+
 bool
 conf_reloadable(
     const struct conf *next, const struct conf *prev, char error[CONF_ERROR_MAX])
 {
 	const char *file = next->bundle->files[BUNDLE_NODE].name;
+	const char *plugin = changed_code(next, prev);
 	const char *option = !same_text(next->node, prev->node) ? "node"
 	    : !same_text(next->plugin_directory, prev->plugin_directory)
 	    ? "plugin-directory"
 	    : next->fence != prev->fence ? "fence"
 					 : NULL;
 
-	if (option == NULL)
-		return true;
-	fault_set(error, file, 0, "%s: it was changed, which needs a restart", option);
-	return false;
+	if (option != NULL)
+		fault_set(error, file, 0, "%s: it was changed, which needs a restart",
+		    option);
+	else if (plugin != NULL)
+		fault_set(error, file, 0,
+		    "plugins: the file of \"%s\" is another one now, which needs a "
+		    "restart",
+		    plugin);
+	return option == NULL && plugin == NULL;
 }
 
 /* ---- the move ---- */
@@ -478,6 +513,8 @@ void
 conf_merge(struct conf *next, struct conf *prev, const struct conf_changes *changes)
 {
 	swap_all(next, prev, changes);
+	if (!changes->consul)
+		SWAP(next->consul, prev->consul);
 	relink(next);
 	relink(prev);
 	count(next);

@@ -46,6 +46,10 @@ void conf_compare(const struct conf *next, const struct conf *prev,
     struct conf_changes *out);
 void conf_changes_clear(struct conf_changes *changes);
 
+/* The other way round: by the index in the configuration before (of `n_prev` things), that in
+ * the next (of `n_next`), or CONF_NONE. The caller's to free. */
+uint32_t *conf_invert(const uint32_t *from, size_t n_next, size_t n_prev);
+
 /* "1 check added, 2 services changed", or "nothing has changed". */
 void conf_changes_text(const struct conf_changes *changes, char *out, size_t size);
 
@@ -56,7 +60,8 @@ bool conf_reloadable(const struct conf *next, const struct conf *prev,
 
 /*
  * Every thing of `prev` that is the same in `next` and has not changed takes the place of its
- * equal there, which goes to `prev`: so who points to it need not know of the reload. Its
+ * equal there, which goes to `prev`: so who points to it need not know of the reload (to a text
+ * of an unchanged consul {} neither; the struct itself is part of each). Its
  * index, file, line and what it points to are those of `next`. Both stay whole trees, for
  * conf_free; `prev` is to be kept until nobody uses what it still has.
  */

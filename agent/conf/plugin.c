@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "agent/base/util.h"
 #include "agent/conf/host.h"
@@ -267,4 +268,17 @@ plugin_load(const char *folder, const char *name, const struct check_class **out
 	if (result == 0)
 		*out = class;
 	return result;
+}
+
+uint64_t
+plugin_mark(const char *folder, const char *name)
+{
+	AUTO_FREE char *path = xasprintf("%s/%s.so", folder, name);
+	struct stat st;
+
+	if (stat(path, &st) != 0)
+		return 0;
+	const uint64_t parts[] = { st.st_dev, st.st_ino, (uint64_t)st.st_size,
+		(uint64_t)st.st_mtim.tv_sec, (uint64_t)st.st_mtim.tv_nsec };
+	return fnv1a64(parts, sizeof(parts)) | 1;
 }

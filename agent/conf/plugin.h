@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct check_class;
 
@@ -19,6 +20,9 @@ bool plugin_name_ok(const char *name);
  */
 int plugin_load(const char *folder, const char *name, const struct check_class **out,
     char *why, size_t why_size);
+
+/* A number for the file that is loaded now: another file has another one; 0: there is none. */
+uint64_t plugin_mark(const char *folder, const char *name);
 
 /* Whether a class is one that lictord can work with; as above. */
 int plugin_judge(

@@ -18,6 +18,7 @@
 #include "agent/base/util.h"
 #include "agent/base/wire.h"
 #include "agent/conf/conf.h"
+#include "agent/conf/merge.h"
 
 #define OUTPUT_SHOWN 200
 
@@ -179,6 +180,31 @@ end_run(struct hooks *hooks, uint32_t role, bool ok)
 	if (newest)
 		hooks->out.done(hooks->out.arg, role, hook == HOOK_DEMOTE, ok);
 	start_next(hooks, role);
+}
+
+static void
+forget_waiting(const struct conf_role *conf, struct lane *lane)
+{
+	if (find_command(conf, lane->notify.hook) == NULL)
+		lane->notify.hook = HOOK_NONE;
+	if (find_command(conf, lane->change.hook) == NULL)
+		lane->change.hook = HOOK_NONE;
+}
+
+void
+hooks_reload(
+    struct hooks *hooks, const struct conf *next, const struct conf_changes *changes)
+{
+	struct lane *before = hooks->lanes;
+
+	hooks->conf = next;
+	hooks->lanes = xcalloc(next->n_roles + 1, sizeof(*hooks->lanes));
+	for (size_t i = 0; i < next->n_roles; i++)
+		if (changes->from.roles[i] != CONF_NONE)
+			hooks->lanes[i] = before[changes->from.roles[i]];
+	free(before);
+	for (size_t i = 0; i < next->n_roles; i++)
+		forget_waiting(next->roles[i], &hooks->lanes[i]);
 }
 
 void

@@ -8,6 +8,7 @@
 #include "agent/failover/role.h"
 
 struct conf;
+struct conf_changes;
 struct hooks;
 struct wire_exited;
 
@@ -29,6 +30,11 @@ struct hooks_out {
 
 struct hooks *hooks_new(const struct conf *conf, const struct hooks_out *out);
 void hooks_free(struct hooks *hooks);
+
+/* The configuration is `next` from now on. A hook that runs goes on; one that waits and is
+ * there no more is forgotten: the role's machine is told of that by role_set_params. */
+void hooks_reload(struct hooks *hooks, const struct conf *next,
+    const struct conf_changes *changes);
 
 /* A promote after a demote that still runs waits for it, and the other way round; one
  * that is asked for again while it waits runs once. A role without that hook: `done` is

@@ -19,6 +19,7 @@
 #include "agent/base/log.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
+#include "agent/conf/merge.h"
 #include "agent/consul/consul.h"
 #include "agent/consul/watch.h"
 #include "agent/failover/kv.h"
@@ -41,6 +42,7 @@ struct errand {
 struct seat {
 	const struct conf_role *conf;
 	bool crowded; /* said */
+	bool told; /* what the watch showed, once at least */
 	uint64_t watched; /* index of what the watch told last */
 	uint64_t request_index; /* of control/switchover */
 	char request[REQUEST_SIZE];
@@ -57,7 +59,6 @@ struct lease {
 	struct registers *registers;
 	struct presence *presence;
 	struct watch *watch;
-	bool watched; /* the watch has answered once */
 	bool unlisted; /* said: Consul does not list the keys */
 	LIST_HEAD(errands, errand) errands;
 	struct seat *seats;
@@ -76,7 +77,7 @@ tell_request(struct lease *lease, struct seat *seat, const cJSON *entry)
 	    !json_get_uint(entry, "ModifyIndex", &seat->request_index))
 		return;
 	str_copy(seat->request, sizeof(seat->request), id);
-	if (lease->watched)
+	if (seat->told)
 		lease->out.switchover(lease->out.arg, seat->conf->index, to);
 }
 
@@ -88,7 +89,7 @@ tell_peers(struct lease *lease, struct seat *seat, const struct roster_role *new
 		    "%s: more than %d hosts stand for it, the others are not seen",
 		    seat->conf->name, ROLE_PEERS);
 	seat->crowded = news->crowded;
-	if (lease->watched && roster_same_peers(news, seat->peers, seat->n_peers))
+	if (seat->told && roster_same_peers(news, seat->peers, seat->n_peers))
 		return;
 	seat->n_peers = news->n_peers;
 	memcpy(seat->peers, news->peers, sizeof(seat->peers));
@@ -110,6 +111,7 @@ tell_news(struct lease *lease, struct seat *seat, const struct roster_role *news
 		registers_seen(lease->registers, role, news->reg, sent_at);
 	}
 	tell_request(lease, seat, news->request);
+	seat->told = true;
 }
 
 static void
@@ -125,7 +127,6 @@ on_news(void *arg, const struct consul_reply *reply)
 	for (size_t i = 0; i < lease->conf->n_roles; i++)
 		tell_news(lease, &lease->seats[i], &roster[i], reply->sent_at);
 	roster_free(roster, lease->conf);
-	lease->watched = true;
 }
 
 /* The watch only hints: the reads find out, and say, what is wrong. But for a permission that
@@ -288,6 +289,45 @@ lease_start(struct lease *lease)
 	lease->watch = watch_new(
 	    lease->loop, lease->consul, "/v1/kv/" ROSTER_PREFIX "?recurse", &way, &out);
 	presence_start(lease->presence);
+}
+
+static void
+turn_errands(struct lease *lease, const uint32_t *to)
+{
+	struct errand *next;
+
+	for (struct errand *errand = LIST_FIRST(&lease->errands); errand != NULL;
+	     errand = next) {
+		next = LIST_NEXT(errand, link);
+		errand->role = to[errand->role];
+		if (errand->role != CONF_NONE)
+			continue;
+		consul_cancel(errand->call);
+		LIST_REMOVE(errand, link);
+		free(errand);
+	}
+}
+
+void
+lease_reload(
+    struct lease *lease, const struct conf *next, const struct conf_changes *changes)
+{
+	const uint32_t *from = changes->from.roles;
+	uint32_t *to = conf_invert(from, next->n_roles, lease->conf->n_roles);
+	struct seat *before = lease->seats;
+
+	turn_errands(lease, to);
+	lease->seats = xcalloc(next->n_roles + 1, sizeof(*lease->seats));
+	for (size_t i = 0; i < next->n_roles; i++) {
+		if (from[i] != CONF_NONE)
+			lease->seats[i] = before[from[i]];
+		lease->seats[i].conf = next->roles[i];
+	}
+	free(to);
+	free(before);
+	lease->conf = next;
+	registers_reload(lease->registers, next, changes);
+	presence_reload(lease->presence, next);
 }
 
 void

@@ -9,6 +9,7 @@
 #include "agent/failover/role.h"
 
 struct conf;
+struct conf_changes;
 struct consul;
 struct lease;
 struct loop;
@@ -38,6 +39,11 @@ struct lease *lease_new(struct loop *loop, struct consul *consul,
     int64_t margin_ms, const struct lease_out *out);
 void lease_free(struct lease *lease);	/* forgets; destroys nothing in Consul */
 void lease_start(struct lease *lease);
+
+/* The configuration is `next` from now on. A role that is there no more has no place among the
+ * candidates; its register stays as it is. */
+void lease_reload(struct lease *lease, const struct conf *next,
+    const struct conf_changes *changes);
 
 void lease_read(struct lease *lease, uint32_t role);
 void lease_write(struct lease *lease, uint32_t role, uint64_t base,

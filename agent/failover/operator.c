@@ -62,7 +62,7 @@ switch_over(struct seat *seat, const char *to)
 void
 operator_asked(struct roles *roles, uint32_t role, const char *to)
 {
-	struct seat *seat = &roles->seats[role];
+	struct seat *seat = roles->seats[role];
 	struct role_view view;
 	char why[ROLES_WHY_SIZE];
 
@@ -83,7 +83,7 @@ int
 roles_switchover(
     struct roles *roles, uint32_t role, const char *to, char *why, size_t why_size)
 {
-	struct seat *seat = &roles->seats[role];
+	struct seat *seat = roles->seats[role];
 	struct role_view view;
 	int err;
 
@@ -113,7 +113,7 @@ roles_init(struct roles *roles, uint32_t role, char *why, size_t why_size)
 	struct role_view view;
 
 	roles_view(roles, role, &view);
-	if (!view.lost && !roles->seats[role].missing) {
+	if (!view.lost && !roles->seats[role]->missing) {
 		snprintf(why, why_size, "%s",
 		    view.known ? "its register exists"
 			       : "its register could not be read yet");
@@ -124,7 +124,7 @@ roles_init(struct roles *roles, uint32_t role, char *why, size_t why_size)
 		return -EHOSTUNREACH;
 	}
 	log_notice("role", "%s: an operator says that nobody holds it",
-	    roles->seats[role].conf->name);
+	    roles->seats[role]->conf->name);
 	lease_init(roles->lease, role, view.max_rev + 1);
 	return 0;
 }

@@ -23,6 +23,7 @@
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
+#include "agent/conf/merge.h"
 #include "agent/consul/consul.h"
 #include "agent/failover/kv.h"
 #include "agent/failover/presence_state.h"
@@ -31,16 +32,23 @@
 #define SETTLE_MS 2000 /* a watch may show what was there before our last write */
 #define TAKEOVER_MS 30000 /* an old session of ours lives no longer than this */
 
+static void
+candidate_free(struct candidate *candidate)
+{
+	free(candidate->role);
+	free(candidate);
+}
+
 /* What its key should say; "": it should not be there. */
 static char *
-candidate_print(const struct presence *presence, uint32_t role)
+candidate_print(const struct presence *presence, const struct candidate *candidate)
 {
-	if (presence->candidates[role].withdrawn)
+	if (candidate->withdrawn)
 		return xstrdup("");
 	AUTO_JSON cJSON *json = cJSON_CreateObject();
 
-	cJSON_AddBoolToObject(json, "ready", presence->candidates[role].ready);
-	json_add_uint(json, "prio", presence->conf->roles[role]->priority);
+	cJSON_AddBoolToObject(json, "ready", candidate->ready);
+	json_add_uint(json, "prio", candidate->priority);
 	cJSON_AddStringToObject(json, "addr", "");
 	json_add_uint(json, "port", 0);
 	cJSON_AddBoolToObject(json, "hb", false);
@@ -61,12 +69,12 @@ read_machine_id(char out[PRESENCE_MACHINE_SIZE])
 }
 
 static void
-key_path(const struct presence *presence, uint32_t role, const char *query,
+key_path(const struct presence *presence, const char *role, const char *query,
     char out[PRESENCE_PATH_SIZE])
 {
 	char name[3 * CONF_NAME_MAX + 1], node[3 * CONF_NAME_MAX + 1];
 
-	consul_escape(name, sizeof(name), presence->conf->roles[role]->name);
+	consul_escape(name, sizeof(name), role);
 	consul_escape(node, sizeof(node), presence->node);
 	snprintf(out, PRESENCE_PATH_SIZE, "/v1/kv/lictor/roles/%s/candidates/%s%s",
 	    name, node, query);
@@ -110,8 +118,8 @@ set_duplicate(struct presence *presence)
 {
 	bool duplicate = false;
 
-	for (size_t i = 0; i < presence->conf->n_roles; i++)
-		duplicate = duplicate || presence->candidates[i].duplicate;
+	for (size_t i = 0; i < presence->n_candidates; i++)
+		duplicate = duplicate || presence->candidates[i]->duplicate;
 	if (duplicate == presence->duplicate)
 		return;
 	presence->duplicate = duplicate;
@@ -132,9 +140,21 @@ set_duplicate(struct presence *presence)
 static void
 end_key(struct presence *presence, int64_t delay_ms)
 {
-	struct candidate *candidate = &presence->candidates[presence->busy];
+	presence->busy->retry_at = loop_now(presence->loop) + delay_ms;
+	presence_write_next(presence);
+}
 
-	candidate->retry_at = loop_now(presence->loop) + delay_ms;
+/* The role has left this host, and so has its key now. */
+static void
+forget(struct presence *presence, struct candidate *candidate)
+{
+	size_t i = 0;
+
+	while (presence->candidates[i] != candidate)
+		i++;
+	presence->candidates[i] = presence->candidates[--presence->n_candidates];
+	candidate_free(candidate);
+	set_duplicate(presence);
 	presence_write_next(presence);
 }
 
@@ -176,7 +196,7 @@ static void
 on_looked(void *arg, const struct consul_reply *reply)
 {
 	struct presence *presence = arg;
-	struct candidate *candidate = &presence->candidates[presence->busy];
+	struct candidate *candidate = presence->busy;
 	const cJSON *entry = cJSON_GetArrayItem(reply->json, 0);
 	const char *session = json_text(entry, "Session");
 
@@ -201,7 +221,7 @@ look_at_key(struct presence *presence)
 {
 	char path[PRESENCE_PATH_SIZE];
 
-	key_path(presence, presence->busy, "?consistent", path);
+	key_path(presence, presence->busy->role, "?consistent", path);
 	presence->key_call =
 	    presence_call(presence, NULL, path, NULL, PRESENCE_CALL_MS, on_looked);
 }
@@ -209,14 +229,17 @@ look_at_key(struct presence *presence)
 static void
 key_acquired(struct presence *presence)
 {
-	struct candidate *candidate = &presence->candidates[presence->busy];
-	AUTO_FREE char *wanted = candidate_print(presence, presence->busy);
+	struct candidate *candidate = presence->busy;
+	AUTO_FREE char *wanted = candidate_print(presence, candidate);
 
 	candidate->current = strcmp(presence->busy_value, wanted) == 0;
 	candidate->mismatch = candidate->duplicate = false;
 	candidate->wrote_at = loop_now(presence->loop);
 	set_duplicate(presence);
-	end_key(presence, 0);
+	if (candidate->current && candidate->index == CONF_NONE)
+		forget(presence, candidate);
+	else
+		end_key(presence, 0);
 }
 
 static void
@@ -225,7 +248,8 @@ on_written(void *arg, const struct consul_reply *reply)
 	struct presence *presence = arg;
 
 	presence->key_call = NULL;
-	presence->out.wrote(presence->out.arg, presence->busy, reply);
+	if (presence->busy->index != CONF_NONE)
+		presence->out.wrote(presence->out.arg, presence->busy->index, reply);
 	if (reply->result == CONSUL_OK && cJSON_IsTrue(reply->json)) {
 		key_acquired(presence);
 	} else if (reply->result == CONSUL_OK) {
@@ -238,15 +262,16 @@ on_written(void *arg, const struct consul_reply *reply)
 }
 
 static void
-write_key(struct presence *presence, uint32_t role)
+write_key(struct presence *presence, struct candidate *candidate)
 {
 	char path[PRESENCE_PATH_SIZE], query[64];
 
 	free(presence->busy_value);
-	presence->busy = role;
-	presence->busy_value = candidate_print(presence, role);
+	presence->busy = candidate;
+	presence->busy_value = candidate_print(presence, candidate);
 	snprintf(query, sizeof(query), "?acquire=%s", presence->session);
-	key_path(presence, role, presence->busy_value[0] != '\0' ? query : "", path);
+	key_path(presence, candidate->role,
+	    presence->busy_value[0] != '\0' ? query : "", path);
 	if (presence->busy_value[0] == '\0')
 		presence->key_call = presence_call(
 		    presence, "DELETE", path, NULL, PRESENCE_CALL_MS, on_written);
@@ -262,12 +287,12 @@ presence_write_next(struct presence *presence)
 
 	if (!presence->alive || presence->key_call != NULL || presence->stopped != NULL)
 		return;
-	for (uint32_t i = 0; i < presence->conf->n_roles; i++) {
-		const struct candidate *candidate = &presence->candidates[i];
+	for (size_t i = 0; i < presence->n_candidates; i++) {
+		struct candidate *candidate = presence->candidates[i];
 
 		if (candidate->presented && !candidate->current &&
 		    now >= candidate->retry_at) {
-			write_key(presence, i);
+			write_key(presence, candidate);
 			return;
 		}
 	}
@@ -285,14 +310,32 @@ on_tick(void *arg)
 	}
 	if (now >= presence->renew_at)
 		session_renew(presence);
-	for (size_t i = 0; i < presence->conf->n_roles; i++) {
-		struct candidate *candidate = &presence->candidates[i];
+	for (size_t i = 0; i < presence->n_candidates; i++) {
+		struct candidate *candidate = presence->candidates[i];
 
 		if (candidate->mismatch && now >= candidate->wrote_at + SETTLE_MS)
 			candidate->current = false;
 	}
 	presence_write_next(presence);
 	loop_timer_after(presence->timer, PRESENCE_TICK_MS);
+}
+
+static struct candidate *
+candidate_new(const struct conf_role *role)
+{
+	struct candidate *candidate = xcalloc(1, sizeof(*candidate));
+
+	candidate->role = xstrdup(role->name);
+	return candidate;
+}
+
+static void
+candidate_set(struct candidate *candidate, const struct conf_role *role)
+{
+	candidate->index = role->index;
+	if (candidate->priority != role->priority)
+		candidate->current = false;
+	candidate->priority = role->priority;
 }
 
 struct presence *
@@ -304,13 +347,17 @@ presence_new(struct loop *loop, struct consul *consul, const struct conf *conf,
 
 	presence->loop = loop;
 	presence->consul = consul;
-	presence->conf = conf;
 	presence->out = *out;
 	presence->node = xstrdup(node);
 	presence->inst = xstrdup(inst);
 	presence->file = xasprintf("%s/session", state_dir);
+	presence->n_candidates = conf->n_roles;
 	presence->candidates =
 	    xcalloc(conf->n_roles + 1, sizeof(*presence->candidates));
+	for (size_t i = 0; i < conf->n_roles; i++) {
+		presence->candidates[i] = candidate_new(conf->roles[i]);
+		candidate_set(presence->candidates[i], conf->roles[i]);
+	}
 	presence->timer = loop_timer_new(loop, on_tick, presence);
 	read_machine_id(presence->machine);
 	return presence;
@@ -337,6 +384,8 @@ presence_free(struct presence *presence)
 	free(presence->inst);
 	free(presence->file);
 	free(presence->busy_value);
+	for (size_t i = 0; i < presence->n_candidates; i++)
+		candidate_free(presence->candidates[i]);
 	free(presence->candidates);
 	free(presence);
 }
@@ -352,7 +401,7 @@ presence_start(struct presence *presence)
 void
 presence_set(struct presence *presence, uint32_t role, bool ready)
 {
-	struct candidate *candidate = &presence->candidates[role];
+	struct candidate *candidate = presence->candidates[role];
 
 	if (candidate->presented && !candidate->withdrawn && candidate->ready == ready)
 		return;
@@ -367,7 +416,7 @@ presence_set(struct presence *presence, uint32_t role, bool ready)
 void
 presence_withdraw(struct presence *presence, uint32_t role)
 {
-	struct candidate *candidate = &presence->candidates[role];
+	struct candidate *candidate = presence->candidates[role];
 
 	if (!candidate->presented || candidate->withdrawn)
 		return;
@@ -377,16 +426,79 @@ presence_withdraw(struct presence *presence, uint32_t role)
 	presence_write_next(presence);
 }
 
+static struct candidate *
+take_candidate(struct presence *presence, const char *role)
+{
+	for (size_t i = 0; i < presence->n_candidates; i++) {
+		struct candidate *candidate = presence->candidates[i];
+
+		if (candidate == NULL || strcmp(candidate->role, role) != 0)
+			continue;
+		presence->candidates[i] = NULL;
+		return candidate;
+	}
+	return NULL;
+}
+
+/* Those that no role has taken: they wait for their key to go, if they have one. */
+static void
+leave(struct presence *presence, struct candidate **list, size_t *count)
+{
+	for (size_t i = 0; i < presence->n_candidates; i++) {
+		struct candidate *candidate = presence->candidates[i];
+
+		if (candidate == NULL)
+			continue;
+		if (!candidate->presented ||
+		    (candidate->withdrawn && candidate->current)) {
+			candidate_free(candidate);
+			continue;
+		}
+		if (!candidate->withdrawn)
+			candidate->current = false;
+		candidate->withdrawn = true;
+		candidate->duplicate = false;
+		candidate->retry_at = 0;
+		candidate->index = CONF_NONE;
+		list[(*count)++] = candidate;
+	}
+}
+
+void
+presence_reload(struct presence *presence, const struct conf *next)
+{
+	size_t count = next->n_roles;
+	struct candidate **list =
+	    xcalloc(count + presence->n_candidates + 1, sizeof(*list));
+
+	for (size_t i = 0; i < count; i++) {
+		const struct conf_role *role = next->roles[i];
+
+		list[i] = take_candidate(presence, role->name);
+		if (list[i] == NULL)
+			list[i] = candidate_new(role);
+		else if (list[i]->index == CONF_NONE)
+			list[i]->presented = false;
+		candidate_set(list[i], role);
+	}
+	leave(presence, list, &count);
+	free(presence->candidates);
+	presence->candidates = list;
+	presence->n_candidates = count;
+	set_duplicate(presence);
+	presence_write_next(presence);
+}
+
 void
 presence_seen(
     struct presence *presence, uint32_t role, const char *session, const char *value)
 {
-	struct candidate *candidate = &presence->candidates[role];
+	struct candidate *candidate = presence->candidates[role];
 	AUTO_FREE char *wanted = NULL;
 
 	if (!presence->alive || !candidate->current || candidate->withdrawn)
 		return;
-	wanted = candidate_print(presence, role);
+	wanted = candidate_print(presence, candidate);
 	candidate->mismatch = session == NULL || value == NULL ||
 	    strcmp(session, presence->session) != 0 || strcmp(value, wanted) != 0;
 	if (candidate->mismatch && session == NULL)

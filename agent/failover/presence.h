@@ -34,6 +34,8 @@ void presence_start(struct presence *presence);
 void presence_set(struct presence *presence, uint32_t role, bool ready);
 /* This host's key goes until it is set again: others shall not wait for this host. */
 void presence_withdraw(struct presence *presence, uint32_t role);
+/* The configuration is `next` from now on. A role that is there no more has no key. */
+void presence_reload(struct presence *presence, const struct conf *next);
 /* What a watch saw at this node's key: the session that holds it and its value (NULL, NULL:
  * no key). May be older than what was written last. */
 void presence_seen(struct presence *presence, uint32_t role, const char *session,

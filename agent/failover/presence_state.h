@@ -20,6 +20,10 @@
 #define PRESENCE_PATH_SIZE 512
 
 struct candidate {
+	char *role;				/* its name */
+	uint32_t index;				/* CONF_NONE: the role is here no more, and
+						   this goes when its key has gone */
+	unsigned int priority;
 	bool presented, ready;
 	bool withdrawn;				/* the key shall not be there */
 	bool current;				/* the key says what it should */
@@ -31,7 +35,6 @@ struct candidate {
 struct presence {
 	struct loop *loop;
 	struct consul *consul;
-	const struct conf *conf;
 	struct presence_out out;
 	char *node, *inst, *file;
 	char machine[PRESENCE_MACHINE_SIZE];
@@ -42,9 +45,10 @@ struct presence {
 	struct loop_timer *timer;
 	int64_t started_at, renew_at;
 	struct consul_call *session_call, *key_call;
-	uint32_t busy;				/* the role of key_call */
+	struct candidate *busy;			/* whose key_call is */
 	char *busy_value;			/* what it writes */
-	struct candidate *candidates;
+	struct candidate **candidates;		/* by the role's index; then those that go */
+	size_t n_candidates;
 	void (*stopped)(void *arg);		/* stopping once set */
 	void *stopped_arg;
 };

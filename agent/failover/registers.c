@@ -26,6 +26,7 @@
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
+#include "agent/conf/merge.h"
 #include "agent/consul/consul.h"
 #include "agent/consul/scope.h"
 #include "agent/failover/kv.h"
@@ -41,6 +42,7 @@ struct errand {
 	LIST_ENTRY(errand) link;
 	struct registers *registers;
 	struct consul_call *call;
+	bool is_read; /* counted in `reads` */
 	size_t n_roles;
 	uint32_t roles[READ_ROLES];
 	char wid[ROLE_WID_SIZE]; /* of a write */
@@ -400,6 +402,7 @@ send_read(struct errand *errand)
 		scope_operation(&errand->registers->conf->consul,
 		    kv_operation(body, "get-tree",
 			errand->registers->seats[errand->roles[i]].key));
+	errand->is_read = true;
 	errand->registers->reads++;
 	errand_send(errand, &request, on_read);
 }
@@ -466,6 +469,74 @@ registers_wrote_beside(
 		note_granted(&registers->seats[role], true);
 }
 
+static void
+seat_init(
+    struct seat *seat, const struct registers *registers, const struct conf_role *conf)
+{
+	seat->conf = conf;
+	seat->key = xasprintf(ROSTER_PREFIX "%s/register", conf->name);
+	seat->seen = marker_exists(registers->state_dir, conf->name);
+}
+
+/* False: none of its roles is left. */
+static bool
+errand_turn(struct errand *errand, const uint32_t *to)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < errand->n_roles; i++)
+		if (to[errand->roles[i]] != CONF_NONE)
+			errand->roles[count++] = to[errand->roles[i]];
+	errand->n_roles = count;
+	return count > 0;
+}
+
+static void
+turn_errands(struct registers *registers, const uint32_t *to)
+{
+	struct errand *next;
+
+	for (struct errand *errand = LIST_FIRST(&registers->errands); errand != NULL;
+	     errand = next) {
+		next = LIST_NEXT(errand, link);
+		if (errand_turn(errand, to))
+			continue;
+		registers->reads -= errand->is_read;
+		consul_cancel(errand->call);
+		errand_free(errand);
+	}
+}
+
+void
+registers_reload(struct registers *registers, const struct conf *next,
+    const struct conf_changes *changes)
+{
+	size_t count = registers->conf->n_roles;
+	uint32_t *to = conf_invert(changes->from.roles, next->n_roles, count);
+	struct seat *before = registers->seats;
+
+	turn_errands(registers, to);
+	registers->seats = xcalloc(next->n_roles + 1, sizeof(*registers->seats));
+	for (size_t i = 0; i < count; i++) {
+		if (to[i] == CONF_NONE)
+			free(before[i].key);
+		else
+			registers->seats[to[i]] = before[i];
+	}
+	for (size_t i = 0; i < next->n_roles; i++) {
+		struct seat *seat = &registers->seats[i];
+		if (changes->from.roles[i] == CONF_NONE)
+			seat_init(seat, registers, next->roles[i]);
+		seat->conf = next->roles[i];
+	}
+	free(to);
+	free(before);
+	registers->conf = next;
+	registers->params.lease_ms = next->lease_ms;
+	if (changes->roles.added > 0)
+		registers_start(registers);
+}
+
 struct registers *
 registers_new(struct loop *loop, struct consul *consul, const struct conf *conf,
     const struct role_params *params, const char *state_dir,
@@ -481,13 +552,8 @@ registers_new(struct loop *loop, struct consul *consul, const struct conf *conf,
 	LIST_INIT(&registers->errands);
 	registers->state_dir = xstrdup(state_dir);
 	registers->seats = xcalloc(conf->n_roles + 1, sizeof(*registers->seats));
-	for (size_t i = 0; i < conf->n_roles; i++) {
-		struct seat *seat = &registers->seats[i];
-
-		seat->conf = conf->roles[i];
-		seat->key = xasprintf(ROSTER_PREFIX "%s/register", seat->conf->name);
-		seat->seen = marker_exists(state_dir, seat->conf->name);
-	}
+	for (size_t i = 0; i < conf->n_roles; i++)
+		seat_init(&registers->seats[i], registers, conf->roles[i]);
 	registers->read_timer = loop_timer_new(loop, on_read_due, registers);
 	registers->init_timer = loop_timer_new(loop, on_init_due, registers);
 	return registers;

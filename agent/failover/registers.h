@@ -9,6 +9,7 @@
 #include "agent/failover/role.h"
 
 struct conf;
+struct conf_changes;
 struct consul;
 struct consul_reply;
 struct loop;
@@ -33,6 +34,11 @@ struct registers *registers_new(struct loop *loop, struct consul *consul,
     const struct registers_out *out);
 void registers_free(struct registers *registers);	/* forgets what is under way */
 void registers_start(struct registers *registers);
+
+/* The configuration is `next` from now on. What is under way for a role that is there no more
+ * is forgotten. */
+void registers_reload(struct registers *registers, const struct conf *next,
+    const struct conf_changes *changes);
 
 void registers_read(struct registers *registers, uint32_t role);
 void registers_write(struct registers *registers, uint32_t role, uint64_t base,

@@ -3,7 +3,7 @@
  * The roles of this host: the ears of role.c's pure machines. News of services, lease,
  * vips and hooks becomes events for the seats (seat.c), one for each role; whether this
  * host is ready for a role is judged here, and when a stop is complete. What an operator
- * asks for is in operator.c.
+ * asks for is in operator.c, and what a new configuration changes in roles_reload.c.
  *
  * Owns the seats and the lease. The invariant: a machine hears of nothing but by
  * seat_feed, which takes one event at a time.
@@ -110,11 +110,11 @@ update_ready(struct seat *seat)
 	seat_feed(seat, &event);
 }
 
-static void
-update_all_ready(struct roles *roles)
+void
+roles_judge(struct roles *roles)
 {
 	for (size_t i = 0; i < roles->conf->n_roles; i++)
-		update_ready(&roles->seats[i]);
+		update_ready(roles->seats[i]);
 }
 
 /* Who is not judged yet stands as not ready, so that others see this host at all. */
@@ -124,7 +124,7 @@ on_grace(void *arg)
 	struct roles *roles = arg;
 
 	for (uint32_t i = 0; i < roles->conf->n_roles; i++) {
-		const struct seat *seat = &roles->seats[i];
+		const struct seat *seat = roles->seats[i];
 
 		if (seat->ready == ROLE_READY_UNKNOWN && seat->role != NULL &&
 		    !seat->withdrawn)
@@ -138,7 +138,7 @@ roles_service(struct roles *roles, const struct conf_service *service,
 {
 	roles->verdicts[service->index] = *verdict;
 	if (service->role != NULL)
-		update_ready(&roles->seats[service->role->index]);
+		update_ready(roles->seats[service->role->index]);
 }
 
 void
@@ -150,15 +150,15 @@ roles_maintenance(
 	free(roles->maintenance[place]);
 	roles->maintenance[place] = why != NULL ? xstrdup(why) : NULL;
 	if (service == NULL)
-		update_all_ready(roles);
+		roles_judge(roles);
 	else if (service->role != NULL)
-		update_ready(&roles->seats[service->role->index]);
+		update_ready(roles->seats[service->role->index]);
 }
 
 void
 roles_usable(struct roles *roles, uint32_t role, bool usable, const char *why)
 {
-	struct seat *seat = &roles->seats[role];
+	struct seat *seat = roles->seats[role];
 
 	seat->usable_known = true;
 	seat->usable = usable;
@@ -171,7 +171,7 @@ roles_held(struct roles *roles, uint32_t role, uint64_t order)
 {
 	struct role_event event = { .type = ROLE_EVENT_VIP_HELD, .order = order };
 
-	seat_feed(&roles->seats[role], &event);
+	seat_feed(roles->seats[role], &event);
 }
 
 void
@@ -179,7 +179,7 @@ roles_gone(struct roles *roles, uint32_t role, uint64_t order)
 {
 	struct role_event event = { .type = ROLE_EVENT_VIP_GONE, .order = order };
 
-	seat_feed(&roles->seats[role], &event);
+	seat_feed(roles->seats[role], &event);
 }
 
 void
@@ -190,7 +190,7 @@ roles_hook_done(struct roles *roles, uint32_t role, bool demote, bool ok)
 		.hook = { demote, ok },
 	};
 
-	seat_feed(&roles->seats[role], &event);
+	seat_feed(roles->seats[role], &event);
 }
 
 /* What the lease tells. */
@@ -207,8 +207,8 @@ on_reg(void *arg, uint32_t role, int64_t sent_at, bool consistent,
 	event.reg.missing = content == NULL;
 	if (content != NULL)
 		event.reg.content = *content;
-	roles->seats[role].missing = content == NULL;
-	seat_feed(&roles->seats[role], &event);
+	roles->seats[role]->missing = content == NULL;
+	seat_feed(roles->seats[role], &event);
 }
 
 static void
@@ -220,14 +220,14 @@ on_wrote(void *arg, uint32_t role, const char *wid, bool ok, uint64_t index)
 	str_copy(event.cas.wid, sizeof(event.cas.wid), wid);
 	event.cas.ok = ok;
 	event.cas.index = index;
-	seat_feed(&roles->seats[role], &event);
+	seat_feed(roles->seats[role], &event);
 }
 
 static void
 on_peers(void *arg, uint32_t role, const struct role_peer *list, size_t count)
 {
 	struct roles *roles = arg;
-	struct seat *seat = &roles->seats[role];
+	struct seat *seat = roles->seats[role];
 	struct role_event event = { .type = ROLE_EVENT_PEERS };
 
 	memcpy(seat->peers, list, count * sizeof(*list));
@@ -242,7 +242,7 @@ on_duplicate(void *arg, bool duplicate)
 	struct roles *roles = arg;
 
 	roles->duplicate = duplicate;
-	update_all_ready(roles);
+	roles_judge(roles);
 }
 
 static void
@@ -254,18 +254,16 @@ on_switchover(void *arg, uint32_t role, const char *to)
 /* Life. */
 
 static void
-make_seats(struct roles *roles, const char *inst)
+make_seats(struct roles *roles)
 {
-	bool valid = role_name_valid(roles->node);
-
-	if (!valid && roles->conf->n_roles > 0)
+	if (!role_name_valid(roles->node) && roles->conf->n_roles > 0)
 		log_error("role",
 		    "this host takes no role: its node name is longer than %d bytes "
 		    "or has a quote, a backslash or a control character",
 		    ROLE_NODE_SIZE - 1);
+	roles->seats = xcalloc(roles->conf->n_roles + 1, sizeof(*roles->seats));
 	for (size_t i = 0; i < roles->conf->n_roles; i++)
-		seat_init(&roles->seats[i], roles, roles->conf->roles[i],
-		    valid ? inst : NULL);
+		roles->seats[i] = seat_new(roles, roles->conf->roles[i]);
 }
 
 static void
@@ -292,9 +290,8 @@ roles_new(struct loop *loop, struct consul *consul, struct vips *vips,
 		.duplicate = on_duplicate,
 		.arg = roles,
 	};
-	char inst[32];
 
-	snprintf(inst, sizeof(inst), "%016" PRIx64, random_u64());
+	snprintf(roles->inst, sizeof(roles->inst), "%016" PRIx64, random_u64());
 	roles->loop = loop;
 	roles->consul = consul;
 	roles->vips = vips;
@@ -304,12 +301,12 @@ roles_new(struct loop *loop, struct consul *consul, struct vips *vips,
 	roles->node = xstrdup(node);
 	roles->verdicts = xcalloc(conf->n_services + 1, sizeof(*roles->verdicts));
 	roles->maintenance = xcalloc(conf->n_services + 1, sizeof(*roles->maintenance));
-	roles->seats = xcalloc(conf->n_roles + 1, sizeof(*roles->seats));
 	roles->grace_timer = loop_timer_new(loop, on_grace, roles);
 	roles->stop_timer = loop_timer_new(loop, on_stop_time, roles);
-	roles->lease = lease_new(
-	    loop, consul, conf, node, inst, state_dir, ROLES_MARGIN_MS, &lease_out);
-	make_seats(roles, inst);
+	roles->yield_timer = loop_timer_new(loop, roles_yield_end, roles);
+	roles->lease = lease_new(loop, consul, conf, node, roles->inst, state_dir,
+	    ROLES_MARGIN_MS, &lease_out);
+	make_seats(roles);
 	return roles;
 }
 
@@ -320,8 +317,9 @@ roles_free(struct roles *roles)
 		return;
 	lease_free(roles->lease);
 	for (size_t i = 0; i < roles->conf->n_roles; i++)
-		seat_clear(&roles->seats[i]);
+		seat_free(roles->seats[i]);
 	loop_timer_free(roles->grace_timer);
+	loop_timer_free(roles->yield_timer);
 	loop_timer_free(roles->stop_timer);
 	free(roles->seats);
 	for (size_t i = 0; i <= roles->conf->n_services; i++)
@@ -337,18 +335,17 @@ roles_start(struct roles *roles)
 {
 	struct role_event event = { .type = ROLE_EVENT_TICK };
 
-	if (roles->conf->n_roles == 0 || roles->seats[0].role == NULL)
+	if (roles->conf->n_roles == 0 || roles->seats[0]->role == NULL)
 		return;
 	lease_start(roles->lease);
 	loop_timer_after(roles->grace_timer, ROLES_GRACE_MS);
-	update_all_ready(roles);
+	roles_judge(roles);
 	for (size_t i = 0; i < roles->conf->n_roles; i++)
-		seat_feed(&roles->seats[i], &event);
+		seat_feed(roles->seats[i], &event);
 }
 
-/* Nothing of the role is left here, or nothing more can be done about it. */
-static bool
-is_given_away(const struct seat *seat)
+bool
+roles_has_given(const struct seat *seat)
 {
 	const char *node = seat->roles->node;
 	struct role_view view;
@@ -370,12 +367,18 @@ roles_check_stop(struct roles *roles)
 	if (!roles->stopping || roles->ending || !hooks_idle(roles->hooks))
 		return;
 	for (size_t i = 0; i < roles->conf->n_roles; i++) {
-		if (!is_given_away(&roles->seats[i]))
+		if (!roles_has_given(roles->seats[i]))
 			return;
 	}
 	roles->ending = true;
 	loop_timer_stop(roles->stop_timer);
 	lease_stop(roles->lease, roles->out.stopped, roles->out.arg);
+}
+
+int64_t
+roles_hooks_limit(const struct conf_role *role)
+{
+	return role->demote != NULL || role->notify != NULL ? role->hook_timeout_ms : 0;
 }
 
 void
@@ -385,15 +388,14 @@ roles_stop(struct roles *roles)
 	int64_t limit = 0;
 
 	for (size_t i = 0; i < roles->conf->n_roles; i++) {
-		const struct conf_role *role = roles->conf->roles[i];
-		bool hooks = role->demote != NULL || role->notify != NULL;
+		int64_t hooks = roles_hooks_limit(roles->conf->roles[i]);
 
-		if (hooks && role->hook_timeout_ms > limit)
-			limit = role->hook_timeout_ms;
+		if (hooks > limit)
+			limit = hooks;
 	}
 	loop_timer_after(roles->stop_timer, STOP_MS + limit);
 	for (size_t i = 0; i < roles->conf->n_roles; i++)
-		seat_feed(&roles->seats[i], &event);
+		seat_feed(roles->seats[i], &event);
 	roles->stopping = true;
 	roles_check_stop(roles);
 }
@@ -402,14 +404,14 @@ void
 roles_view(const struct roles *roles, uint32_t role, struct role_view *view)
 {
 	memset(view, 0, sizeof(*view));
-	if (roles->seats[role].role != NULL)
-		role_view(roles->seats[role].role, view);
+	if (roles->seats[role]->role != NULL)
+		role_view(roles->seats[role]->role, view);
 }
 
 size_t
 roles_peers(const struct roles *roles, uint32_t role, struct role_peer list[ROLE_PEERS])
 {
-	const struct seat *seat = &roles->seats[role];
+	const struct seat *seat = roles->seats[role];
 
 	memcpy(list, seat->peers, seat->n_peers * sizeof(*list));
 	return seat->n_peers;

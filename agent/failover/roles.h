@@ -9,6 +9,7 @@
 #include "agent/failover/role.h"
 
 struct conf;
+struct conf_changes;
 struct conf_service;
 struct consul;
 struct loop;
@@ -16,6 +17,7 @@ struct roles;
 struct vips;
 struct hooks;
 struct service_verdict;
+struct services;
 
 struct roles_out {
 	/* The role is master here (with its term) or not: for tags and meta. */
@@ -47,6 +49,19 @@ void roles_hook_done(struct roles *roles, uint32_t role, bool demote, bool ok);
 
 /* Gives every role away; `stopped` when it is done, at most 10 s plus the hooks' timeout. */
 void roles_stop(struct roles *roles);
+
+/*
+ * Before a reload: every role that `next` takes away, or an address of it, is given away, as
+ * by a handover; `done` (perhaps from within) when nothing of them is left here, after 10 s
+ * plus the hooks' timeout at the latest. roles_keep: the reload was given up, they may be taken again.
+ */
+void roles_yield(struct roles *roles, const struct conf *next,
+    const struct conf_changes *changes, void (*done)(void *arg), void *arg);
+void roles_keep(struct roles *roles);
+/* The configuration is `next` from now on, and so it is for services, vips and hooks. A role
+ * that is in both goes on; one that is there no more has been given away, or is let go. */
+void roles_reload(struct roles *roles, const struct conf *next,
+    const struct conf_changes *changes, const struct services *services);
 
 /* The operator's words. 0, or -errno with `why` (not master here, no such candidate, not
  * ready, the register exists…). The outcome of an accepted one is seen in the status. */

@@ -8,8 +8,8 @@
 #include "agent/failover/roles.h"
 
 /*
- * What roles.c (news, readiness, life), seat.c (one role's machine) and operator.c (what
- * an operator asks for) share, and nobody else may see.
+ * What roles.c (news, readiness, life), seat.c (one role's machine), operator.c (what an
+ * operator asks for) and roles_reload.c (another configuration) share, and nobody else may see.
  */
 
 #define ROLES_MARGIN_MS 1500		/* g of the lifetime fence */
@@ -37,6 +37,7 @@ struct seat {
 	int64_t unheard_since;		/* whether the addresses are gone; 0: it is known */
 	bool withdrawn;			/* others may claim the role, though this host
 					   lives */
+	bool yields;			/* a reload takes it, or an address of it, away */
 	struct alarm alarms[ROLES_ALARMS];
 	size_t n_peers;
 	struct role_peer peers[ROLE_PEERS];
@@ -57,14 +58,19 @@ struct roles {
 	struct service_verdict *verdicts;
 	char **maintenance;		/* why a service is in one, by index, and then this
 					   host; NULL: it is not */
-	struct seat *seats;
+	struct seat **seats;		/* by the role's index */
+	char inst[32];			/* of this process */
+	struct loop_timer *yield_timer;
+	void (*yielded)(void *arg);	/* set while seats yield */
+	void *yielded_arg;
 };
 
-/* seat.c: a seat is made in zeroed memory that its roles own. `inst`: of this process;
- * NULL: this host can take no role. Clearing frees what the seat owns, made or half-made. */
-void seat_init(struct seat *seat, struct roles *roles, const struct conf_role *conf,
-    const char *inst);
-void seat_clear(struct seat *seat);
+/* seat.c. Freeing frees what the seat owns. A seat whose node has a name that no register can
+ * carry takes no role. */
+struct seat *seat_new(struct roles *roles, const struct conf_role *conf);
+void seat_free(struct seat *seat);
+/* The role says this now; node-wide things are those of the roles' configuration. */
+void seat_set(struct seat *seat, const struct conf_role *conf);
 /* Tells the machine and carries out all that it wants done; from within an action the event
  * waits for the end of it. */
 void seat_feed(struct seat *seat, const struct role_event *event);
@@ -74,5 +80,14 @@ void operator_asked(struct roles *roles, uint32_t role, const char *to);
 
 /* roles.c: goes on with a stop when nothing of any role is left here. */
 void roles_check_stop(struct roles *roles);
+/* Nothing of the role is left here, or nothing more can be done about it. */
+bool roles_has_given(const struct seat *seat);
+void roles_judge(struct roles *roles);	/* is this host ready for them? */
+/* How long the hooks of a role that is given away may take. */
+int64_t roles_hooks_limit(const struct conf_role *role);
+
+/* roles_reload.c: a yield ends when all that yields is given away. */
+void roles_check_yield(struct roles *roles);
+void roles_yield_end(void *arg);	/* its limit has passed */
 
 #endif

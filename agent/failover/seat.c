@@ -216,6 +216,7 @@ seat_feed(struct seat *seat, const struct role_event *event)
 	stand(seat);
 	set_timer(seat);
 	roles_check_stop(seat->roles);
+	roles_check_yield(seat->roles);
 }
 
 static void
@@ -233,17 +234,20 @@ draw_random(void *arg)
 	return random_u64();
 }
 
-static struct role *
-make_role(const struct conf *conf, const struct conf_role *role, const char *node,
-    const char *inst)
+static void
+fill_params(const struct seat *seat, struct role_params *params)
 {
-	struct role_params params = {
+	const struct roles *roles = seat->roles;
+	const struct conf_role *role = seat->conf;
+	int64_t lease_ms = roles->conf->lease_ms;
+
+	*params = (struct role_params){
 		.priority = role->priority,
 		.preempt = role->preempt,
 		.preempt_delay_ms = role->preempt_delay_ms,
-		.lease_ms = conf->lease_ms,
+		.lease_ms = lease_ms,
 		.margin_ms = ROLES_MARGIN_MS,
-		.confirm_ms = conf->lease_ms / 7,
+		.confirm_ms = lease_ms / 7,
 		.silence_ms = SILENCE_MS,
 		.stagger_ms = STAGGER_MS,
 		.grace_ms = ROLES_GRACE_MS,
@@ -253,34 +257,50 @@ make_role(const struct conf *conf, const struct conf_role *role, const char *nod
 		.address_first = role->address_order == CONF_BEFORE_PROMOTE,
 		.release_when_unwell = role->when_all_critical == CONF_RELEASE,
 	};
-
-	str_copy(params.node, sizeof(params.node), node);
-	str_copy(params.inst, sizeof(params.inst), inst);
-	return role_new(&params, read_clocks(), draw_random, NULL);
+	str_copy(params->node, sizeof(params->node), roles->node);
+	str_copy(params->inst, sizeof(params->inst), roles->inst);
 }
 
-void
-seat_init(struct seat *seat, struct roles *roles, const struct conf_role *conf,
-    const char *inst)
+struct seat *
+seat_new(struct roles *roles, const struct conf_role *conf)
 {
+	struct seat *seat = xcalloc(1, sizeof(*seat));
+	struct role_params params;
+
 	seat->roles = roles;
 	seat->conf = conf;
 	seat->ready = ROLE_READY_UNKNOWN;
 	STAILQ_INIT(&seat->posts);
 	seat->timer = loop_timer_new(roles->loop, on_timer, seat);
-	if (inst != NULL)
-		seat->role = make_role(roles->conf, conf, roles->node, inst);
+	fill_params(seat, &params);
+	if (role_name_valid(roles->node))
+		seat->role = role_new(&params, read_clocks(), draw_random, NULL);
+	return seat;
 }
 
 void
-seat_clear(struct seat *seat)
+seat_set(struct seat *seat, const struct conf_role *conf)
+{
+	struct role_params params;
+
+	seat->conf = conf;
+	fill_params(seat, &params);
+	if (seat->role != NULL)
+		role_set_params(seat->role, &params);
+}
+
+void
+seat_free(struct seat *seat)
 {
 	struct post *first;
 
+	if (seat == NULL)
+		return;
 	while ((first = STAILQ_FIRST(&seat->posts)) != NULL) {
 		STAILQ_REMOVE_HEAD(&seat->posts, link);
 		free(first);
 	}
 	loop_timer_free(seat->timer);
 	role_free(seat->role);
+	free(seat);
 }

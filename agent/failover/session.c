@@ -91,8 +91,8 @@ lose_session(struct presence *presence)
 {
 	presence->alive = false;
 	presence->session[0] = '\0';
-	for (size_t i = 0; i < presence->conf->n_roles; i++)
-		presence->candidates[i].current = false;
+	for (size_t i = 0; i < presence->n_candidates; i++)
+		presence->candidates[i]->current = false;
 }
 
 static void

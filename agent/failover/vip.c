@@ -22,6 +22,7 @@
 #include "agent/base/util.h"
 #include "agent/base/wire.h"
 #include "agent/conf/conf.h"
+#include "agent/conf/merge.h"
 
 #define AWAY_MS 2000 /* the runner starts a dead warden again within 100 ms */
 #define UNANSWERED 8 /* holds, of which one goes out at each seventh of a lease */
@@ -160,6 +161,29 @@ vips_free(struct vips *vips)
 	free(vips->addresses);
 	free(vips->roles);
 	free(vips);
+}
+
+void
+vips_reload(
+    struct vips *vips, const struct conf *next, const struct conf_changes *changes)
+{
+	struct address *addresses = vips->addresses;
+	struct orders *roles = vips->roles;
+
+	vips->conf = next;
+	vips->addresses = xcalloc(next->n_vips + 1, sizeof(*vips->addresses));
+	vips->roles = xcalloc(next->n_roles + 1, sizeof(*vips->roles));
+	for (size_t i = 0; i < next->n_vips; i++) {
+		uint32_t from = changes->from.vips[i];
+		vips->addresses[i].announce = true;
+		if (from != CONF_NONE)
+			vips->addresses[i] = addresses[from];
+	}
+	for (size_t i = 0; i < next->n_roles; i++)
+		if (changes->from.roles[i] != CONF_NONE)
+			vips->roles[i] = roles[changes->from.roles[i]];
+	free(addresses);
+	free(roles);
 }
 
 static void

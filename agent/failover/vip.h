@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 struct conf;
+struct conf_changes;
 struct loop;
 struct vips;
 struct wire;
@@ -35,6 +36,11 @@ void vips_message(struct vips *vips, const struct wire_message *message);
 void vips_hold(struct vips *vips, uint32_t role, uint64_t order, uint64_t term,
     int64_t until, bool first);
 void vips_drop(struct vips *vips, uint32_t role, uint64_t order, uint64_t up_to);
+
+/* The configuration is `next` from now on: an address that is in both stays as it is known, an
+ * added one is announced with the role's next hold. Nothing is said: vips_tell does. */
+void vips_reload(
+    struct vips *vips, const struct conf *next, const struct conf_changes *changes);
 
 /* Says `usable` again for every role of which it is known: for who comes late. */
 void vips_tell(struct vips *vips);
