@@ -24,8 +24,10 @@
 #include "agent/base/base64.h"
 #include "agent/base/http.h"
 #include "agent/base/log.h"
+#include "agent/base/loop.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
+#include "agent/conf/same.h"
 #include "agent/consul/scope.h"
 
 #define BODY_LIMIT (16u << 20)
@@ -51,7 +53,9 @@ struct token {
 };
 
 struct consul {
+	struct loop *loop;
 	const struct conf_consul *conf;
+	struct loop_timer *cut; /* set: calls wait to be told that they have ended */
 	char *address;
 	struct http *http[CONSUL_CHANNELS];
 	struct net_tls tls;
@@ -69,7 +73,7 @@ struct consul {
 
 struct consul_call {
 	struct consul *consul;
-	struct http_call *http;
+	struct http_call *http; /* NULL: cut off by a reload */
 	consul_done_fn *done;
 	void *arg;
 	uint64_t number;
@@ -196,17 +200,52 @@ token_start(struct consul *consul)
 	}
 }
 
-struct consul *
-consul_new(struct loop *loop, const struct conf_consul *conf)
+static void
+call_free(struct consul_call *call)
 {
-	struct consul *consul = xcalloc(1, sizeof(*consul));
+	LIST_REMOVE(call, link);
+	free(call);
+}
+
+static struct consul_call *
+find_cut(const struct consul *consul)
+{
+	struct consul_call *call;
+
+	LIST_FOREACH(call, &consul->calls, link)
+	if (call->http == NULL)
+		return call;
+	return NULL;
+}
+
+/* What is asked again meanwhile goes the new way. */
+static void
+on_cut(void *arg)
+{
+	struct consul *consul = arg;
+	struct consul_call *call;
+
+	while ((call = find_cut(consul)) != NULL) {
+		struct consul_reply reply = { .result = CONSUL_AWAY,
+			.why = "another way to Consul was configured",
+			.sent_at = call->began };
+		consul_done_fn *done = call->done;
+		void *done_arg = call->arg;
+
+		call_free(call);
+		done(done_arg, &reply);
+	}
+}
+
+static void
+connect_to(struct consul *consul, const struct conf_consul *conf)
+{
 	size_t len = strlen(conf->address);
 
 	while (len > 0 && conf->address[len - 1] == '/')
 		len--;
 	consul->address = xstrndup(conf->address, len);
 	consul->conf = conf;
-	LIST_INIT(&consul->calls);
 	consul->tls = (struct net_tls){
 		.ca_file = conf->ca_file,
 		.cert_file = conf->cert_file,
@@ -220,17 +259,53 @@ consul_new(struct loop *loop, const struct conf_consul *conf)
 		consul->authorization = xasprintf("Authorization: Basic %s", coded);
 	}
 	for (int i = 0; i < CONSUL_CHANNELS; i++) {
-		consul->http[i] = http_new(loop);
+		consul->http[i] = http_new(consul->loop);
 		http_be_narrow(consul->http[i], connections[i]);
 	}
+}
+
+/* Calls stay in the list. */
+static void
+disconnect(struct consul *consul)
+{
+	struct consul_call *call;
+
+	LIST_FOREACH(call, &consul->calls, link)
+	call->http = NULL;
+	for (int i = 0; i < CONSUL_CHANNELS; i++)
+		http_free(consul->http[i]);
+	explicit_bzero(&consul->token, sizeof(consul->token));
+	if (consul->authorization)
+		explicit_bzero(consul->authorization, strlen(consul->authorization));
+	free(consul->authorization);
+	consul->authorization = NULL;
+	free(consul->address);
+	consul->scope_fault = NULL;
+}
+
+struct consul *
+consul_new(struct loop *loop, const struct conf_consul *conf)
+{
+	struct consul *consul = xcalloc(1, sizeof(*consul));
+
+	consul->loop = loop;
+	LIST_INIT(&consul->calls);
+	consul->cut = loop_timer_new(loop, on_cut, consul);
+	connect_to(consul, conf);
 	return consul;
 }
 
-static void
-call_free(struct consul_call *call)
+void
+consul_reload(struct consul *consul, const struct conf_consul *conf)
 {
-	LIST_REMOVE(call, link);
-	free(call);
+	if (same_consul(consul->conf, conf)) {
+		consul->conf = conf;
+		return;
+	}
+	disconnect(consul);
+	connect_to(consul, conf);
+	if (!LIST_EMPTY(&consul->calls))
+		loop_timer_after(consul->cut, 0);
 }
 
 void
@@ -240,17 +315,12 @@ consul_free(struct consul *consul)
 
 	if (!consul)
 		return;
-	for (int i = 0; i < CONSUL_CHANNELS; i++)
-		http_free(consul->http[i]);
+	disconnect(consul);
 	for (call = LIST_FIRST(&consul->calls); call; call = next) {
 		next = LIST_NEXT(call, link);
 		call_free(call);
 	}
-	explicit_bzero(consul->token.text, sizeof(consul->token.text));
-	if (consul->authorization)
-		explicit_bzero(consul->authorization, strlen(consul->authorization));
-	free(consul->authorization);
-	free(consul->address);
+	loop_timer_free(consul->cut);
 	free(consul);
 }
 
@@ -504,7 +574,8 @@ consul_cancel(struct consul_call *call)
 {
 	if (!call)
 		return;
-	http_cancel(call->http);
+	if (call->http != NULL)
+		http_cancel(call->http);
 	call_free(call);
 }
 

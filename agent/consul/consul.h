@@ -63,6 +63,11 @@ struct consul_request {
 struct consul *consul_new(struct loop *loop, const struct conf_consul *conf);
 void consul_free(struct consul *consul);	/* ends all calls without telling */
 
+/* The configuration is `conf` from now on, where the one before can still be read. If it says
+ * something else, connections and token are made anew, and calls under way end without an
+ * answer. */
+void consul_reload(struct consul *consul, const struct conf_consul *conf);
+
 /* `done` is called once, never from within. */
 struct consul_call *consul_send(struct consul *consul,
     const struct consul_request *request, consul_done_fn *done, void *arg);

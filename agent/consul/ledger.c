@@ -245,8 +245,8 @@ mark_apart(struct ledger *ledger, const struct entry *entry)
 		ledger_state_of(ledger, entry->conf->checks[i])->apart = true;
 }
 
-static void
-make_tables(struct ledger *ledger)
+void
+ledger_make_tables(struct ledger *ledger)
 {
 	size_t entries = ledger_entries(ledger), states = ledger->conf->n_checks;
 
@@ -289,9 +289,23 @@ ledger_new(struct loop *loop, struct consul *consul, const struct conf *conf,
 	ledger->orders = orders_new(ledger->outbox, KIND_ORDER);
 	ledger->due = loop_timer_new(loop, ledger_on_due, ledger);
 	ledger->due_at = INT64_MAX;
-	make_tables(ledger);
+	ledger_make_tables(ledger);
 	ledger_wake(ledger, 0);
 	return ledger;
+}
+
+void
+ledger_free_tables(struct ledger *ledger)
+{
+	for (size_t i = 0; i < ledger->conf->n_checks; i++)
+		state_free(ledger->states[i]);
+	for (size_t i = 0; i < ledger_entries(ledger); i++)
+		entry_free(ledger->entries[i]);
+	free(ledger->entries);
+	free(ledger->entries_by_id);
+	free(ledger->states);
+	free(ledger->states_by_id);
+	free(ledger->statuses);
 }
 
 void
@@ -301,16 +315,8 @@ ledger_free(struct ledger *ledger)
 		return;
 	orders_free(ledger->orders);
 	loop_timer_free(ledger->due);
-	for (size_t i = 0; i < ledger->conf->n_checks; i++)
-		state_free(ledger->states[i]);
-	for (size_t i = 0; i < ledger_entries(ledger); i++)
-		entry_free(ledger->entries[i]);
+	ledger_free_tables(ledger);
 	outbox_free(ledger->outbox);
-	free(ledger->entries);
-	free(ledger->entries_by_id);
-	free(ledger->states);
-	free(ledger->states_by_id);
-	free(ledger->statuses);
 	free(ledger->reason);
 	free(ledger->read_reason);
 	free(ledger->node);

@@ -9,6 +9,8 @@
 #include "agent/consul/consul.h"
 #include "agent/consul/report.h"
 
+struct conf;
+struct conf_changes;
 struct ledger;
 
 struct ledger_out {
@@ -31,6 +33,11 @@ struct ledger_out {
 struct ledger *ledger_new(struct loop *loop, struct consul *consul,
     const struct conf *conf, const struct ledger_out *out);
 void ledger_free(struct ledger *ledger);
+
+/* The configuration is `next` from now on; what is known of a thing that is in both stays
+ * known. Calls under way are ended, and what Consul shows is to be read again. */
+void ledger_reload(struct ledger *ledger, const struct conf *next,
+    const struct conf_changes *changes);
 
 /* How Consul calls this host, once that is known: for what is said of a refusal. */
 void ledger_node(struct ledger *ledger, const char *node);

@@ -129,6 +129,9 @@ void ledger_set_status(struct ledger *ledger, const struct state *state,
     enum check_status status);
 void ledger_set_output(struct state *state, const char *output);
 
+void ledger_make_tables(struct ledger *ledger);	/* of its configuration, all unknown */
+void ledger_free_tables(struct ledger *ledger);
+
 /* ledger_plan.c: whatever differs goes to the outbox. */
 void ledger_plan(struct ledger *ledger);
 void ledger_plan_entry(

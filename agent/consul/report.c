@@ -23,6 +23,7 @@
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
+#include "agent/conf/merge.h"
 #include "agent/consul/complaint.h"
 #include "agent/consul/consul.h"
 #include "agent/consul/heart.h"
@@ -388,6 +389,39 @@ report_node(struct report *report, const char *node)
 	ledger_node(report->ledger, node);
 	report->proof =
 	    proof_new(report->loop, report->consul, report->ledger, node, &out);
+}
+
+static void
+change_heart(struct report *report)
+{
+	struct heart_out out = { on_looked, on_lost, on_broken, report };
+
+	heart_free(report->heart);
+	report->heart =
+	    heart_new(report->loop, report->consul, report->conf->consul.ttl_ms, &out);
+	heart_start(report->heart);
+}
+
+void
+report_reload(
+    struct report *report, const struct conf *next, const struct conf_changes *changes)
+{
+	bool ttl = next->consul.ttl_ms != report->conf->consul.ttl_ms;
+	bool reading = report->read_call != NULL;
+
+	if (!ledger_idle(report->ledger))
+		report->recheck = true;
+	report->conf = next;
+	ledger_reload(report->ledger, next, changes);
+	if (report->stage != RUNNING)
+		return;
+	consul_cancel(report->read_call);
+	report->read_call = NULL;
+	if (ttl) /* it looks first, and what Consul shows is read then */
+		change_heart(report);
+	else if (reading || report->synced)
+		loop_timer_after(report->retry, 0);
+	report->synced = false;
 }
 
 void

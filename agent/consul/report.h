@@ -8,6 +8,7 @@
 #include "checks/check.h"
 
 struct conf;
+struct conf_changes;
 struct conf_check;
 struct conf_service;
 struct consul;
@@ -53,6 +54,11 @@ void report_start(struct report *report);
 /* The node's name, once it is known: what others change or lose of this host's picture is
  * noticed at once from then on (before, when a call fails for it). */
 void report_node(struct report *report, const char *node);
+
+/* The configuration is `next` from now on. What Consul shows is read again, and written where
+ * it is not what it should be. */
+void report_reload(struct report *report, const struct conf *next,
+    const struct conf_changes *changes);
 
 void report_check(struct report *report, const struct conf_check *check,
     enum check_status status, const char *output);
