@@ -6,7 +6,7 @@
  * check runs and before a role decides) and of a stop (roles are given away, then
  * services say goodbye, then the runner hears that all is done).
  */
-#include "agent/agent.h"
+#include "agent/agent_state.h"
 
 #include "agent/base/fetch.h"
 #include "agent/base/http.h"
@@ -38,31 +38,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
-
-struct agent {
-	const struct conf *conf;
-	struct blackbox *blackbox; /* start's */
-	struct loop *loop;
-	struct wire *runner, *warden;
-	struct http *http;
-	struct resolve *resolve;
-	struct tlss *tlss;
-	struct streams *streams;
-	struct fetch *fetch;
-	struct consul *consul;
-	struct report *report;
-	struct upkeep *upkeep;
-	struct self *self;
-	struct sched *sched;
-	struct services *services;
-	struct hooks *hooks;
-	struct vips *vips;
-	struct roles *roles; /* NULL until the node's name is known */
-	struct control *control;
-	char *node; /* NULL until known */
-	bool adopted, stopping;
-	int status;
-};
 
 /* ---- checks to services, report and roles ---- */
 
@@ -197,15 +172,20 @@ on_usable(void *arg, uint32_t role, bool usable, const char *why)
 		roles_usable(agent->roles, role, usable, why);
 }
 
-static void
-on_role_changed(void *arg, uint32_t role, bool master, uint64_t term)
+void
+agent_tell_role(struct agent *agent, uint32_t role, bool master, uint64_t term)
 {
-	struct agent *agent = arg;
 	const struct conf_role *conf = agent->conf->roles[role];
 
 	for (size_t i = 0; i < conf->n_services; i++)
 		report_role(agent->report, conf->services[i],
 		    master ? REPORT_MASTER : REPORT_BACKUP, term);
+}
+
+static void
+on_role_changed(void *arg, uint32_t role, bool master, uint64_t term)
+{
+	agent_tell_role(arg, role, master, term);
 }
 
 static void
@@ -271,8 +251,8 @@ on_maintenance(void *arg, const char *name, const struct control_maintenance *wa
 }
 
 /* Once the node's name is known and states have been taken over. */
-static void
-start_roles(struct agent *agent)
+void
+agent_start_roles(struct agent *agent)
 {
 	struct roles_out out = { on_role_changed, on_roles_stopped, agent };
 
@@ -311,7 +291,7 @@ on_adopted(void *arg)
 
 	agent->adopted = true;
 	sched_start(agent->sched);
-	start_roles(agent);
+	agent_start_roles(agent);
 }
 
 static void
@@ -321,7 +301,7 @@ on_node(void *arg, const char *node)
 
 	agent->node = xstrdup(node);
 	report_node(agent->report, node);
-	start_roles(agent);
+	agent_start_roles(agent);
 }
 
 static void
@@ -398,6 +378,11 @@ on_runner_message(void *arg, const struct wire_message *message, int fd)
 		on_exited(agent, &message->exited);
 	else if (message->type == WIRE_STOP)
 		stop(agent);
+	else if (message->type == WIRE_RELOADED)
+		control_reloaded(agent->control, message->reloaded.request,
+		    message->reloaded.ok != 0, message->reloaded.why);
+	else
+		agent_reload_message(agent, message, fd);
 }
 
 /* The runner is dead: its successor starts a fresh agent, which adopts what this one held. */
@@ -505,6 +490,21 @@ on_report(void *arg, const char *name, enum check_status status, const char *out
 	return -EINVAL;
 }
 
+static int
+on_reload(void *arg, uint64_t request, char *why, size_t size)
+{
+	struct agent *agent = arg;
+	struct wire_message message = { .type = WIRE_RELOAD,
+		.reload = { .request = request } };
+
+	if (agent->stopping) {
+		str_copy(why, size, "lictor stops");
+		return -ESHUTDOWN;
+	}
+	wire_send(agent->runner, &message, -1);
+	return 0;
+}
+
 /* ---- life ---- */
 
 static void
@@ -610,20 +610,23 @@ agent_free(struct agent *agent)
 	http_free(agent->http);
 	wire_free(agent->warden);
 	wire_free(agent->runner);
+	agent_reload_done(agent);
 	loop_free(agent->loop);
 	free(agent->node);
+	conf_free(agent->conf);
 }
 
 int
-agent_main(const struct conf *conf, int runner_fd, int control_fd, struct blackbox *box)
+agent_main(struct conf *conf, int runner_fd, int control_fd, struct blackbox *box)
 {
 	struct agent agent = { .conf = conf, .blackbox = box, .loop = loop_new() };
 	struct wire_out runner = { on_runner_message, on_runner_closed, &agent };
 	struct control_out control = { on_status, on_switchover, on_init, on_report,
-		on_maintenance, &agent };
+		on_maintenance, on_reload, &agent };
 	struct wire_message ready = { .type = WIRE_READY };
 
 	raise_descriptor_limit();
+	agent_reload_init(&agent);
 	agent.runner = wire_new(
 	    agent.loop, runner_fd, WIRE_AGENT, WIRE_RUNNER, conf->generation, &runner);
 	make_health(&agent);

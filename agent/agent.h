@@ -8,10 +8,10 @@ struct conf;
 /*
  * The process that checks, reports and decides: makes every module, wires each to the
  * next and unmakes them. `runner_fd`: the socket to the runner; `control_fd`: the listening
- * control socket; `box`: where it notes whose code it runs. Returns the exit status: 0 after
+ * control socket; `box`: where it notes whose code it runs. Takes `conf` over. Returns the exit status: 0 after
  * a clean stop.
  */
 int agent_main(
-    const struct conf *conf, int runner_fd, int control_fd, struct blackbox *box);
+    struct conf *conf, int runner_fd, int control_fd, struct blackbox *box);
 
 #endif

@@ -235,10 +235,13 @@ start_child(const struct start *start, const char *title)
 		return 1;
 	}
 	int status = 1;
-	if (take_locks(start->process, conf->n_vips > 0))
-		status = is_agent
-		    ? agent_main(conf, CHILD_FD_RUNNER, CHILD_FD_CONTROL, box)
-		    : warden_main(conf, CHILD_FD_RUNNER);
+	bool alone = take_locks(start->process, conf->n_vips > 0);
+	if (alone && is_agent) {
+		status = agent_main(conf, CHILD_FD_RUNNER, CHILD_FD_CONTROL, box);
+		conf = NULL;
+	} else if (alone) {
+		status = warden_main(conf, CHILD_FD_RUNNER);
+	}
 	conf_free(conf);
 	blackbox_free(box);
 	return status;

@@ -34,10 +34,10 @@ say_errno(char *why, size_t size, const char *path, int error)
 
 /* A connected socket, or -1 with `why`. */
 static int
-connect_to(const char *path, char *why, size_t size)
+connect_to(const char *path, int seconds, char *why, size_t size)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	struct timeval limit = { .tv_sec = LIMIT_S };
+	struct timeval limit = { .tv_sec = seconds };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (!str_copy(address.sun_path, sizeof(address.sun_path), path)) {
@@ -84,11 +84,12 @@ read_line(int fd, struct buf *line)
 }
 
 cJSON *
-client_ask(const char *path, const cJSON *request, char *why, size_t size)
+client_ask_for(
+    int seconds, const char *path, const cJSON *request, char *why, size_t size)
 {
 	struct buf line = { .limit = ANSWER_MAX };
 	cJSON *answer = NULL;
-	int fd AUTO_CLOSE = connect_to(path, why, size);
+	int fd AUTO_CLOSE = connect_to(path, seconds, why, size);
 
 	if (fd < 0)
 		return NULL;
@@ -100,4 +101,10 @@ client_ask(const char *path, const cJSON *request, char *why, size_t size)
 		snprintf(why, size, "%s: the answer is not lictord's", path);
 	buf_free(&line);
 	return answer;
+}
+
+cJSON *
+client_ask(const char *path, const cJSON *request, char *why, size_t size)
+{
+	return client_ask_for(LIMIT_S, path, request, why, size);
 }

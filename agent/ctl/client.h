@@ -11,6 +11,8 @@
  * `request` as a line and waits at most ten seconds for the answer, which is the caller's.
  * NULL with `why` if there is none.
  */
+cJSON *client_ask_for(int seconds, const char *socket_path, const cJSON *request,
+    char *why, size_t size);	/* 0: for ever */
 cJSON *client_ask(const char *socket_path, const cJSON *request, char *why, size_t size);
 
 #endif

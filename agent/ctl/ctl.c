@@ -32,17 +32,25 @@ struct ctl {
 
 /* The answer with "ok", or NULL after the reason was printed. */
 static cJSON *
-ask_with(const struct ctl *ctl, const cJSON *request)
+check_answer(cJSON *answer, const char *why)
 {
-	char why[256] = "";
-	cJSON *answer = client_ask(ctl->socket_path, request, why, sizeof(why));
 	bool ok = false;
+
 	if (answer != NULL && json_get_bool(answer, "ok", &ok) && ok)
 		return answer;
 	const char *error = answer != NULL ? json_text(answer, "error") : why;
 	fprintf(stderr, "lictorctl: %s\n", error != NULL ? error : "no reason given");
 	cJSON_Delete(answer);
 	return NULL;
+}
+
+static cJSON *
+ask_with(const struct ctl *ctl, const cJSON *request)
+{
+	char why[256] = "";
+
+	return check_answer(
+	    client_ask(ctl->socket_path, request, why, sizeof(why)), why);
 }
 
 static cJSON *
@@ -282,6 +290,24 @@ do_maintenance(const struct ctl *ctl, char **args)
 	return 1;
 }
 
+/* It may wait for a handover, and for hooks. */
+static int
+do_reload(const struct ctl *ctl, char **args)
+{
+	cJSON *request AUTO_JSON = cJSON_CreateObject();
+	char why[256] = "";
+
+	cJSON_AddStringToObject(request, "command", "reload");
+	cJSON *answer AUTO_JSON = check_answer(
+	    client_ask_for(0, ctl->socket_path, request, why, sizeof(why)), why);
+	const char *text = answer != NULL ? json_text(answer, "text") : NULL;
+	if (answer != NULL && ctl->json)
+		print_json(answer);
+	else if (text != NULL)
+		printf("%s\n", text);
+	return answer != NULL ? 0 : 1;
+}
+
 static const struct command {
 	const char *name, *usage, *help;
 	int min, max; /* arguments */
@@ -297,6 +323,8 @@ static const struct command {
 	    do_pass },
 	{ "warn", " SERVICE/CHECK [TEXT]", "that it warns", 1, 2, do_warn },
 	{ "fail", " SERVICE/CHECK [TEXT]", "that it fails", 1, 2, do_fail },
+	{ "reload", "", "take the configuration as it is in the files now", 0, 0,
+	    do_reload },
 	{ "maintenance", " [on|off [SERVICE]]",
 	    "what is in maintenance; begin or end one", 0, 2, do_maintenance },
 };
@@ -310,13 +338,14 @@ usage(FILE *out)
 		    xasprintf("%s%s", commands[i].name, commands[i].usage);
 		fprintf(out, "  %-32s%s\n", line, commands[i].help);
 	}
-	fputs("options:\n"
-	      "  -f, --for DURATION              how long a maintenance lasts\n"
-	      "  -r, --reason TEXT               why it is\n"
-	      "  -s, --socket PATH               the control socket of another lictord\n"
-	      "  -j, --json                      the answer as one JSON object\n"
-	      "  -V, --version                   print the version and exit\n"
-	      "  -h, --help                      print this and exit\n",
+	fputs(
+	    "options:\n"
+	    "  -f, --for DURATION              how long a maintenance lasts\n"
+	    "  -r, --reason TEXT               why it is\n"
+	    "  -s, --socket PATH               the control socket of another lictord\n"
+	    "  -j, --json                      the answer as one JSON object\n"
+	    "  -V, --version                   print the version and exit\n"
+	    "  -h, --help                      print this and exit\n",
 	    out);
 	return out == stdout ? 0 : 2;
 }

@@ -40,6 +40,7 @@ struct client {
 	struct buf in, out;
 	size_t sent;
 	bool ended; /* it will send no more */
+	uint64_t reload; /* the request whose answer it waits for; 0: none */
 };
 
 struct control {
@@ -49,6 +50,7 @@ struct control {
 	int fd;
 	gid_t admin, status;
 	bool has_admin, has_status;
+	uint64_t reloads; /* asked for until now */
 	struct client *clients[CLIENTS_MAX];
 };
 
@@ -232,6 +234,21 @@ do_maintenance(struct client *client, const cJSON *request)
 	    out->maintenance(out->arg, service, &wanted, why, sizeof(why)), why);
 }
 
+/* There is no answer yet. */
+static cJSON *
+do_reload(struct client *client, const cJSON *request)
+{
+	const struct control_out *out = &client->control->out;
+	uint64_t number = ++client->control->reloads;
+	char why[256] = "";
+
+	if (out->reload(out->arg, number, why, sizeof(why)) != 0)
+		return refusal(why);
+	client->reload = number;
+	loop_timer_stop(client->idle);
+	return NULL;
+}
+
 static const struct {
 	const char *name;
 	enum access access;
@@ -244,6 +261,7 @@ static const struct {
 	{ "warn", ACCESS_CHANGE, do_warn },
 	{ "fail", ACCESS_CHANGE, do_fail },
 	{ "maintenance", ACCESS_CHANGE, do_maintenance },
+	{ "reload", ACCESS_CHANGE, do_reload },
 };
 
 static cJSON *
@@ -269,16 +287,15 @@ answer_line(struct client *client, const char *line, size_t len)
 }
 
 static void
-queue_answer(struct client *client, const char *line, size_t len)
+queue_answer(struct client *client, const cJSON *answer)
 {
-	cJSON *answer AUTO_JSON = answer_line(client, line, len);
 	char *text AUTO_FREE = json_print(answer);
 
 	buf_add(&client->out, text, strlen(text));
 	buf_add(&client->out, "\n", 1);
 }
 
-/* Answers the first whole line; false: there is none. */
+/* Answers the first whole line, now or later; false: there is none. */
 static bool
 take_line(struct client *client)
 {
@@ -288,7 +305,9 @@ take_line(struct client *client)
 	if (end == NULL)
 		return false;
 	size_t len = (size_t)(end - in->data);
-	queue_answer(client, in->data, len);
+	cJSON *answer AUTO_JSON = answer_line(client, in->data, len);
+	if (answer != NULL)
+		queue_answer(client, answer);
 	in->len -= len + 1;
 	memmove(in->data, end + 1, in->len);
 	return true;
@@ -332,13 +351,25 @@ client_serve(struct client *client)
 {
 	bool alive = true;
 
-	while (alive && (client->out.len > 0 || take_line(client))) {
+	while (alive && client->reload == 0 &&
+	    (client->out.len > 0 || take_line(client))) {
+		if (client->reload != 0)
+			break;
 		alive = client_write(client);
 		if (client->out.len > 0)
 			return alive;
 		loop_timer_after(client->idle, IDLE_MS);
 	}
-	return alive && !client->ended;
+	return alive && (!client->ended || client->reload != 0);
+}
+
+/* Who waits for a reload and says that it sends no more is heard of again by writing. */
+static unsigned int
+wants(const struct client *client)
+{
+	if (client->out.len > 0)
+		return LOOP_WRITE;
+	return client->ended ? 0 : LOOP_READ;
 }
 
 static void
@@ -350,7 +381,7 @@ on_client(void *arg, unsigned int events)
 	    !client_serve(client))
 		client_free(client);
 	else
-		loop_io_watch(client->io, client->out.len > 0 ? LOOP_WRITE : LOOP_READ);
+		loop_io_watch(client->io, wants(client));
 }
 
 static void
@@ -394,6 +425,29 @@ on_connect(void *arg, unsigned int events)
 		client_new(control, slot - 1, fd, access, uid);
 	else
 		close(fd);
+}
+
+void
+control_reloaded(struct control *control, uint64_t request, bool ok, const char *why)
+{
+	cJSON *answer AUTO_JSON = cJSON_CreateObject();
+
+	cJSON_AddBoolToObject(answer, "ok", ok);
+	cJSON_AddStringToObject(answer, ok ? "text" : "error", why);
+	for (size_t i = 0; i < CLIENTS_MAX; i++) {
+		struct client *client = control->clients[i];
+
+		if (client == NULL || client->reload != request || request == 0)
+			continue;
+		client->reload = 0;
+		loop_timer_after(client->idle, IDLE_MS);
+		queue_answer(client, answer);
+		if (!client_serve(client))
+			client_free(client);
+		else
+			loop_io_watch(client->io, wants(client));
+		return;
+	}
 }
 
 static bool

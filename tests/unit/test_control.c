@@ -22,6 +22,8 @@ struct bench {
 	char dir[32], path[64], said[128];
 	int listener, client;
 	bool timed_out;
+	uint64_t reload; /* the newest request for one */
+	struct loop_timer *reloaded; /* answers it */
 };
 
 static cJSON *
@@ -74,6 +76,31 @@ on_maintenance(void *arg, const char *service, const struct control_maintenance 
 	return service != NULL && strcmp(service, "none") == 0 ? -ENOENT : 0;
 }
 
+static int
+on_reload(void *arg, uint64_t request, char *why, size_t size)
+{
+	struct bench *bench = arg;
+
+	bench->reload = request;
+	str_copy(why, size, "lictor stops");
+	if (bench->reloaded == NULL)
+		return -ESHUTDOWN;
+	loop_timer_after(bench->reloaded, 0);
+	return 0;
+}
+
+/* Of what nobody asked for it is told too. */
+static void
+on_reloaded(void *arg)
+{
+	struct bench *bench = arg;
+
+	control_reloaded(bench->control, bench->reload + 1, true, "another");
+	control_reloaded(bench->control, 0, true, "nobody's");
+	control_reloaded(
+	    bench->control, bench->reload, bench->reload == 2, "a.conf:1: x");
+}
+
 static void
 on_limit(void *arg)
 {
@@ -98,7 +125,7 @@ static void
 bench_open(struct bench *bench)
 {
 	struct control_out out = { on_status, on_switchover, on_init, on_report,
-		on_maintenance, bench };
+		on_maintenance, on_reload, bench };
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 
 	*bench = (struct bench){ .dir = "/tmp/lictor-test-XXXXXX" };
@@ -251,6 +278,33 @@ test_commands(void)
 	bench_close(&bench);
 }
 
+/* The answer to a reload comes later; what the client sends meanwhile waits for it, and it may
+ * have said that it sends no more. */
+static void
+test_reload(void)
+{
+	static const char two[] = "{\"command\":\"reload\"}\n{\"command\":\"fly\"}\n";
+	struct bench bench;
+	char answer[512];
+
+	bench_open(&bench);
+	exchange(&bench, "{\"command\":\"reload\"}\n", answer, sizeof(answer));
+	CU_ASSERT_STRING_EQUAL(answer, "lictor stops");
+	bench.reloaded = loop_timer_new(bench.loop, on_reloaded, &bench);
+	exchange(&bench, "{\"command\":\"reload\"}\n", answer, sizeof(answer));
+	CU_ASSERT_EQUAL(bench.reload, 2);
+	CU_ASSERT_STRING_EQUAL(answer, "ok");
+	CU_ASSERT(send(bench.client, two, sizeof(two) - 1, MSG_NOSIGNAL) > 0);
+	CU_ASSERT(shutdown(bench.client, SHUT_WR) == 0);
+	CU_ASSERT(await_line(&bench, answer, sizeof(answer), 8000));
+	CU_ASSERT_EQUAL(bench.reload, 3);
+	const char *first = strstr(answer, "a.conf:1: x");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(first);
+	CU_ASSERT_PTR_NOT_NULL(strstr(first, "unknown command"));
+	loop_timer_free(bench.reloaded);
+	bench_close(&bench);
+}
+
 /* By its length, not by the clock. */
 static void
 test_endless_line_is_closed(void)
@@ -377,6 +431,7 @@ test_strangers_are_refused(void)
 
 static const struct tap_case cases[] = {
 	{ "every command is answered as its table says", test_commands },
+	{ "a reload is answered when it is over", test_reload },
 	{ "a line without an end is closed", test_endless_line_is_closed },
 	{ "the longest report is taken", test_longest_report_is_taken },
 	{ "a client that says nothing is closed", test_silent_client_is_closed },

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_AGENT_STATE_H
+#define LICTOR_AGENT_STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/agent.h"
+#include "agent/base/wire.h"
+#include "agent/conf/merge.h"
+
+/*
+ * What agent.c (the modules, their wiring, start and stop) and agent_reload.c (another
+ * configuration) share, and nobody else may see.
+ */
+
+struct agent {
+	struct conf *conf;
+	struct blackbox *blackbox;	/* start's */
+	struct loop *loop;
+	struct wire *runner, *warden;
+	struct http *http;
+	struct resolve *resolve;
+	struct tlss *tlss;
+	struct streams *streams;
+	struct fetch *fetch;
+	struct consul *consul;
+	struct report *report;
+	struct upkeep *upkeep;
+	struct self *self;
+	struct sched *sched;
+	struct services *services;
+	struct hooks *hooks;
+	struct vips *vips;
+	struct roles *roles;		/* NULL until the node's name is known */
+	struct control *control;
+	char *node;			/* NULL until known */
+	bool adopted, stopping;
+	int status;
+	/* a reload */
+	bool locked;			/* for addresses */
+	struct conf *next;		/* prepared; NULL: none is */
+	struct conf_changes changes;	/* what it changes */
+	struct retired *retired;	/* that count no longer, but may be in use */
+	struct loop_timer *retire;
+};
+
+/* agent.c: as soon as the node's name is known and states have been taken over. */
+void agent_start_roles(struct agent *agent);
+/* agent.c: services have this role's tag. */
+void agent_tell_role(struct agent *agent, uint32_t role, bool master, uint64_t term);
+
+/* agent_reload.c: PREPARE, YIELD, COMMIT and ABORT of the runner. Takes `fd` over. */
+void agent_reload_message(
+    struct agent *agent, const struct wire_message *message, int fd);
+void agent_reload_init(struct agent *agent);
+/* What was prepared and what has retired; after all that may use it. */
+void agent_reload_done(struct agent *agent);
+
+#endif
