@@ -51,7 +51,7 @@ watch_minutes()
 		before=$cpu cpu=$(group_cpu)
 		echo "minute $minute: $(group_memory Anonymous) kB anonymous," \
 		    "$(group_memory Pss) kB PSS, $(descriptors) descriptors," \
-		    "$(((cpu - before) / 600000)) thousandths of a core" |
+		    "$(((cpu - before) / 60000000)) thousandths of a core" |
 		    sed 's/ \([0-9]*\)\([0-9]\) thousandths of a core/ \1.\2 % of a core/'
 	done
 }
