@@ -313,7 +313,8 @@ say_maintenance(
 {
 	if (entry->shown.maintained_by_us && !entry->upkept && !ledger->read_once)
 		log_notice("consul",
-		    "service %s leaves the maintenance that lictord's stop began",
+		    "service %s leaves the maintenance that lictord began before it "
+		    "stopped",
 		    entry->id);
 	if (entry->want_maintained && before->maintained && !entry->shown.maintained)
 		log_notice("consul",
