@@ -110,8 +110,7 @@ ledger_seen_checks(struct ledger *ledger, const cJSON *answer)
 }
 
 static bool
-service_right(
-    const struct ledger *ledger, const struct entry *entry, const cJSON *shown)
+service_right(const struct entry *entry, const cJSON *shown)
 {
 	if (!entry->conf)
 		return desired_is_ours(shown);
@@ -131,7 +130,7 @@ ledger_seen_services(struct ledger *ledger, const cJSON *services)
 	cJSON_ArrayForEach (service, services) {
 		struct entry *entry = ledger_find_entry(ledger, service->string);
 
-		if (entry && service_right(ledger, entry, service))
+		if (entry && service_right(entry, service))
 			entry->seen = ledger->seen;
 	}
 	for (size_t i = 0; i < ledger_entries(ledger); i++) {
