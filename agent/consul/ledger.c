@@ -3,7 +3,7 @@
  * Two columns for each service and each check: what is true and what Consul's agent is
  * believed to show. This file holds them and takes the news; picture.c reads the second
  * column again, ledger_plan.c finds what differs, ledger_send.c says it and takes the
- * answers. Its neighbours are desired (what a thing looks like in Consul), differ (what is
+ * answers, ledger_tables.c makes them of a configuration. Its neighbours are desired (what a thing looks like in Consul), differ (what is
  * to be done), outbox (sends, most urgent first) and orders.
  *
  * A check is not shown before its first result, so that nothing begins critical that is
@@ -24,8 +24,6 @@
 #include "agent/consul/ledger_state.h"
 #include "agent/consul/orders.h"
 #include "agent/consul/outbox.h"
-
-#define WAIT_MS 2000 /* for the first result, beside what a run may take */
 
 size_t
 ledger_entries(const struct ledger *ledger)
@@ -89,6 +87,8 @@ ledger_state(struct ledger *ledger, const struct conf_check *check,
 		state->known = true;
 	}
 	ledger_set_output(state, output);
+	if (state->entry)
+		ledger_watch_critical(ledger, state->entry);
 	ledger_plan_state(ledger, state);
 }
 
@@ -118,7 +118,6 @@ ledger_upkeep(struct ledger *ledger, const struct conf_service *service, bool on
 	entry->want_reason = xstrdup(reason);
 	entry->want_maintained = on;
 	entry->upkept = true;
-	entry->changed = true;
 	ledger_plan_entry(ledger, entry, OUTBOX_FIRST);
 }
 
@@ -170,104 +169,6 @@ ledger_settled(const struct ledger *ledger)
 	    !ledger->vouch;
 }
 
-static struct entry *
-entry_new(struct ledger *ledger, const struct conf_service *service)
-{
-	struct entry *entry = xcalloc(1, sizeof(*entry));
-
-	outbox_init(ledger->outbox, &entry->item, KIND_SERVICE, &entry->complaint);
-	entry->conf = service;
-	entry->id = service ? service->id : DESIRED_LICTOR;
-	entry->alias = service ? desired_alias_id(service) : xstrdup(DESIRED_HEARTBEAT);
-	entry->role = service && service->role ? REPORT_BACKUP : REPORT_NO_ROLE;
-	entry->within = service ? desired_checks_within(service) : 0;
-	entry->critical_since = -1;
-	return entry;
-}
-
-static void
-entry_free(struct entry *entry)
-{
-	outbox_drop(&entry->item);
-	free(entry->alias);
-	free(entry->reason);
-	free(entry->read_reason);
-	free(entry->want_reason);
-	free(entry);
-}
-
-/* How long until there should be a result of it, those that it depends on first. Nobody
- * knows of a passive one. */
-static int64_t
-first_result_ms(const struct conf_check *check)
-{
-	int64_t ms = WAIT_MS;
-
-	if (check->class->passive)
-		return 0;
-	for (; check; check = check->depends_on)
-		ms += check->class->passive ? 0 : check->timeout_ms;
-	return ms;
-}
-
-static struct state *
-state_new(struct ledger *ledger, const struct conf_check *check)
-{
-	struct state *state = xcalloc(1, sizeof(*state));
-
-	if (check->service)
-		state->entry = ledger->entries[check->service->index];
-	outbox_init(ledger->outbox, &state->item, KIND_CHECK,
-	    state->entry ? &state->entry->complaint : &ledger->node_complaint);
-	state->conf = check;
-	state->id = desired_check_id(check);
-	state->output = xstrdup("");
-	state->told = state->carried = CHECK_UNKNOWN;
-	state->wait_until = loop_now(ledger->loop) + first_result_ms(check);
-	ledger->statuses[check->index] = CHECK_UNKNOWN;
-	ledger->waited_for++;
-	return state;
-}
-
-static void
-state_free(struct state *state)
-{
-	outbox_drop(&state->item);
-	free(state->id);
-	free(state->output);
-	free(state);
-}
-
-static void
-mark_apart(struct ledger *ledger, const struct entry *entry)
-{
-	for (size_t i = entry->within; i < entry->conf->n_checks; i++)
-		ledger_state_of(ledger, entry->conf->checks[i])->apart = true;
-}
-
-void
-ledger_make_tables(struct ledger *ledger)
-{
-	size_t entries = ledger_entries(ledger), states = ledger->conf->n_checks;
-
-	ledger->entries = xcalloc(entries, sizeof(struct entry *));
-	ledger->entries_by_id = xcalloc(entries, sizeof(struct entry *));
-	ledger->states = xcalloc(states + 1, sizeof(struct state *));
-	ledger->states_by_id = xcalloc(states + 1, sizeof(struct state *));
-	ledger->statuses = xcalloc(states + 1, sizeof(*ledger->statuses));
-	for (size_t i = 0; i < entries; i++)
-		ledger->entries[i] = entry_new(
-		    ledger, i + 1 < entries ? ledger->conf->services[i] : NULL);
-	for (size_t i = 0; i < states; i++)
-		ledger->states[i] = state_new(ledger, ledger->conf->checks[i]);
-	for (size_t i = 0; i + 1 < entries; i++)
-		mark_apart(ledger, ledger->entries[i]);
-	memcpy(
-	    ledger->entries_by_id, ledger->entries, entries * sizeof(struct entry *));
-	memcpy(ledger->states_by_id, ledger->states, states * sizeof(struct state *));
-	ledger_order(ledger);
-}
-
 struct ledger *
 ledger_new(struct loop *loop, struct consul *consul, const struct conf *conf,
     const struct ledger_out *out)
@@ -281,7 +182,6 @@ ledger_new(struct loop *loop, struct consul *consul, const struct conf *conf,
 	};
 
 	ledger->loop = loop;
-	ledger->conf = conf;
 	ledger->out = *out;
 	ledger->reading = true;
 	ledger->read_at = INT64_MIN / 2;
@@ -289,23 +189,9 @@ ledger_new(struct loop *loop, struct consul *consul, const struct conf *conf,
 	ledger->orders = orders_new(ledger->outbox, KIND_ORDER);
 	ledger->due = loop_timer_new(loop, ledger_on_due, ledger);
 	ledger->due_at = INT64_MAX;
-	ledger_make_tables(ledger);
+	ledger_make_tables(ledger, conf);
 	ledger_wake(ledger, 0);
 	return ledger;
-}
-
-void
-ledger_free_tables(struct ledger *ledger)
-{
-	for (size_t i = 0; i < ledger->conf->n_checks; i++)
-		state_free(ledger->states[i]);
-	for (size_t i = 0; i < ledger_entries(ledger); i++)
-		entry_free(ledger->entries[i]);
-	free(ledger->entries);
-	free(ledger->entries_by_id);
-	free(ledger->states);
-	free(ledger->states_by_id);
-	free(ledger->statuses);
 }
 
 void

@@ -10,7 +10,6 @@
 #include "agent/consul/report.h"
 
 struct conf;
-struct conf_changes;
 struct ledger;
 
 struct ledger_out {
@@ -34,10 +33,9 @@ struct ledger *ledger_new(struct loop *loop, struct consul *consul,
     const struct conf *conf, const struct ledger_out *out);
 void ledger_free(struct ledger *ledger);
 
-/* The configuration is `next` from now on; what is known of a thing that is in both stays
- * known. Calls under way are ended, and what Consul shows is to be read again. */
-void ledger_reload(struct ledger *ledger, const struct conf *next,
-    const struct conf_changes *changes);
+/* The configuration is `next` from now on, the one before being there still. What is in
+ * both goes on; Consul's picture has to be read for what is otherwise. */
+void ledger_reload(struct ledger *ledger, const struct conf *next);
 
 /* How Consul calls this host, once that is known: for what is said of a refusal. */
 void ledger_node(struct ledger *ledger, const char *node);

@@ -262,6 +262,61 @@ ledger_plan(struct ledger *ledger)
 	}
 }
 
+/* ---- deregister-critical-after ---- */
+
+static bool
+is_critical(const struct ledger *ledger, const struct conf_service *service)
+{
+	for (size_t i = 0; i < service->n_checks; i++) {
+		const struct state *state = ledger_state_of(ledger, service->checks[i]);
+
+		if (state->known &&
+		    ledger->statuses[state->conf->index] == CHECK_CRITICAL)
+			return true;
+	}
+	return false;
+}
+
+static void
+set_removed(struct ledger *ledger, struct entry *entry, bool removed)
+{
+	char text[32];
+
+	if (entry->removed == removed)
+		return;
+	entry->removed = removed;
+	format_duration(entry->conf->deregister_after_ms, text, sizeof(text));
+	if (removed)
+		log_notice("consul",
+		    "service %s is taken out of Consul: it was critical for %s",
+		    entry->conf->name, text);
+	else
+		log_notice("consul",
+		    "service %s is registered again: it is critical no more",
+		    entry->conf->name);
+	ledger_plan_entry(ledger, entry, OUTBOX_REGISTER);
+}
+
+void
+ledger_watch_critical(struct ledger *ledger, struct entry *entry)
+{
+	int64_t now = loop_now(ledger->loop), after = entry->conf->deregister_after_ms;
+
+	if (after == 0 && !entry->removed)
+		return;
+	if (after == 0 || !is_critical(ledger, entry->conf)) {
+		entry->critical_since = -1;
+		set_removed(ledger, entry, false);
+		return;
+	}
+	if (entry->critical_since < 0)
+		entry->critical_since = now;
+	if (now - entry->critical_since >= after)
+		set_removed(ledger, entry, true);
+	else
+		ledger_wake(ledger, entry->critical_since + after - now);
+}
+
 /* ---- what waits ---- */
 
 static void
@@ -305,6 +360,8 @@ ledger_on_due(void *arg)
 	ledger_wake(ledger, IDLE_MS);
 	for (size_t i = 0; ledger->waited_for > 0 && i < ledger->conf->n_checks; i++)
 		end_wait(ledger, ledger->states[i], now);
+	for (size_t i = 0; i < ledger->conf->n_services; i++)
+		ledger_watch_critical(ledger, ledger->entries[i]);
 	plan_all_stale(ledger, now);
 	plan_lictor(ledger, ledger_lictor(ledger));
 	outbox_flush(ledger->outbox);

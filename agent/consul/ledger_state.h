@@ -35,6 +35,7 @@ struct entry {
 	struct outbox_item item;
 	const struct conf_service *conf; /* NULL: lictor itself */
 	const char *id;
+	uint32_t index; /* in the table */
 	char *alias; /* the id of the check that shows lictor's life */
 	enum report_role role;
 	uint64_t term;
@@ -65,6 +66,7 @@ struct state {
 	struct entry *entry; /* NULL: a check of the node */
 	char *id;
 	char *output;
+	uint32_t index; /* in the table */
 	bool known; /* there was a result, or Consul's state was taken over */
 	bool there; /* Consul's agent shows it, for all we know, … */
 	bool registered; /* … and in the form that it should have */
@@ -129,7 +131,8 @@ void ledger_set_status(struct ledger *ledger, const struct state *state,
     enum check_status status);
 void ledger_set_output(struct state *state, const char *output);
 
-void ledger_make_tables(struct ledger *ledger);	/* of its configuration, all unknown */
+/* ledger_tables.c */
+void ledger_make_tables(struct ledger *ledger, const struct conf *conf);
 void ledger_free_tables(struct ledger *ledger);
 
 /* ledger_plan.c: whatever differs goes to the outbox. */
@@ -140,6 +143,7 @@ void ledger_plan_state(struct ledger *ledger, struct state *state);
 void ledger_register(struct ledger *ledger, struct entry *entry);	/* as it is, again */
 void ledger_register_check(struct ledger *ledger, struct state *state);	/* that one alone */
 bool ledger_stands(const struct entry *entry);	/* it is shown as it should be */
+void ledger_watch_critical(struct ledger *ledger, struct entry *entry);
 uint64_t ledger_output_hash(const char *output);
 int64_t ledger_refresh_ms(const struct state *state);
 void ledger_wake(struct ledger *ledger, int64_t ms);	/* at the latest */

@@ -23,7 +23,6 @@
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
-#include "agent/conf/merge.h"
 #include "agent/consul/complaint.h"
 #include "agent/consul/consul.h"
 #include "agent/consul/heart.h"
@@ -409,17 +408,19 @@ report_reload(
 	bool ttl = next->consul.ttl_ms != report->conf->consul.ttl_ms;
 	bool reading = report->read_call != NULL;
 
-	if (!ledger_idle(report->ledger))
+	/* a service is its id in Consul, a check its own, whatever became of them */
+	(void)changes;
+	if (!ledger_still(report->ledger))
 		report->recheck = true;
 	report->conf = next;
-	ledger_reload(report->ledger, next, changes);
+	ledger_reload(report->ledger, next);
 	if (report->stage != RUNNING)
 		return;
 	consul_cancel(report->read_call);
 	report->read_call = NULL;
 	if (ttl) /* it looks first, and what Consul shows is read then */
 		change_heart(report);
-	else if (reading || report->synced)
+	else if (reading || report->synced || report->waiting)
 		loop_timer_after(report->retry, 0);
 	report->synced = false;
 }

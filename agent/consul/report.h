@@ -55,8 +55,8 @@ void report_start(struct report *report);
  * noticed at once from then on (before, when a call fails for it). */
 void report_node(struct report *report, const char *node);
 
-/* The configuration is `next` from now on. What Consul shows is read again, and written where
- * it is not what it should be. */
+/* The configuration is `next` from now on, the one before being there still. What Consul
+ * shows is read again, and written where it is not what it should be. */
 void report_reload(struct report *report, const struct conf *next,
     const struct conf_changes *changes);
 

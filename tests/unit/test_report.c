@@ -52,6 +52,7 @@ struct fixture {
 	enum check_status adopted_status[CHECKS];
 	char adopted_output[CHECKS][64];
 	unsigned int adoptions, adopted, stopped;
+	char maintained[64]; /* db's, and the reason; empty: it is not */
 	char node[CONF_NAME_MAX + 1];
 };
 
@@ -85,6 +86,16 @@ static void
 on_stopped(void *arg)
 {
 	((struct fixture *)arg)->stopped++;
+}
+
+static void
+on_maintenance(
+    void *arg, const struct conf_service *service, bool on, const char *reason)
+{
+	struct fixture *f = arg;
+
+	if (service == &f->db)
+		str_copy(f->maintained, sizeof(f->maintained), on ? reason : "");
 }
 
 static void
@@ -160,6 +171,7 @@ make(struct fixture *f)
 	struct report_out out = {
 		.adopt = on_adopt,
 		.adopted = on_adopted,
+		.maintenance = on_maintenance,
 		.stopped = on_stopped,
 		.arg = f,
 	};
@@ -893,6 +905,130 @@ test_upkeep(void)
 	close_fixture(&f);
 }
 
+static bool
+told_of_disk(void *arg)
+{
+	return !strcmp(((struct fixture *)arg)->maintained, "disk");
+}
+
+static bool
+told_of_none(void *arg)
+{
+	return !((struct fixture *)arg)->maintained[0];
+}
+
+static void
+test_their_maintenance(void)
+{
+	struct fixture f;
+
+	open_fixture(&f);
+	report_node(f.report, "dev");
+	CU_ASSERT_TRUE(until(f.loop, in_sync, &f, LIMIT_MS));
+	run_for(f.loop, 500);
+	put("/v1/agent/service/maintenance/db-1?enable=true&reason=disk", NULL);
+	CU_ASSERT_TRUE(until(f.loop, told_of_disk, &f, 1000));
+	put("/v1/agent/service/maintenance/db-1?enable=false", NULL);
+	CU_ASSERT_TRUE(until(f.loop, told_of_none, &f, 1000));
+	close_fixture(&f);
+}
+
+/* When the servers took the check last. */
+static uint64_t
+modified(const char *id)
+{
+	AUTO_JSON cJSON *checks = get("/v1/health/node/dev");
+	const cJSON *check;
+	uint64_t index = 0;
+
+	cJSON_ArrayForEach (check, checks)
+		if (text_is(check, "CheckID", id))
+			json_get_uint(check, "ModifyIndex", &index);
+	return index;
+}
+
+/* The next configuration of the same host: db has another check in place of "query", web
+ * is gone, "disk" is as it was. */
+static void
+configure_next(struct fixture *f, struct fixture *next)
+{
+	configure(next);
+	next->checks[1].name = TEXT("space");
+	next->all[2] = &next->checks[3];
+	next->checks[3].index = 2;
+	next->conf.n_services = 1;
+	next->conf.n_checks = 3;
+	next->conf.consul.address = f->conf.consul.address;
+	report_reload(f->report, &next->conf, NULL);
+}
+
+static bool
+web_gone(void *arg)
+{
+	(void)arg;
+	return !service_is_there("web") && !check_is("db-1:query", "passing") &&
+	    check_is("db-1:space", "warning");
+}
+
+/* What did not change does not notice, whatever else does. */
+static void
+test_reload(void)
+{
+	struct fixture f, next = { 0 };
+	uint64_t port, disk;
+
+	open_fixture(&f);
+	tell_all(&f, CHECK_PASSING);
+	tell_role(&f, REPORT_MASTER, 5);
+	CU_ASSERT_TRUE(until(f.loop, all_shown, &f, LIMIT_MS));
+	port = modified("db-1:port");
+	disk = modified("lictor:disk");
+	CU_ASSERT_TRUE(port > 0 && disk > 0);
+	configure_next(&f, &next);
+	report_check(f.report, &next.checks[1], CHECK_WARNING, "warning");
+	CU_ASSERT_TRUE(until(f.loop, web_gone, NULL, LIMIT_MS));
+	CU_ASSERT_TRUE(until(f.loop, in_sync, &f, LIMIT_MS));
+	CU_ASSERT_EQUAL(modified("db-1:port"), port);
+	CU_ASSERT_EQUAL(modified("lictor:disk"), disk);
+	CU_ASSERT_TRUE(check_is("db-1:port", "passing"));
+	CU_ASSERT_TRUE(check_is("lictor:disk", "passing"));
+	/* and back, the role not forgotten */
+	f.conf.consul.ttl_ms = 2 * TTL_MS;
+	report_reload(f.report, &f.conf, NULL);
+	tell_all(&f, CHECK_WARNING);
+	CU_ASSERT_TRUE(until(f.loop, all_shown, &f, LIMIT_MS));
+	close_fixture(&f);
+}
+
+static bool
+web_expelled(void *arg)
+{
+	(void)arg;
+	return !service_is_there("web");
+}
+
+static void
+test_expelled(void)
+{
+	struct fixture f;
+
+	open_fixture(&f);
+	f.web.deregister_after_ms = 300;
+	tell_all(&f, CHECK_PASSING);
+	run_for(f.loop, 400);
+	CU_ASSERT_TRUE(all_shown(&f));
+	tell(&f, 2, CHECK_CRITICAL, "critical");
+	run_for(f.loop, 150);
+	CU_ASSERT_TRUE(all_shown(&f));
+	CU_ASSERT_TRUE(until(f.loop, web_expelled, NULL, LIMIT_MS));
+	run_for(f.loop, 300);
+	CU_ASSERT_TRUE(web_expelled(NULL));
+	CU_ASSERT_TRUE(report_in_sync(f.report));
+	tell(&f, 2, CHECK_WARNING, "warning");
+	CU_ASSERT_TRUE(until(f.loop, all_shown, &f, LIMIT_MS));
+	close_fixture(&f);
+}
+
 /* What is ours and configured no more goes; what is not ours stays. */
 static void
 test_removed(void)
@@ -1016,6 +1152,9 @@ static const struct tap_case cases[] = {
 	{ "on-stop", test_stop },
 	{ "an operator's maintenance stays", test_maintenance },
 	{ "our own maintenance is put back", test_upkeep },
+	{ "maintenance by others is told", test_their_maintenance },
+	{ "a reload writes what it changes", test_reload },
+	{ "critical for too long", test_expelled },
 	{ "what is configured no more is removed", test_removed },
 	{ "news and losses in any order", test_any_order },
 	{ "the node's name is found", test_self },
