@@ -236,7 +236,7 @@ struct crowd {
 	struct conf_command commands[HOSTILES], beside;
 	char *argv[BESIDE][4], *text[HOSTILES];
 	const struct result *results[HOSTILES];
-	int64_t began, beside_began, worst;
+	int64_t ordered[HOSTILES], beside_began, worst;
 	int64_t slack; /* that the machine needs to start them all */
 };
 
@@ -248,6 +248,22 @@ run_beside(struct crowd *crowd)
 }
 
 static void
+crowd_order(struct crowd *crowd, size_t i)
+{
+	crowd->ordered[i] = clock_boot_ms();
+	commands_run(crowd->bed->commands, i, &crowd->commands[i], NULL, NULL,
+	    hostiles[i].timeout_ms);
+}
+
+/* On a busy machine its turn may come too late, as with any check: then it has another. */
+static bool
+was_not_started(const struct result *result)
+{
+	return result->exited.how == WIRE_EXIT_UNKNOWN &&
+	    strncmp(result->exited.output, "not started in time", 19) == 0;
+}
+
+static void
 crowd_start(struct crowd *crowd, bool delegated)
 {
 	char text[512], mark[32];
@@ -255,7 +271,6 @@ crowd_start(struct crowd *crowd, bool delegated)
 	snprintf(mark, sizeof(mark), "1000.%d", (int)getpid());
 	crowd->bed = bed_new(delegated);
 	meter_start(&crowd->meter);
-	crowd->began = clock_boot_ms();
 	for (size_t i = 0; i < HOSTILES; i++) {
 		struct conf_command *command = &crowd->commands[i];
 		snprintf(text, sizeof(text), hostiles[i].text, mark);
@@ -264,8 +279,7 @@ crowd_start(struct crowd *crowd, bool delegated)
 		command->processes = hostiles[i].processes;
 		if (geteuid() == 0)
 			command->user = (char *)(uintptr_t)hostiles[i].user;
-		commands_run(crowd->bed->commands, i, command, NULL, NULL,
-		    hostiles[i].timeout_ms);
+		crowd_order(crowd, i);
 	}
 	crowd->beside = shell(crowd->argv[HOSTILES], "exit 0");
 	run_beside(crowd);
@@ -282,6 +296,12 @@ crowd_watch(struct crowd *crowd, int64_t limit_ms)
 		await(bed, 1, 100);
 		for (; at < bed->count; at++) {
 			const struct result *result = &bed->results[at];
+			bool room = at + 2 * HOSTILES < RESULTS_MAX;
+			if (result->exited.run < HOSTILES && room &&
+			    was_not_started(result)) {
+				crowd_order(crowd, result->exited.run);
+				continue;
+			}
 			if (result->exited.run < HOSTILES) {
 				crowd->results[result->exited.run] = result;
 				answers++;
@@ -289,7 +309,7 @@ crowd_watch(struct crowd *crowd, int64_t limit_ms)
 			}
 			int64_t took = result->at - crowd->beside_began;
 			crowd->worst = took > crowd->worst ? took : crowd->worst;
-			if (at + 2 * HOSTILES < RESULTS_MAX)
+			if (room)
 				run_beside(crowd);
 		}
 	}
@@ -305,16 +325,16 @@ judge(const struct crowd *crowd, size_t i)
 	most += (hostile->obeys ? 0 : KILL_MS) + SLACK_MS + crowd->slack;
 	CU_ASSERT_PTR_NOT_NULL(result);
 	if (result == NULL || result->exited.how != hostile->how ||
-	    result->at - crowd->began > most)
+	    result->at - crowd->ordered[i] > most)
 		printf("# %s: how %d after %d ms, \"%.*s\"\n", hostile->name,
 		    result == NULL ? -1 : (int)result->exited.how,
-		    result == NULL ? 0 : (int)(result->at - crowd->began),
+		    result == NULL ? 0 : (int)(result->at - crowd->ordered[i]),
 		    result == NULL ? 0 : (int)result->exited.output_len,
 		    result == NULL ? "" : result->exited.output);
 	if (result == NULL)
 		return;
 	CU_ASSERT_EQUAL(result->exited.how, hostile->how);
-	CU_ASSERT(result->at - crowd->began <= most);
+	CU_ASSERT(result->at - crowd->ordered[i] <= most);
 }
 
 static void
