@@ -116,7 +116,10 @@ change_check(struct edits *edits, size_t service, size_t i)
 	struct edits_check *check = &edits->checks[service][i];
 
 	switch (edits_draw(edits, 6)) {
-	case 0: check->type = (uint8_t)edits_draw(edits, TYPES); break;
+	case 0:
+		check->type = (uint8_t)(edits->local ? 1 + edits_draw(edits, TYPES - 1)
+						     : edits_draw(edits, TYPES));
+		break;
 	case 1: check->own = (uint8_t)edits_draw(edits, OWN); break;
 	case 2:
 		check->depends =
@@ -159,9 +162,22 @@ change_once(struct edits *edits)
 }
 
 void
-edits_init(struct edits *edits, uint64_t seed)
+edits_init(struct edits *edits, uint64_t seed, bool local)
 {
-	*edits = (struct edits){ .chance = seed * 2654435761u + 88172645463325252u };
+	*edits = (struct edits){ .chance = seed * 2654435761u + 88172645463325252u,
+		.local = local };
+	for (size_t i = 0; i <= EDITS_SERVICES; i++)
+		for (size_t j = 0; j < EDITS_CHECKS; j++) {
+			edits->checks[i][j].type = local;
+			edits->checks[i][j].section.there = edits_draw(edits, 4) > 0;
+		}
+	for (size_t i = 0; i < EDITS_SERVICES; i++)
+		edits->services[i].there = edits_draw(edits, 4) > 0;
+	for (size_t i = 0; i < EDITS_ROLES; i++) {
+		edits->roles[i].there = edits_draw(edits, 4) > 0;
+		for (size_t j = 0; j < EDITS_VIPS; j++)
+			edits->vips[i][j].there = edits_draw(edits, 4) > 0;
+	}
 	for (int i = 0; i < 150; i++)
 		change_once(edits);
 }

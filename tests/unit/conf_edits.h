@@ -39,9 +39,10 @@ struct edits {
 	uint8_t role_of[EDITS_SERVICES];	/* 1 + its role; 0: none */
 	bool reversed;				/* services stand in the other order */
 	uint8_t lines;				/* empty lines before all */
+	bool local;				/* no check asks the network */
 };
 
-void edits_init(struct edits *edits, uint64_t seed);
+void edits_init(struct edits *edits, uint64_t seed, bool local);
 /* Some, one at least. */
 void edits_change(struct edits *edits);
 /* A number below `end`. */

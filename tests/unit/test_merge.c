@@ -213,7 +213,8 @@ copy(void *const *list, size_t count)
 {
 	void **out = xcalloc(count + 1, sizeof(*out));
 
-	memcpy(out, list, count * sizeof(*out));
+	for (size_t i = 0; i < count; i++)
+		out[i] = list[i];
 	return out;
 }
 
@@ -261,7 +262,7 @@ walk(uint64_t seed)
 	struct edits before, now;
 	struct conf_changes changes;
 
-	edits_init(&now, seed);
+	edits_init(&now, seed, false);
 	struct conf *prev = parse_edits(&now);
 	for (int i = 0; i < STEPS; i++) {
 		before = now;
