@@ -412,7 +412,8 @@ classify_status(const struct http_reply *reply)
 		return body_says(reply, "Permission denied") ? CONSUL_DENIED
 							     : CONSUL_CONFLICT;
 	if (reply->status == 500 &&
-	    (body_says(reply, "associated TTL") || body_says(reply, "Unknown check")))
+	    (body_says(reply, "associated TTL") || body_says(reply, "Unknown check") ||
+		body_says(reply, "does not exist"))) /* a check's service */
 		return CONSUL_NOT_FOUND;
 	if (reply->status == 429 || reply->status >= 500)
 		return CONSUL_BUSY;

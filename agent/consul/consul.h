@@ -23,7 +23,7 @@ enum consul_channel {
 
 enum consul_result {
 	CONSUL_OK,
-	CONSUL_NOT_FOUND,	/* 404; 500 with "associated TTL" or "Unknown check" */
+	CONSUL_NOT_FOUND,	/* 404; 500 with "associated TTL", "Unknown check", "does not exist" */
 	CONSUL_DENIED,		/* 403, or a 409 that says "Permission denied" */
 	CONSUL_CONFLICT,	/* 409: a transaction was refused */
 	CONSUL_BUSY,		/* 429 and 5xx, no leader among them: try again later */

@@ -47,7 +47,8 @@ struct entry {
 	bool role_known;
 	bool again; /* to be registered as it is */
 	bool changed; /* since the call under way began */
-	bool said; /* that it is registered */
+	bool said; /* that it is registered; of a foreign one, that it is there */
+	bool looked; /* for a foreign one */
 	bool unsure; /* a registration had no answer, and may be carried out late */
 	char *want_reason; /* of our own maintenance */
 	bool want_maintained;

@@ -292,6 +292,24 @@ say_lost(const struct ledger *ledger, const struct entry *entry, bool stood)
 		    entry->id);
 }
 
+/* Once for each time that who registers it begins or ends that. */
+static void
+say_foreign(struct entry *entry)
+{
+	const char *name = entry->conf->name;
+	bool there = entry->shown.there;
+
+	if (there == entry->said && entry->looked)
+		return;
+	if (there)
+		log_notice("consul", "service %s is there: its checks are added", name);
+	else
+		log_notice("consul",
+		    "service %s is registered by nobody: its checks wait for it", name);
+	entry->said = there;
+	entry->looked = true;
+}
+
 /* The last word on a maintenance holds until Consul says otherwise. */
 static void
 tell_maintenance(
@@ -332,10 +350,14 @@ entry_read(struct ledger *ledger, struct entry *entry)
 
 	if (outbox_settled_by(&entry->item, ledger->asked_at)) {
 		entry->shown = entry->read;
-		say_lost(ledger, entry, stood);
+		if (entry->conf && entry->conf->foreign) {
+			say_foreign(entry);
+		} else {
+			say_lost(ledger, entry, stood);
+			entry->said = entry->said || ledger_stands(entry);
+		}
 		if (stood)
 			entry->unsure = false;
-		entry->said = entry->said || ledger_stands(entry);
 		if (entry->conf)
 			say_maintenance(ledger, entry, &before);
 	}

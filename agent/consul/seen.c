@@ -150,6 +150,15 @@ hash_of(const cJSON *object, const char *name)
 	return text ? fnv1a64(text, strlen(text)) : 0;
 }
 
+/* Not lictor's to register. */
+static bool
+is_of_others(const struct ledger *ledger, const char *service)
+{
+	const struct entry *entry = ledger_find_entry(ledger, service);
+
+	return !entry || (entry->conf && entry->conf->foreign);
+}
+
 /* In any order. */
 uint64_t
 ledger_seen_others(const struct ledger *ledger, const cJSON *answer)
@@ -164,8 +173,7 @@ ledger_seen_others(const struct ledger *ledger, const cJSON *answer)
 		    (begins(check, DESIRED_MAINTENANCE) ||
 			!strcmp(check, DESIRED_NODE_MAINTENANCE)))
 			sum += hash_of(each, "CheckID") * 31 + hash_of(each, "Notes");
-		else if (!check && each->string &&
-		    !ledger_find_entry(ledger, each->string))
+		else if (!check && each->string && is_of_others(ledger, each->string))
 			sum += fnv1a64(each->string, strlen(each->string)) | 1;
 	}
 	return sum;
