@@ -23,9 +23,9 @@
 #define OWN_TTL "720h"
 #define FORM \
 	"2" /* to be raised when Consul cannot show that an older lictor's differs */
-/* Consul refuses 512 KiB; what surrounds a check, its id twice among it, is less than 200 */
+/* Consul refuses 512 KiB; what surrounds a check, its id twice among it, is less than 100 */
 #define CHECKS_MAX (200u << 10)
-#define CHECK_SIZE 200
+#define CHECK_SIZE 100
 
 static const char *const status_words[] = {
 	[CHECK_PASSING] = "passing",

@@ -215,11 +215,76 @@ test_bodies(void)
 	    "\"AliasService\":\"lictor\",\"Status\":\"passing\"}]}");
 }
 
+/* In somebody else's service the notes say that a check is ours. */
+static void
+test_foreign(void)
+{
+	struct fixture f;
+
+	configure(&f);
+	f.service.foreign = true;
+	expect_text(desired_check(&f.check, CHECK_PASSING),
+	    "{\"ID\":\"db-1:port\",\"Name\":\"port\",\"Notes\":\"lictor: a note\","
+	    "\"TTL\":\"720h\",\"Status\":\"passing\",\"ServiceID\":\"db-1\"}");
+	expect_text(desired_alias(&f.service),
+	    "{\"ID\":\"db-1:lictor\",\"Name\":\"lictor\",\"Notes\":\"lictor: db\","
+	    "\"AliasService\":\"lictor\",\"Status\":\"passing\",\"ServiceID\":\"db-"
+	    "1\"}");
+	CU_ASSERT_FALSE(parse_shown(&f.check,
+	    "{\"Name\":\"port\",\"Notes\":\"a note\",\"ServiceID\":\"db-1\"}"));
+	CU_ASSERT_TRUE(parse_shown(&f.check,
+	    "{\"Name\":\"port\",\"Notes\":\"lictor: a note\",\"ServiceID\":"
+	    "\"db-1\"}"));
+}
+
+#define MANY 3000
+
+/* Whatever the notes are, what is registered at one go is less than Consul takes, and no
+ * less than a good part of that. */
+static void
+test_size(void)
+{
+	static struct conf_check checks[MANY];
+	static const struct conf_check *list[MANY];
+	static enum check_status states[MANY];
+	char notes[301], name[CONF_NAME_MAX + 1];
+	struct fixture f;
+
+	configure(&f);
+	memset(name, 'n', CONF_NAME_MAX);
+	name[CONF_NAME_MAX] = '\0';
+	f.service.checks = list;
+	f.service.n_checks = MANY;
+	for (size_t len = 0; len <= 300; len += 100) {
+		memset(notes, '\1', len);
+		notes[len] = '\0';
+		for (uint32_t i = 0; i < MANY; i++) {
+			checks[i] = (struct conf_check){ .index = i,
+				.name = name,
+				.service = &f.service,
+				.notes = notes };
+			list[i] = &checks[i];
+		}
+		size_t n = desired_checks_within(&f.service);
+		AUTO_JSON cJSON *body =
+		    desired_service(&f.service, REPORT_BACKUP, 1, states, n);
+		AUTO_FREE char *text = json_print(body);
+
+		CU_ASSERT_TRUE(n < MANY);
+		CU_ASSERT_TRUE(strlen(text) < 256u << 10);
+		CU_ASSERT_TRUE(strlen(text) > 128u << 10);
+	}
+	f.service.n_checks = 1;
+	CU_ASSERT_EQUAL(desired_checks_within(&f.service), 1);
+}
+
 static const struct tap_case cases[] = {
 	{ "what was asked for is recognised", test_recognised },
 	{ "every difference is seen", test_differences },
 	{ "checks are told apart", test_checks },
 	{ "bodies are as Consul takes them", test_bodies },
+	{ "checks in a service of others", test_foreign },
+	{ "a registration is never too big", test_size },
 };
 
 TAP_MAIN("desired", cases)

@@ -51,6 +51,7 @@ struct fixture {
 	/* what came back */
 	enum check_status adopted_status[CHECKS];
 	char adopted_output[CHECKS][64];
+	enum check_status adopted_last;
 	unsigned int adoptions, adopted, stopped;
 	char maintained[64]; /* db's, and the reason; empty: it is not */
 	char node[CONF_NAME_MAX + 1];
@@ -72,6 +73,10 @@ on_adopt(void *arg, const struct conf_check *check, enum check_status status,
 
 	CU_ASSERT_EQUAL(f->adopted, 0);
 	f->adoptions++;
+	if (check->index == f->conf.n_checks - 1)
+		f->adopted_last = status;
+	if (check->index >= CHECKS)
+		return;
 	f->adopted_status[check->index] = status;
 	str_copy(f->adopted_output[check->index], sizeof(f->adopted_output[0]), output);
 }
@@ -937,13 +942,12 @@ test_their_maintenance(void)
 static uint64_t
 modified(const char *id)
 {
-	AUTO_JSON cJSON *checks = get("/v1/health/node/dev");
-	const cJSON *check;
+	AUTO_FREE char *path =
+	    xasprintf("/v1/health/node/dev?filter=CheckID==%%22%s%%22", id);
+	AUTO_JSON cJSON *checks = get(path);
 	uint64_t index = 0;
 
-	cJSON_ArrayForEach (check, checks)
-		if (text_is(check, "CheckID", id))
-			json_get_uint(check, "ModifyIndex", &index);
+	json_get_uint(cJSON_GetArrayItem(checks, 0), "ModifyIndex", &index);
 	return index;
 }
 
@@ -997,6 +1001,52 @@ test_reload(void)
 	report_reload(f.report, &f.conf, NULL);
 	tell_all(&f, CHECK_WARNING);
 	CU_ASSERT_TRUE(until(f.loop, all_shown, &f, LIMIT_MS));
+	close_fixture(&f);
+}
+
+#define MANY 300
+
+/* A service with more checks than one registration may carry. */
+static void
+test_many(void)
+{
+	static struct conf_check checks[MANY];
+	static struct conf_check *all[MANY];
+	static const struct conf_check *of_db[MANY];
+	static char names[MANY][8], notes[1000];
+	struct fixture f = { .loop = loop_new() };
+	char id[32];
+
+	configure(&f);
+	memset(notes, 'n', sizeof(notes) - 1);
+	for (uint32_t i = 0; i < MANY; i++) {
+		snprintf(names[i], sizeof(names[i]), "c%u", i);
+		checks[i] = (struct conf_check){ .index = i,
+			.class = &reported,
+			.name = names[i],
+			.service = &f.db,
+			.initial = CHECK_WARNING,
+			.notes = notes };
+		all[i] = &checks[i];
+		of_db[i] = &checks[i];
+	}
+	f.db.checks = of_db;
+	f.db.n_checks = f.conf.n_checks = MANY;
+	f.conf.n_services = 1;
+	f.conf.checks = all;
+	CU_ASSERT_TRUE(desired_checks_within(&f.db) < MANY);
+	make(&f);
+	CU_ASSERT_TRUE(until(f.loop, in_sync, &f, LIMIT_MS));
+	for (uint32_t i = 0; i < MANY; i += MANY - 1) {
+		snprintf(id, sizeof(id), "db-1:c%u", i);
+		CU_ASSERT_TRUE(modified(id) > 0);
+	}
+	report_check(f.report, &checks[MANY - 1], CHECK_PASSING, "passing");
+	CU_ASSERT_TRUE(until(f.loop, in_sync, &f, LIMIT_MS));
+	restart(&f);
+	CU_ASSERT_TRUE(until(f.loop, in_sync, &f, LIMIT_MS));
+	CU_ASSERT_EQUAL(f.adoptions, MANY);
+	CU_ASSERT_EQUAL(f.adopted_last, CHECK_PASSING);
 	close_fixture(&f);
 }
 
@@ -1155,6 +1205,7 @@ static const struct tap_case cases[] = {
 	{ "maintenance by others is told", test_their_maintenance },
 	{ "a reload writes what it changes", test_reload },
 	{ "critical for too long", test_expelled },
+	{ "more checks than one registration may carry", test_many },
 	{ "what is configured no more is removed", test_removed },
 	{ "news and losses in any order", test_any_order },
 	{ "the node's name is found", test_self },
