@@ -108,10 +108,12 @@ state_point(struct ledger *ledger, struct state *state, const struct conf_check 
 }
 
 static void
-mark_apart(struct ledger *ledger, const struct entry *entry)
+mark_apart(struct ledger *ledger, const struct conf_service *service)
 {
-	for (size_t i = entry->within; i < entry->conf->n_checks; i++)
-		ledger_state_of(ledger, entry->conf->checks[i])->apart = true;
+	size_t within = ledger->entries[service->index]->within;
+
+	for (size_t i = within; i < service->n_checks; i++)
+		ledger_state_of(ledger, service->checks[i])->apart = true;
 }
 
 /* From the tables of before, if it is there. */
@@ -182,7 +184,7 @@ make_tables(struct ledger *ledger, struct ledger *before)
 	for (size_t i = 0; i < states; i++)
 		make_state(ledger, before, i);
 	for (size_t i = 0; i + 1 < entries; i++)
-		mark_apart(ledger, ledger->entries[i]);
+		mark_apart(ledger, ledger->conf->services[i]);
 	ledger_order(ledger);
 }
 

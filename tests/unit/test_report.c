@@ -1006,34 +1006,87 @@ test_reload(void)
 
 #define MANY 300
 
+static struct conf_check many[MANY];
+
+/* db alone, with many checks. */
+static void
+configure_many(struct fixture *f, char *notes)
+{
+	static struct conf_check *all[MANY];
+	static const struct conf_check *of_db[MANY];
+	static char names[MANY][8];
+
+	*f = (struct fixture){ .loop = loop_new() };
+	configure(f);
+	for (uint32_t i = 0; i < MANY; i++) {
+		snprintf(names[i], sizeof(names[i]), "c%u", i);
+		many[i] = (struct conf_check){ .index = i,
+			.class = &reported,
+			.name = names[i],
+			.service = &f->db,
+			.initial = CHECK_WARNING,
+			.notes = notes };
+		of_db[i] = all[i] = &many[i];
+	}
+	f->db.checks = of_db;
+	f->db.n_checks = f->conf.n_checks = MANY;
+	f->conf.n_services = 1;
+	f->conf.checks = all;
+}
+
+static unsigned int
+outputs_shown(const char *output)
+{
+	AUTO_JSON cJSON *checks = get("/v1/agent/checks");
+	const cJSON *check;
+	unsigned int n = 0;
+
+	cJSON_ArrayForEach (check, checks)
+		n += text_is(check, "Output", output);
+	return n;
+}
+
+static void
+tell_many(struct fixture *f, const char *output)
+{
+	for (uint32_t i = 0; i < MANY; i++)
+		report_check_output(f->report, &many[i], output);
+}
+
+/* Outputs that change alone come a few at a time, where Consul has none yet more of them;
+ * with a change of the status the newest comes at once. */
+static void
+test_budget(void)
+{
+	struct fixture f;
+	unsigned int n;
+
+	configure_many(&f, NULL);
+	make(&f);
+	CU_ASSERT_TRUE(until(f.loop, in_sync, &f, LIMIT_MS));
+	tell_many(&f, "first");
+	run_for(f.loop, 300);
+	n = outputs_shown("first");
+	CU_ASSERT_TRUE(n >= 20 && n <= 30);
+	run_for(f.loop, 2200);
+	n = outputs_shown("first");
+	CU_ASSERT_TRUE(n >= 45 && n <= 75);
+	report_check(f.report, &many[MANY - 1], CHECK_PASSING, "newest");
+	CU_ASSERT_TRUE(until(f.loop, in_sync, &f, LIMIT_MS));
+	CU_ASSERT_EQUAL(outputs_shown("newest"), 1);
+	close_fixture(&f);
+}
+
 /* A service with more checks than one registration may carry. */
 static void
 test_many(void)
 {
-	static struct conf_check checks[MANY];
-	static struct conf_check *all[MANY];
-	static const struct conf_check *of_db[MANY];
-	static char names[MANY][8], notes[1000];
-	struct fixture f = { .loop = loop_new() };
-	char id[32];
+	char notes[1000], id[32];
+	struct fixture f;
 
-	configure(&f);
 	memset(notes, 'n', sizeof(notes) - 1);
-	for (uint32_t i = 0; i < MANY; i++) {
-		snprintf(names[i], sizeof(names[i]), "c%u", i);
-		checks[i] = (struct conf_check){ .index = i,
-			.class = &reported,
-			.name = names[i],
-			.service = &f.db,
-			.initial = CHECK_WARNING,
-			.notes = notes };
-		all[i] = &checks[i];
-		of_db[i] = &checks[i];
-	}
-	f.db.checks = of_db;
-	f.db.n_checks = f.conf.n_checks = MANY;
-	f.conf.n_services = 1;
-	f.conf.checks = all;
+	notes[sizeof(notes) - 1] = '\0';
+	configure_many(&f, notes);
 	CU_ASSERT_TRUE(desired_checks_within(&f.db) < MANY);
 	make(&f);
 	CU_ASSERT_TRUE(until(f.loop, in_sync, &f, LIMIT_MS));
@@ -1041,7 +1094,7 @@ test_many(void)
 		snprintf(id, sizeof(id), "db-1:c%u", i);
 		CU_ASSERT_TRUE(modified(id) > 0);
 	}
-	report_check(f.report, &checks[MANY - 1], CHECK_PASSING, "passing");
+	report_check(f.report, &many[MANY - 1], CHECK_PASSING, "passing");
 	CU_ASSERT_TRUE(until(f.loop, in_sync, &f, LIMIT_MS));
 	restart(&f);
 	CU_ASSERT_TRUE(until(f.loop, in_sync, &f, LIMIT_MS));
@@ -1206,6 +1259,7 @@ static const struct tap_case cases[] = {
 	{ "a reload writes what it changes", test_reload },
 	{ "critical for too long", test_expelled },
 	{ "more checks than one registration may carry", test_many },
+	{ "outputs alone have a budget", test_budget },
 	{ "what is configured no more is removed", test_removed },
 	{ "news and losses in any order", test_any_order },
 	{ "the node's name is found", test_self },
