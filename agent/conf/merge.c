@@ -380,8 +380,8 @@ conf_reloadable(
 #define SWAP(a, b)                    \
 	do {                          \
 		__typeof__(a) c_ = a; \
-		a = b;                \
-		b = c_;               \
+		(a) = (b);            \
+		(b) = c_;             \
 	} while (0)
 
 /* Everything but what they are themselves. The indexes come last, by the place. */

@@ -353,7 +353,7 @@ presence_new(struct loop *loop, struct consul *consul, const struct conf *conf,
 	presence->file = xasprintf("%s/session", state_dir);
 	presence->n_candidates = conf->n_roles;
 	presence->candidates =
-	    xcalloc(conf->n_roles + 1, sizeof(*presence->candidates));
+	    xcalloc(conf->n_roles + 1, sizeof(struct candidate *));
 	for (size_t i = 0; i < conf->n_roles; i++) {
 		presence->candidates[i] = candidate_new(conf->roles[i]);
 		candidate_set(presence->candidates[i], conf->roles[i]);
@@ -469,7 +469,7 @@ presence_reload(struct presence *presence, const struct conf *next)
 {
 	size_t count = next->n_roles;
 	struct candidate **list =
-	    xcalloc(count + presence->n_candidates + 1, sizeof(*list));
+	    xcalloc(count + presence->n_candidates + 1, sizeof(struct candidate *));
 
 	for (size_t i = 0; i < count; i++) {
 		const struct conf_role *role = next->roles[i];

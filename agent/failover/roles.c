@@ -261,7 +261,7 @@ make_seats(struct roles *roles)
 		    "this host takes no role: its node name is longer than %d bytes "
 		    "or has a quote, a backslash or a control character",
 		    ROLE_NODE_SIZE - 1);
-	roles->seats = xcalloc(roles->conf->n_roles + 1, sizeof(*roles->seats));
+	roles->seats = xcalloc(roles->conf->n_roles + 1, sizeof(struct seat *));
 	for (size_t i = 0; i < roles->conf->n_roles; i++)
 		roles->seats[i] = seat_new(roles, roles->conf->roles[i]);
 }

@@ -316,8 +316,8 @@ sched_new(const struct run_servants *servants, const struct conf *conf,
 	sched->runs = runs_new(servants, &runs_out);
 	sched_queue_init(sched);
 	sched->n_entries = sched->n_slots = conf->n_checks;
-	sched->entries = xcalloc(conf->n_checks, sizeof(*sched->entries));
-	sched->slots = xcalloc(conf->n_checks, sizeof(*sched->slots));
+	sched->entries = xcalloc(conf->n_checks, sizeof(struct sched_entry *));
+	sched->slots = xcalloc(conf->n_checks, sizeof(struct sched_entry *));
 	for (uint32_t i = 0; i < conf->n_checks; i++)
 		sched->entries[i] = sched_entry_new(sched, conf->checks[i], i);
 	sched_link(sched);

@@ -21,7 +21,7 @@ free_slot(struct sched *sched, uint32_t from)
 		if (sched->slots[from] == NULL)
 			return from;
 	sched->slots =
-	    xrealloc(sched->slots, 2 * sched->n_slots + 8, sizeof(*sched->slots));
+	    xrealloc(sched->slots, 2 * sched->n_slots + 8, sizeof(struct sched_entry *));
 	sched->n_slots = 2 * sched->n_slots + 8;
 	for (size_t i = from; i < sched->n_slots; i++)
 		sched->slots[i] = NULL;
@@ -58,7 +58,7 @@ keep(struct sched *sched, const struct conf *next, const struct conf_changes *ch
 	size_t count = sched->n_entries;
 
 	sched->n_entries = next->n_checks;
-	sched->entries = xcalloc(next->n_checks, sizeof(*sched->entries));
+	sched->entries = xcalloc(next->n_checks, sizeof(struct sched_entry *));
 	for (size_t i = 0; i < next->n_checks; i++) {
 		uint32_t from = changes->from.checks[i];
 		if (from == CONF_NONE)

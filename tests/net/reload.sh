@@ -22,6 +22,7 @@ reload_says()
 	local said
 	said=$(reload "$1") || true
 	diag "$said"
+	# shellcheck disable=SC2053 # a pattern
 	[[ $said == $2 ]]
 }
 

@@ -236,22 +236,26 @@ merge(struct conf *next, struct conf *prev, const struct conf_changes *changes)
 	const struct conf_map *from = &changes->from;
 	bool *never = xcalloc(next->n_commands + 1, sizeof(*never));
 
-#define LIST(conf, kind) ((void *const *)(conf)->kind)
-#define BEFORE(kind) void **kind = copy(LIST(prev, kind), prev->n_##kind)
-#define HOLD(kind, changed)                                                     \
-	hold_kept(LIST(next, kind), kind, from->kind, changed, next->n_##kind); \
-	free(kind)
-	BEFORE(checks);
-	BEFORE(services);
-	BEFORE(roles);
-	BEFORE(vips);
-	BEFORE(commands);
+	void **before[] = {
+		copy((void *const *)prev->checks, prev->n_checks),
+		copy((void *const *)prev->services, prev->n_services),
+		copy((void *const *)prev->roles, prev->n_roles),
+		copy((void *const *)prev->vips, prev->n_vips),
+		copy((void *const *)prev->commands, prev->n_commands),
+	};
 	conf_merge(next, prev, changes);
-	HOLD(checks, changes->check_changed);
-	HOLD(services, changes->service_changed);
-	HOLD(roles, changes->role_changed);
-	HOLD(vips, changes->vip_changed);
-	HOLD(commands, never);
+	hold_kept((void *const *)next->checks, before[0], from->checks,
+	    changes->check_changed, next->n_checks);
+	hold_kept((void *const *)next->services, before[1], from->services,
+	    changes->service_changed, next->n_services);
+	hold_kept((void *const *)next->roles, before[2], from->roles,
+	    changes->role_changed, next->n_roles);
+	hold_kept(
+	    (void *const *)next->vips, before[3], from->vips, never, next->n_vips);
+	hold_kept((void *const *)next->commands, before[4], from->commands, never,
+	    next->n_commands);
+	for (size_t i = 0; i < ARRAY_LENGTH(before); i++)
+		free(before[i]);
 	free(never);
 }
 
