@@ -250,8 +250,8 @@ merge(struct conf *next, struct conf *prev, const struct conf_changes *changes)
 	    changes->service_changed, next->n_services);
 	hold_kept((void *const *)next->roles, before[2], from->roles,
 	    changes->role_changed, next->n_roles);
-	hold_kept(
-	    (void *const *)next->vips, before[3], from->vips, never, next->n_vips);
+	hold_kept((void *const *)next->vips, before[3], from->vips,
+	    changes->vip_changed, next->n_vips);
 	hold_kept((void *const *)next->commands, before[4], from->commands, never,
 	    next->n_commands);
 	for (size_t i = 0; i < ARRAY_LENGTH(before); i++)
