@@ -463,6 +463,48 @@ test_cancel(void)
 	consul_free(NULL);
 }
 
+/* Where nothing changed calls go on. Where something did they end, never from within, without
+ * an answer, and one that was cancelled by then is not heard of; the new address and the new
+ * token count at once. */
+static void
+test_reload(void)
+{
+	struct consul_request request = { .path = "/v1/x", .timeout_ms = LIMIT_MS };
+	struct script s;
+
+	open_script(&s);
+	s.hold = true;
+	struct conf_consul same = s.conf, next = s.conf;
+	consul_send(s.consul, &request, on_done, &s);
+	run_for(s.loop, 50);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(s.held);
+	consul_reload(s.consul, &same);
+	scripted_answer(s.held, 200, "", "7");
+	CU_ASSERT_TRUE(until(s.loop, was_told, &s, LIMIT_MS));
+	CU_ASSERT_STRING_EQUAL(s.json, "7");
+
+	s.told = 0;
+	consul_send(s.consul, &request, on_done, &s);
+	struct consul_call *call = consul_send(s.consul, &request, on_done, &s);
+	run_for(s.loop, 50);
+	next.token = (char *)(uintptr_t) "fresh";
+	next.address = xasprintf("%s/", scripted_address(s.server));
+	consul_reload(s.consul, &next);
+	CU_ASSERT_EQUAL(s.told, 0);
+	consul_cancel(call);
+	CU_ASSERT_TRUE(until(s.loop, was_told, &s, LIMIT_MS));
+	CU_ASSERT_EQUAL(s.reply.result, CONSUL_AWAY);
+	CU_ASSERT_TRUE(consul_reachable(s.consul));
+	run_for(s.loop, 50);
+	CU_ASSERT_EQUAL(s.told, 1);
+	s.hold = false;
+	ask(&s, NULL);
+	CU_ASSERT_EQUAL(s.reply.result, CONSUL_OK);
+	CU_ASSERT_PTR_NOT_NULL(strstr(s.request, "X-Consul-Token: fresh\r\n"));
+	close_script(&s);
+	free(next.address);
+}
+
 static void
 test_backoff(void)
 {
@@ -539,6 +581,7 @@ static const struct tap_case cases[] = {
 	{ "a token of the environment", test_plain_token },
 	{ "away and back, in every order", test_reachable },
 	{ "cancelled calls are not heard of", test_cancel },
+	{ "another way to Consul", test_reload },
 	{ "waits grow and differ", test_backoff },
 	{ "segments of a path are escaped", test_escape },
 };
