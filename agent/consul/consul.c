@@ -62,7 +62,8 @@ struct consul {
 	struct token token;
 	char *authorization; /* a header, or NULL */
 	const char *scope_fault; /* said last, or NULL */
-	LIST_HEAD(, consul_call) calls;
+	LIST_HEAD(consul_calls, consul_call) calls;
+	struct consul_calls lost; /* cut off by a reload, which is to be told */
 	bool away;
 	bool explained; /* by more than that nobody answers */
 	uint64_t sent; /* calls until now: the number of the last one */
@@ -73,7 +74,7 @@ struct consul {
 
 struct consul_call {
 	struct consul *consul;
-	struct http_call *http; /* NULL: cut off by a reload */
+	struct http_call *http; /* NULL: lost */
 	consul_done_fn *done;
 	void *arg;
 	uint64_t number;
@@ -207,34 +208,24 @@ call_free(struct consul_call *call)
 	free(call);
 }
 
-static struct consul_call *
-find_cut(const struct consul *consul)
-{
-	struct consul_call *call;
-
-	LIST_FOREACH(call, &consul->calls, link)
-	if (call->http == NULL)
-		return call;
-	return NULL;
-}
-
-/* What is asked again meanwhile goes the new way. */
+/* One in a turn: what that brings about may end others. What is asked again goes the new
+ * way. */
 static void
 on_cut(void *arg)
 {
 	struct consul *consul = arg;
-	struct consul_call *call;
+	struct consul_call *call = LIST_FIRST(&consul->lost);
+	struct consul_reply reply = { .result = CONSUL_AWAY,
+		.why = "another way to Consul was configured" };
 
-	while ((call = find_cut(consul)) != NULL) {
-		struct consul_reply reply = { .result = CONSUL_AWAY,
-			.why = "another way to Consul was configured",
-			.sent_at = call->began };
-		consul_done_fn *done = call->done;
-		void *done_arg = call->arg;
-
-		call_free(call);
-		done(done_arg, &reply);
-	}
+	if (call == NULL)
+		return;
+	loop_timer_after(consul->cut, 0);
+	consul_done_fn *done = call->done;
+	void *done_arg = call->arg;
+	reply.sent_at = call->began;
+	call_free(call);
+	done(done_arg, &reply);
 }
 
 static void
@@ -264,14 +255,17 @@ connect_to(struct consul *consul, const struct conf_consul *conf)
 	}
 }
 
-/* Calls stay in the list. */
+/* All calls are lost. */
 static void
 disconnect(struct consul *consul)
 {
 	struct consul_call *call;
 
-	LIST_FOREACH(call, &consul->calls, link)
-	call->http = NULL;
+	while ((call = LIST_FIRST(&consul->calls)) != NULL) {
+		LIST_REMOVE(call, link);
+		LIST_INSERT_HEAD(&consul->lost, call, link);
+		call->http = NULL;
+	}
 	for (int i = 0; i < CONSUL_CHANNELS; i++)
 		http_free(consul->http[i]);
 	explicit_bzero(&consul->token, sizeof(consul->token));
@@ -290,6 +284,7 @@ consul_new(struct loop *loop, const struct conf_consul *conf)
 
 	consul->loop = loop;
 	LIST_INIT(&consul->calls);
+	LIST_INIT(&consul->lost);
 	consul->cut = loop_timer_new(loop, on_cut, consul);
 	connect_to(consul, conf);
 	return consul;
@@ -304,7 +299,7 @@ consul_reload(struct consul *consul, const struct conf_consul *conf)
 	}
 	disconnect(consul);
 	connect_to(consul, conf);
-	if (!LIST_EMPTY(&consul->calls))
+	if (!LIST_EMPTY(&consul->lost))
 		loop_timer_after(consul->cut, 0);
 }
 
@@ -316,7 +311,7 @@ consul_free(struct consul *consul)
 	if (!consul)
 		return;
 	disconnect(consul);
-	for (call = LIST_FIRST(&consul->calls); call; call = next) {
+	for (call = LIST_FIRST(&consul->lost); call; call = next) {
 		next = LIST_NEXT(call, link);
 		call_free(call);
 	}

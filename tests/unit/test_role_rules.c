@@ -453,7 +453,68 @@ test_shorter_lease(void)
 	bench_free(bench);
 }
 
+/* S14 once more, in the middle of a term: what the warden held before the reload may last for
+ * the longer lease. A larger one is published at once, and binds when Consul has it. */
+static void
+test_lease_changes(void)
+{
+	struct role_params params = usual;
+	struct bench *bench = master_new(&usual);
+	struct role_event event = { .type = ROLE_EVENT_VIP_HELD };
+
+	const struct role_action *hold = await(bench, ROLE_ACTION_VIP_HOLD, 1000);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(hold);
+	event.order = hold->order;
+	feed(bench, &event);
+	params.lease_ms = 1250;
+	params.confirm_ms = params.lease_ms / 7;
+	role_set_params(bench->role, &params);
+	show(bench, true); /* confirmed, but held by the old lease */
+	CU_ASSERT_PTR_NULL(find(bench, ROLE_ACTION_WRITE));
+	hold = await(bench, ROLE_ACTION_VIP_HOLD, 200);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(hold);
+	CU_ASSERT(hold->until <= bench->now.boot + 1250);
+	uint64_t order = hold->order;
+	feed(bench, &event); /* the old order's answer */
+	show(bench, true);
+	CU_ASSERT_PTR_NULL(find(bench, ROLE_ACTION_WRITE));
+	event.order = order;
+	feed(bench, &event);
+	expect_write(bench, ROLE_OWN, "web-1", "web-1");
+	CU_ASSERT_EQUAL(find(bench, ROLE_ACTION_WRITE)->content.fence.lease_ms, 2750);
+	reply(bench, find(bench, ROLE_ACTION_WRITE), true);
+	role_set_params(bench->role, &usual);
+	pass(bench, 1);
+	expect_write(bench, ROLE_OWN, "web-1", "web-1");
+	CU_ASSERT_EQUAL(find(bench, ROLE_ACTION_WRITE)->content.fence.lease_ms, 3750);
+	bench_free(bench);
+}
+
+/* A reload takes the role away and is given up again. */
+static void
+test_yield(void)
+{
+	struct bench *bench = master_new(&usual);
+	struct role_event event = { .type = ROLE_EVENT_YIELD, .yield = true };
+
+	peers(bench, "web-1", true, 100);
+	feed(bench, &event);
+	expect_state(bench, ROLE_STANDBY, ROLE_REASON_RELOAD,
+	    "a new configuration takes it away here");
+	gone(bench);
+	expect_write(bench, ROLE_GIVE, "", NULL);
+	reply(bench, find(bench, ROLE_ACTION_WRITE), true);
+	pass(bench, 10000);
+	CU_ASSERT_PTR_NULL(find(bench, ROLE_ACTION_WRITE));
+	event.yield = false;
+	feed(bench, &event);
+	expect_write(bench, ROLE_OWN, "web-1", "web-1");
+	bench_free(bench);
+}
+
 static const struct tap_case cases[] = {
+	{ "a lease that changes", test_lease_changes },
+	{ "a role that yields", test_yield },
 	{ "who may write what", test_table },
 	{ "a tick is needed only when one is due", test_ticks },
 	{ "the address appears where the service is ready", test_promote },
