@@ -135,11 +135,16 @@ sed -i 1d "$LAB_DIR/$MASTER/etc/lictor.conf"
 
 service_text()
 {
-	local i n=$((RANDOM % 4))
+	local i n=$((RANDOM % 4)) interval
 	echo "service \"extra-$1\" { port = $((1000 + RANDOM % 5))"
 	for ((i = 0; i < n; i++)); do
-		echo "script \"c$i\" { command = {\"/bin/sh\", \"-c\", \"exit 0\"}" \
-		    "interval = $((200 + 100 * (RANDOM % 3)))ms }"
+		interval="interval = $((200 + 100 * (RANDOM % 3)))ms"
+		case $((RANDOM % 4)) in
+		0) echo "script \"c$i\" { command = {\"/bin/sh\", \"-c\", \"exit 0\"} $interval }" ;;
+		1) echo "http \"c$i\" { url = \"http://localhost:8080/\" keep-alive = true $interval }" ;;
+		2) echo "tcp \"c$i\" { address = \"localhost:8080\" $interval }" ;;
+		3) echo "file \"c$i\" { path = \"/proc/self/status\" $interval }" ;;
+		esac
 	done
 	echo "}"
 }
