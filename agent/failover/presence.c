@@ -352,8 +352,7 @@ presence_new(struct loop *loop, struct consul *consul, const struct conf *conf,
 	presence->inst = xstrdup(inst);
 	presence->file = xasprintf("%s/session", state_dir);
 	presence->n_candidates = conf->n_roles;
-	presence->candidates =
-	    xcalloc(conf->n_roles + 1, sizeof(struct candidate *));
+	presence->candidates = xcalloc(conf->n_roles + 1, sizeof(struct candidate *));
 	for (size_t i = 0; i < conf->n_roles; i++) {
 		presence->candidates[i] = candidate_new(conf->roles[i]);
 		candidate_set(presence->candidates[i], conf->roles[i]);

@@ -20,8 +20,8 @@ free_slot(struct sched *sched, uint32_t from)
 	for (; from < sched->n_slots; from++)
 		if (sched->slots[from] == NULL)
 			return from;
-	sched->slots =
-	    xrealloc(sched->slots, 2 * sched->n_slots + 8, sizeof(struct sched_entry *));
+	sched->slots = xrealloc(
+	    sched->slots, 2 * sched->n_slots + 8, sizeof(struct sched_entry *));
 	sched->n_slots = 2 * sched->n_slots + 8;
 	for (size_t i = from; i < sched->n_slots; i++)
 		sched->slots[i] = NULL;

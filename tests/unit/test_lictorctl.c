@@ -44,6 +44,9 @@ static const char status_text[] =
 struct state {
 	bool moved, full;
 	char maintenance[256];
+	struct control *control;
+	struct loop_timer *reloaded;
+	uint64_t reload; /* the first is taken, the second is not */
 };
 
 /* The server's answers: web-1 has the role until a switchover was asked for. */
@@ -107,16 +110,37 @@ on_maintenance(void *arg, const char *service, const struct control_maintenance 
 	return 0;
 }
 
+static int
+on_reload(void *arg, uint64_t request, char *why, size_t size)
+{
+	struct state *state = arg;
+
+	state->reload = request;
+	loop_timer_after(state->reloaded, 20);
+	return 0;
+}
+
+static void
+on_reloaded(void *arg)
+{
+	struct state *state = arg;
+	bool good = state->reload == 1;
+
+	control_reloaded(state->control, state->reload, good,
+	    good ? "reloaded: 1 check added" : "web.conf:7: what is this?");
+}
+
 static void
 serve(int listener)
 {
 	struct state state = { 0 };
 	struct control_out out = { on_status, on_switchover, on_init, on_report,
-		on_maintenance, &state };
+		on_maintenance, on_reload, &state };
 	struct loop *loop = loop_new();
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	control_new(loop, listener, &out);
+	state.reloaded = loop_timer_new(loop, on_reloaded, &state);
+	state.control = control_new(loop, listener, &out);
 	loop_run(loop);
 	_exit(0);
 }
@@ -254,6 +278,23 @@ test_switchover(void)
 }
 
 static void
+test_reload(void)
+{
+	struct bench bench;
+	char text[4096];
+
+	bench_open(&bench);
+	CU_ASSERT(run(&bench, WORDS(W("reload"))) == 0);
+	slurp(bench.out, text, sizeof(text));
+	CU_ASSERT_STRING_EQUAL(text, "reloaded: 1 check added\n");
+	CU_ASSERT(run(&bench, WORDS(W("reload"))) == 1);
+	slurp(bench.err, text, sizeof(text));
+	CU_ASSERT_STRING_EQUAL(text, "lictorctl: web.conf:7: what is this?\n");
+	CU_ASSERT(run(&bench, WORDS(W("reload"), W("now"))) == 2);
+	bench_close(&bench);
+}
+
+static void
 test_init(void)
 {
 	struct bench bench;
@@ -379,6 +420,7 @@ static const struct tap_case cases[] = {
 	{ "status prints the tables", test_status_table },
 	{ "status --json prints the object", test_status_json },
 	{ "switchover says why not, or waits until it is seen", test_switchover },
+	{ "a reload is waited for", test_reload },
 	{ "init says why not", test_init },
 	{ "maintenance is begun, shown and ended", test_maintenance },
 	{ "what maintenance does not take", test_maintenance_usage },
