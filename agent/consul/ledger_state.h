@@ -109,6 +109,7 @@ struct ledger {
 	uint64_t seen; /* answers of the servers */
 	bool read_once;
 	bool reading; /* what Consul shows is not known: nothing is planned */
+	bool reloaded; /* since: what is otherwise is to be */
 	int64_t asked_at; /* when that picture was asked for */
 	int64_t read_at; /* when it was complete */
 	bool alive; /* lictor's own check was, in the picture */

@@ -218,6 +218,7 @@ ledger_reload(struct ledger *ledger, const struct conf *next)
 
 	ledger_doubt(ledger);
 	ledger->conf = next;
+	ledger->reloaded = true;
 	make_tables(ledger, &before);
 	ledger_free_tables(&before);
 	ledger_wake(ledger, 0);

@@ -285,7 +285,8 @@ say_lost(const struct ledger *ledger, const struct entry *entry, bool stood)
 {
 	bool stands = ledger_stands(entry) && all_shown(ledger, entry);
 
-	if (ledger->read_once && stood && !stands && !entry->unsure)
+	if (ledger->read_once && !ledger->reloaded && stood && !stands &&
+	    !entry->unsure)
 		log_notice("consul",
 		    "service %s is not shown as it was registered: registering it "
 		    "again",
@@ -402,7 +403,7 @@ ledger_end(struct ledger *ledger)
 		same &= state_read(ledger, ledger->states[i]);
 	node_read(ledger);
 	ledger->read_once = true;
-	ledger->reading = false;
+	ledger->reading = ledger->reloaded = false;
 	ledger->read_at = ledger->asked_at;
 	ledger->lictor_there = ledger_stands(ledger_lictor(ledger));
 	outbox_open(ledger->outbox, true);
