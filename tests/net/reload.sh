@@ -98,6 +98,10 @@ start "$MASTER" monitor ip -o monitor address
 # --- what an edit does not touch ---
 
 wait_for 10 all_passing "$MASTER"
+watched="$LAB_DIR/$BACKUP/watcher.out"
+start "$BACKUP" watcher "$LICTOR_BUILD/tests/tools/watcher" 127.0.0.1 8500 \
+    "/v1/health/node/$MASTER"
+wait_for 10 grep -q " web:page - passing" "$watched"
 pids=$(lictord_pids "$MASTER" | sort)
 before=$(written "$MASTER") runs=$(runs_of "$MASTER")
 extra "$MASTER" <<-END
@@ -184,6 +188,12 @@ few_descriptors()
 	[ "$(descriptors "$MASTER")" -le $((open + 8)) ]
 }
 check "no descriptors are left over" wait_for 10 few_descriptors
+
+stop "$BACKUP" watcher
+check "a watcher on the other host saw nothing fail" \
+    test -z "$(awk '$5 == "critical" || $5 == "warning"' "$watched")"
+check "and of the first service nothing at all" \
+    test "$(grep -c " web:" "$watched")" = 2
 
 # --- what is taken away is given away ---
 
