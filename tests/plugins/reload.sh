@@ -69,6 +69,11 @@ services 'prepare = "refuse"'
 kill -HUP "$lictord"
 check "its own judgement has the line of the option" within 10 logged \
     'stays as it was: .*/services\.d/a\.conf:2: prepare: it is refused, expected another word'
+services ''
+touch "$work/etc/crashy.so"
+kill -HUP "$lictord"
+check "code that was loaded is not replaced" within 10 logged \
+    'stays as it was: .*/lictor\.conf: plugins: the file of "crashy" is another one now, which'
 services 'prepare = "hang"'
 kill -HUP "$lictord"
 agent=$(agent_of "$lictord")
