@@ -144,13 +144,6 @@ ledger_stop(struct ledger *ledger)
 }
 
 bool
-ledger_vouches(const struct ledger *ledger)
-{
-	return ledger_stands(ledger_lictor(ledger)) &&
-	    !outbox_flying(&ledger_lictor(ledger)->item);
-}
-
-bool
 ledger_still(const struct ledger *ledger)
 {
 	return outbox_still(ledger->outbox);

@@ -86,10 +86,8 @@ void ledger_flush(struct ledger *ledger);
 /* From now on nothing but what on-stop asks for. */
 void ledger_stop(struct ledger *ledger);
 
-/* "lictor" is registered, nothing about it is under way. */
-bool ledger_vouches(const struct ledger *ledger);
-bool ledger_still(const struct ledger *ledger); /* nothing is under way */
-bool ledger_idle(const struct ledger *ledger);
-bool ledger_settled(const struct ledger *ledger);
+bool ledger_still(const struct ledger *ledger);	/* nothing is under way */
+bool ledger_idle(const struct ledger *ledger);	/* nor queued */
+bool ledger_settled(const struct ledger *ledger); /* nor set aside, or waited for */
 
 #endif

@@ -11,8 +11,9 @@
 #include "agent/consul/outbox.h"
 
 /*
- * What ledger.c (what is true, and what of it is sent) and picture.c (what Consul shows)
- * share, and nobody else may see.
+ * What the files of the ledger share (ledger.c, ledger_tables.c, ledger_plan.c,
+ * ledger_send.c; picture.c: what the agent shows; seen.c: what the servers do), and nobody
+ * else may see.
  */
 
 struct loop;
