@@ -135,6 +135,22 @@ sed -i '1i node = "another"' "$LAB_DIR/$MASTER/etc/lictor.conf"
 check "another node needs a restart" reload_fails "$MASTER" 'node: .*needs a restart'
 sed -i 1d "$LAB_DIR/$MASTER/etc/lictor.conf"
 
+# --- the lease, while it runs ---
+
+lease_is()
+{
+	[ "$(register .fence.lease_ms)" = $(($1 + 1500)) ]
+}
+
+conf="$LAB_DIR/$MASTER/etc/lictor.conf"
+cp "$conf" "$LAB_DIR/conf"
+echo 'failover { lease = 3250ms }' >>"$conf"
+check "a longer lease" reload_says "$MASTER" "reloaded: the lease changed"
+check "it is published" wait_for 5 lease_is 3250
+cp "$LAB_DIR/conf" "$conf"
+check "a shorter lease" reload_says "$MASTER" "reloaded: the lease changed"
+check "it is published once the warden holds by it" wait_for 5 lease_is 2250
+
 # --- many edits ---
 
 service_text()
