@@ -34,6 +34,8 @@ struct build {
 int build_plugins(struct build *build, const struct node *root);
 /* build_node.c: node, consul, defaults and failover of lictor.conf. Then this. */
 int build_node(struct build *build, const struct node *root);
+/* The time to live that nobody set, when all services and checks are known. */
+void build_ttl(struct build *build);
 /* build_service.c: a service with its checks. */
 int build_service(struct build *build, const struct node *section);
 /* build_check.c: a check of a service, or of the node. */

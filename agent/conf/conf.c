@@ -108,6 +108,7 @@ build_all(struct build *build, const struct trees *trees)
 	for (size_t i = 0; i < trees->count; i++)
 		if (build_roles(build, trees->roots[i]) != 0)
 			return -1;
+	build_ttl(build);
 	if (build_refuse_duplicates(build) != 0)
 		return -1;
 	return build_depends(build);

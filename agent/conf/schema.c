@@ -34,8 +34,9 @@ const struct check_option schema_consul[] = {
 	{ "namespace", CHECK_OPTION_TEXT, offsetof(struct raw_consul, namespace) },
 	{ "partition", CHECK_OPTION_TEXT, offsetof(struct raw_consul, partition) },
 	{ "verify", CHECK_OPTION_BOOL, offsetof(struct raw_consul, verify) },
-	{ "ttl", CHECK_OPTION_DURATION, offsetof(struct raw_consul, ttl_ms),
-	    .value = "10s", .min = SECOND, .max = HOUR },
+	{ "ttl", CHECK_OPTION_DURATION,
+	    offsetof(struct raw_consul, ttl_ms), /* build_ttl */
+	    .min = SECOND, .max = HOUR },
 	{ NULL },
 };
 

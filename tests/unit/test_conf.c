@@ -251,6 +251,37 @@ read_text(const char *path)
 	return text.data;
 }
 
+/* Of so many services with ten checks each. */
+static int64_t
+ttl_of(const char *node_file, int count)
+{
+	AUTO_FREE char *text = NULL;
+	size_t size;
+	FILE *fp = open_memstream(&text, &size);
+
+	for (int i = 0; i < count; i++) {
+		fprintf(fp, "service \"s%d\" {\n", i);
+		for (int k = 0; k < 10; k++)
+			fprintf(fp, "ttl \"c%d\" { ttl = 1m }\n", k);
+		fprintf(fp, "}\n");
+	}
+	fclose(fp);
+	struct conf *conf = parse("", node_file, text);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(conf);
+	int64_t ttl = conf->consul.ttl_ms;
+	conf_free(conf);
+	return ttl;
+}
+
+static void
+a_big_node_has_a_longer_ttl(void)
+{
+	CU_ASSERT_EQUAL(ttl_of("", 316), 10000);
+	CU_ASSERT_EQUAL(ttl_of("", 317), 30000);
+	CU_ASSERT_EQUAL(ttl_of("consul { ttl = 10s }", 317), 10000);
+	CU_ASSERT_EQUAL(ttl_of("consul { ttl = 1h }", 1), 3600000);
+}
+
 /* A commented option is "#name", words in comments are "# like this". */
 static void
 uncomment(char *text)
@@ -609,6 +640,7 @@ static const struct tap_case cases[] = {
 	    a_role_has_its_services_vips_and_hooks },
 	{ "every index is a place in its list", every_index_is_a_place_in_its_list },
 	{ "the sample says the defaults", the_sample_says_the_defaults },
+	{ "a big node has a longer ttl", a_big_node_has_a_longer_ttl },
 	{ "the sample of a service is good", the_sample_of_a_service_is_good },
 	{ "an interval below the default fast one counts",
 	    an_interval_below_the_default_fast_one_counts },
