@@ -3,14 +3,15 @@
 #
 # Whether lictor holds out: 10000 HTTP checks each 10 s for ten minutes. The memory must be
 # flat, no descriptor may be lost, every check must have run as often as it should, and no
-# run later than the targets allow. Run by "make bench-soak" (SOAK_MINUTES=10); each
+# run later than the targets allow. They are of 200 services: with more aliases it is Consul
+# that takes the machine, seconds at a time. Run by "make bench-soak" (SOAK_MINUTES=10); each
 # minute is printed. Needs what bench.sh needs, but no peers.
 set -euo pipefail
 
 BENCH_SOURCE=$(cd "$(dirname "$0")" && pwd)
 : "${LICTOR_BUILD:=$PWD}" "${SOAK_MINUTES:=10}" "${SOAK_CHECKS:=10000}" "${SOAK_INTERVAL:=10000}"
 # shellcheck disable=SC2034 # for cell.sh
-BENCH_PROGRAMS=$LICTOR_BUILD/tests/bench BENCH_PEERS=
+BENCH_PROGRAMS=$LICTOR_BUILD/tests/bench BENCH_PEERS= CHECKS_EACH=50
 # shellcheck source=tests/bench/systems.sh
 . "$BENCH_SOURCE/systems.sh"
 # shellcheck source=tests/bench/cell.sh
@@ -41,6 +42,16 @@ descriptors()
 	done | wc -l
 }
 
+# Those that are there with the fewest connections under way, of a while.
+settled_descriptors()
+{
+	local i
+	for ((i = 0; i < 50; i++)); do
+		descriptors
+		sleep 0.1
+	done | sort -n | head -n 1
+}
+
 # Each minute: memory, descriptors and CPU since the last; the first is the warm-up's end.
 watch_minutes()
 {
@@ -66,7 +77,7 @@ system_start
 warm_up
 sleep 20
 memory=$(group_memory Anonymous)
-open=$(descriptors)
+open=$(settled_descriptors)
 changed=$(changes)
 processes=$(group_pids)
 echo "begin: $memory kB anonymous, $open descriptors"
@@ -76,7 +87,7 @@ result=$(target end)
 expected=$((SOAK_MINUTES * 60000 / INTERVAL))
 echo "$result"
 judge "growth of the anonymous memory, kB" $(($(group_memory Anonymous) - memory)) $GROWTH_KB
-judge "growth of the open descriptors" $(($(descriptors) - open)) 4
+judge "growth of the open descriptors" $(($(settled_descriptors) - open)) 4
 judge "checks that did not come" $((COUNT - $(value checks "$result"))) 0
 judge "runs that a check missed" $((expected - $(value fewest "$result"))) 1
 judge "runs that a check had too many" $(($(value most "$result") - expected)) 1

@@ -67,16 +67,16 @@ lictor_check()
 	esac
 }
 
-# Ten checks a service.
+# Ten checks a service, or as many as the caller says.
 lictor_files()
 {
-	local n
+	local n each=${CHECKS_EACH:-10}
 	mkdir -p "$CELL/etc/services.d" "$CELL/run" "$CELL/state"
 	: >"$CELL/etc/lictor.conf"
 	for ((n = 1; n <= COUNT; n++)); do
-		[ $((n % 10)) != 1 ] || echo "service \"s$((n / 10))\" {"
+		[ $((n % each)) != 1 ] || echo "service \"s$((n / each))\" {"
 		echo "$(lictor_check "$n") interval = ${INTERVAL}ms }"
-		[ $((n % 10)) != 0 ] && [ "$n" != "$COUNT" ] || echo "}"
+		[ $((n % each)) != 0 ] && [ "$n" != "$COUNT" ] || echo "}"
 	done >"$CELL/etc/services.d/bench.conf"
 	start consul "$CONSUL_BIN" agent -dev -log-level=warn -node=bench
 	wait_for 20 consul_leads || die "Consul did not start within 20 s: $CELL/consul.log"
