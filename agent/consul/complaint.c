@@ -61,7 +61,8 @@ advice(const struct consul_reply *reply)
 	for (size_t i = 0; i < ARRAY_LENGTH(known); i++)
 		if (strstr(reply->why, known[i].text))
 			return known[i].advice;
-	return "it is tried again";
+	return reply->result == CONSUL_BAD ? "Consul does not take it as it is"
+					   : "it is tried again";
 }
 
 void

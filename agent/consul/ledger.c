@@ -129,6 +129,12 @@ ledger_vouch(struct ledger *ledger)
 }
 
 void
+ledger_renew(struct ledger *ledger)
+{
+	outbox_renew(ledger->outbox);
+}
+
+void
 ledger_flush(struct ledger *ledger)
 {
 	outbox_flush(ledger->outbox);

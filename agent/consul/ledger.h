@@ -79,6 +79,8 @@ void ledger_role(struct ledger *ledger, const struct conf_service *service,
  * the next that begins. */
 void ledger_upkeep(struct ledger *ledger, const struct conf_service *service, bool on,
     const char *reason);
+/* What Consul did not take as it was is tried again: it may be another one. */
+void ledger_renew(struct ledger *ledger);
 /* The service "lictor" again, as soon as that may be asked of Consul. */
 void ledger_vouch(struct ledger *ledger);
 void ledger_flush(struct ledger *ledger);

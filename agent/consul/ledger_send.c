@@ -242,10 +242,11 @@ service_failed(struct ledger *ledger, struct entry *entry, enum consul_result re
 {
 	entry->unsure = entry->unsure || result == CONSUL_AWAY;
 	if (!entry->conf)
-		ledger->vouch = true;
+		ledger->vouch = ledger->vouch || result != CONSUL_BAD;
 	else if (result == CONSUL_NOT_FOUND)
 		service_gone(ledger, entry);
-	else if (entry->doing == DIFFER_REGISTER || entry->doing == DIFFER_ADD_ALIAS)
+	else if (result != CONSUL_BAD &&
+	    (entry->doing == DIFFER_REGISTER || entry->doing == DIFFER_ADD_ALIAS))
 		entry->again = entry->again || ledger_stands(entry);
 }
 

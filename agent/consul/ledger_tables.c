@@ -217,6 +217,7 @@ ledger_reload(struct ledger *ledger, const struct conf *next)
 	struct ledger before = *ledger;
 
 	ledger_doubt(ledger);
+	ledger_renew(ledger);
 	ledger->conf = next;
 	ledger->reloaded = true;
 	make_tables(ledger, &before);

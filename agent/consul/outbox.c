@@ -3,7 +3,8 @@
  * Order and patience for what report has to say: queues by urgency, a few calls under way
  * so that an agent that hangs never has more than a handful of ours, and one place that
  * retries. Items are their owner's; an item is idle, in one queue, set aside, or has a
- * call under way. Its message is built when it leaves, so the newest truth is sent.
+ * call under way. Its message is built when it leaves, so the newest truth is sent; one
+ * that Consul does not take as it is, too big or faulty, does not leave again unchanged.
  */
 #include "agent/consul/outbox.h"
 
@@ -18,6 +19,7 @@
 #define DEADLINE_MS 2000
 #define FLYING_MAX 4
 #define BUSY_MAX 4
+#define REFUSED_MS 60000
 
 TAILQ_HEAD(items, outbox_item);
 
@@ -26,12 +28,14 @@ struct outbox {
 	struct consul *consul;
 	struct outbox_out out;
 	struct loop_timer *retry;
+	struct loop_timer *renew; /* for what was refused */
 	bool retrying; /* the timer is set */
 	bool open;
 	unsigned int flying;
 	unsigned int busy; /* such answers in a row */
 	unsigned int failures;
-	struct items queues[OUTBOX_NONE]; /* OUTBOX_ASIDE included */
+	uint64_t renewed; /* so often */
+	struct items queues[OUTBOX_NONE]; /* OUTBOX_ASIDE and _REFUSED included */
 };
 
 static void
@@ -51,7 +55,7 @@ item_insert(struct outbox_item *item, enum outbox_queue queue)
 	item_take(item);
 	TAILQ_INSERT_TAIL(&item->outbox->queues[queue], item, link);
 	item->queue = queue;
-	if (queue != OUTBOX_ASIDE)
+	if (queue < OUTBOX_QUEUES)
 		item->home = queue;
 }
 
@@ -76,6 +80,24 @@ on_retry(void *arg)
 	while ((item = TAILQ_FIRST(&outbox->queues[OUTBOX_ASIDE])))
 		item_insert(item, item->home);
 	outbox_flush(outbox);
+}
+
+static void
+on_renew(void *arg)
+{
+	outbox_renew(arg);
+	outbox_flush(arg);
+}
+
+static void
+item_refuse(struct outbox_item *item)
+{
+	struct outbox *outbox = item->outbox;
+
+	if (TAILQ_EMPTY(&outbox->queues[OUTBOX_REFUSED]))
+		loop_timer_after(outbox->renew, REFUSED_MS);
+	item->refused = true;
+	item_insert(item, OUTBOX_REFUSED);
 }
 
 static void
@@ -117,8 +139,10 @@ item_failed(struct outbox_item *item, const struct consul_reply *reply)
 {
 	struct outbox *outbox = item->outbox;
 
+	bool all = reply->result == CONSUL_BUSY || consul_token_unknown(reply);
+
 	complain(outbox, item, reply);
-	outbox->busy = reply->result == CONSUL_BUSY ? outbox->busy + 1 : 0;
+	outbox->busy = all ? outbox->busy + 1 : 0;
 	item_insert(item, OUTBOX_ASIDE);
 	retry_later(outbox);
 }
@@ -141,8 +165,11 @@ on_answer(void *arg, const struct consul_reply *reply)
 		break;
 	case CONSUL_BUSY:
 	case CONSUL_DENIED:
-	case CONSUL_CONFLICT:
-	case CONSUL_BAD: item_failed(item, reply); break;
+	case CONSUL_CONFLICT: item_failed(item, reply); break;
+	case CONSUL_BAD:
+		complain(outbox, item, reply);
+		item_refuse(item);
+		break;
 	case CONSUL_NOT_FOUND:
 	case CONSUL_AWAY: break;
 	}
@@ -151,23 +178,54 @@ on_answer(void *arg, const struct consul_reply *reply)
 	outbox->out.done(outbox->out.arg, item, reply);
 }
 
+static uint64_t
+hash_of(const struct outbox *outbox, const struct outbox_message *message)
+{
+	AUTO_FREE char *body = message->body ? json_print(message->body) : NULL;
+	uint64_t hash = fnv1a64(message->path, strlen(message->path));
+
+	return (hash ^ (body ? fnv1a64(body, strlen(body)) : 0)) + outbox->renewed;
+}
+
+/* Whether it may leave. */
+static bool
+item_say(struct outbox_item *item, const struct outbox_message *message)
+{
+	uint64_t hash = hash_of(item->outbox, message);
+
+	if (item->refused && item->said == hash)
+		return false;
+	item->said = hash;
+	item->refused = false;
+	return true;
+}
+
+static void
+item_transmit(struct outbox_item *item, const struct outbox_message *message)
+{
+	struct outbox *outbox = item->outbox;
+	struct consul_request request = { .channel = CONSUL_REPORT, .method = "PUT" };
+
+	request.path = message->path;
+	request.body = message->body;
+	request.timeout_ms = message->timeout_ms ? message->timeout_ms : DEADLINE_MS;
+	item->touched_at = loop_now(outbox->loop);
+	item->call = consul_send(outbox->consul, &request, on_answer, item);
+	outbox->flying++;
+}
+
 static void
 item_send(struct outbox_item *item)
 {
 	struct outbox *outbox = item->outbox;
 	struct outbox_message message = { 0 };
-	struct consul_request request = { .channel = CONSUL_REPORT, .method = "PUT" };
 
 	item_take(item);
 	outbox->out.build(outbox->out.arg, item, &message);
-	if (!message.path)
-		return;
-	request.path = message.path;
-	request.body = message.body;
-	request.timeout_ms = message.timeout_ms ? message.timeout_ms : DEADLINE_MS;
-	item->touched_at = loop_now(outbox->loop);
-	item->call = consul_send(outbox->consul, &request, on_answer, item);
-	outbox->flying++;
+	if (message.path && item_say(item, &message))
+		item_transmit(item, &message);
+	else if (message.path)
+		item_refuse(item);
 	free(message.path);
 	cJSON_Delete(message.body);
 }
@@ -202,6 +260,7 @@ outbox_new(struct loop *loop, struct consul *consul, const struct outbox_out *ou
 	for (int i = 0; i < OUTBOX_NONE; i++)
 		TAILQ_INIT(&outbox->queues[i]);
 	outbox->retry = loop_timer_new(loop, on_retry, outbox);
+	outbox->renew = loop_timer_new(loop, on_renew, outbox);
 	return outbox;
 }
 
@@ -211,6 +270,7 @@ outbox_free(struct outbox *outbox)
 	if (!outbox)
 		return;
 	loop_timer_free(outbox->retry);
+	loop_timer_free(outbox->renew);
 	free(outbox);
 }
 
@@ -227,6 +287,16 @@ outbox_init(struct outbox *outbox, struct outbox_item *item, int kind,
 		.again = OUTBOX_NONE,
 		.touched_at = INT64_MIN,
 	};
+}
+
+void
+outbox_renew(struct outbox *outbox)
+{
+	struct outbox_item *item;
+
+	outbox->renewed++;
+	while ((item = TAILQ_FIRST(&outbox->queues[OUTBOX_REFUSED])))
+		item_insert(item, item->home);
 }
 
 void
@@ -268,7 +338,7 @@ outbox_flying(const struct outbox_item *item)
 bool
 outbox_quiet(const struct outbox_item *item)
 {
-	return !item->call && item->queue == OUTBOX_NONE;
+	return !item->call && item->queue >= OUTBOX_REFUSED;
 }
 
 bool

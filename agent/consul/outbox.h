@@ -21,6 +21,7 @@ enum outbox_queue {
 	OUTBOX_REST,		/* outputs, refreshes, removals */
 	OUTBOX_QUEUES,
 	OUTBOX_ASIDE = OUTBOX_QUEUES,	/* failed; tried again later */
+	OUTBOX_REFUSED,		/* not taken as it is */
 	OUTBOX_NONE,
 };
 
@@ -31,6 +32,8 @@ struct outbox_item {
 	uint8_t kind;		/* the owner's */
 	/* private */
 	enum outbox_queue queue : 8, home : 8, again : 8;
+	bool refused;		/* what was said last is not taken as it is */
+	uint64_t said;		/* a hash of that */
 	struct outbox *outbox;
 	struct consul_call *call;
 	int64_t touched_at;
@@ -46,8 +49,9 @@ struct outbox_message {
 
 struct outbox_out {
 	void (*build)(void *arg, struct outbox_item *item, struct outbox_message *message);
-	/* The answer. After CONSUL_BUSY, _DENIED, _CONFLICT and _BAD the item has been set
-	 * aside and is sent again; after the others it is idle unless it was put again. */
+	/* The answer. After CONSUL_BUSY, _DENIED and _CONFLICT the item has been set aside and
+	 * is sent again; after the others it is idle unless it was put again. After CONSUL_BAD
+	 * it is sent when it says something else, or else after a minute or outbox_renew. */
 	void (*done)(void *arg, struct outbox_item *item, const struct consul_reply *reply);
 	/* For a warning: "registering db", and the permission it takes: service "db" write */
 	void (*describe)(void *arg, const struct outbox_item *item, char *what,
@@ -69,6 +73,8 @@ void outbox_init(struct outbox *outbox, struct outbox_item *item, int kind,
 /* To be sent; one that is under way is sent again after its answer. Nothing leaves before
  * outbox_flush. */
 void outbox_put(struct outbox_item *item, enum outbox_queue queue);
+/* What was refused for what it says may be sent again: Consul may be another. */
+void outbox_renew(struct outbox *outbox);
 /* Forgets the item, ends its call without telling. */
 void outbox_drop(struct outbox_item *item);
 /* Forgets what waits; calls under way go on. */
@@ -87,6 +93,6 @@ bool outbox_settled_by(const struct outbox_item *item, int64_t at);
 bool outbox_still(const struct outbox *outbox);
 /* Nothing is queued or under way; something may have been set aside. */
 bool outbox_idle(const struct outbox *outbox);
-bool outbox_settled(const struct outbox *outbox);	/* nor that */
+bool outbox_settled(const struct outbox *outbox);	/* nor that; or refused */
 
 #endif

@@ -73,7 +73,8 @@ on_build(void *arg, struct outbox_item *item, struct outbox_message *message)
 	if (f->built < ITEMS)
 		f->order[f->built] = (unsigned int)(thing - f->things);
 	f->built++;
-	message->path = xasprintf("/%u", (unsigned int)(thing - f->things));
+	message->path =
+	    xasprintf("/%u?%u", (unsigned int)(thing - f->things), thing->value);
 }
 
 static void
@@ -265,8 +266,6 @@ test_failures(void)
 		{ 403, "Permission denied",
 		    "telling 0 is denied (403 Permission denied): the token lacks "
 		    "everything" },
-		{ 400, "no such thing", "telling 0 failed (400 no such thing)" },
-		{ 413, "too large", "telling 0 failed (413 too large)" },
 		{ 500, "rpc error", NULL },
 		{ 403, "ACL not found", NULL },
 	};
@@ -298,6 +297,71 @@ test_failures(void)
 		}
 		close_fixture(&f);
 	}
+}
+
+/* Not taken as it is: said once, and sent again when it says something else, or when Consul
+ * may be another; nothing waits for it. */
+static void
+test_refused(void)
+{
+	static const int table[] = { 400, 413 };
+
+	for (size_t i = 0; i < ARRAY_LENGTH(table); i++) {
+		struct fixture f;
+		char log[2048];
+		int keep;
+
+		open_fixture(&f);
+		keep = capture_log();
+		outbox_open(f.outbox, true);
+		f.status = table[i];
+		f.body = "no such thing";
+		outbox_put(&f.things[0].item, OUTBOX_FIRST);
+		outbox_flush(f.outbox);
+		CU_ASSERT_TRUE(until(f.loop, settled, &f, LIMIT_MS));
+		CU_ASSERT_TRUE(outbox_quiet(&f.things[0].item));
+		outbox_put(&f.things[0].item, OUTBOX_FIRST);
+		outbox_flush(f.outbox);
+		run_for(f.loop, 400);
+		CU_ASSERT_EQUAL(f.asked, 1);
+		f.things[0].value = 1;
+		outbox_put(&f.things[0].item, OUTBOX_FIRST);
+		outbox_flush(f.outbox);
+		wait_asked(&f, 2);
+		CU_ASSERT_TRUE(until(f.loop, settled, &f, LIMIT_MS));
+		f.status = 200;
+		f.body = "";
+		outbox_renew(f.outbox);
+		outbox_flush(f.outbox);
+		wait_asked(&f, 3);
+		CU_ASSERT_TRUE(until(f.loop, settled, &f, LIMIT_MS));
+		release_log(keep, log, sizeof(log));
+		CU_ASSERT_EQUAL(lines(log), 2);
+		CU_ASSERT_PTR_NOT_NULL(strstr(log, "telling 0 failed ("));
+		CU_ASSERT_PTR_NOT_NULL(strstr(log, "telling 0 works again"));
+		close_fixture(&f);
+	}
+}
+
+/* A token that Consul does not know stops all but a few tries, as a busy Consul does. */
+static void
+test_unknown_token(void)
+{
+	struct fixture f;
+
+	open_fixture(&f);
+	outbox_open(f.outbox, true);
+	f.status = 403;
+	f.body = "ACL not found";
+	for (int i = 0; i < ITEMS; i++)
+		outbox_put(&f.things[i].item, OUTBOX_STATUS);
+	outbox_flush(f.outbox);
+	run_for(f.loop, 1000);
+	CU_ASSERT_TRUE(f.asked >= 4 && f.asked <= 48);
+	f.status = 200;
+	f.body = "";
+	CU_ASSERT_TRUE(until(f.loop, settled, &f, LIMIT_MS));
+	close_fixture(&f);
 }
 
 /* Many busy answers stop all but a few tries; one thing that fails stops nobody. */
@@ -363,7 +427,9 @@ static const struct tap_case cases[] = {
 	{ "queues leave in their order", test_order },
 	{ "a few at a time, the newest truth", test_flying },
 	{ "failures are said once and tried again", test_failures },
+	{ "what is not taken as it is", test_refused },
 	{ "a busy Consul is left in peace", test_busy },
+	{ "a token that Consul does not know", test_unknown_token },
 	{ "without an answer the owner decides", test_rest },
 };
 
