@@ -52,6 +52,7 @@ struct report {
 	struct consul_call *read_call;
 	struct proof *proof; /* once the node's name is known */
 	struct loop_timer *retry, *limit;
+	struct loop_timer *later; /* one more look, since a call had no answer */
 	unsigned int failures;
 	enum stage stage;
 	bool synced; /* the picture was read since the last doubt */
@@ -108,8 +109,12 @@ go_on(struct report *report)
 static void
 doubt(struct report *report, enum consul_result why)
 {
-	if (why == CONSUL_AWAY)
+	if (why == CONSUL_AWAY) {
 		report->recheck = true;
+		ledger_renew(report->ledger);
+	} else if (!report->synced) {
+		report->look = true; /* what is being read may not show it */
+	}
 	if (!report->synced || report->stage != RUNNING)
 		return;
 	report->synced = false;
@@ -221,10 +226,11 @@ on_services(void *arg, const struct consul_reply *reply)
 	read_works(report);
 	if (report->look)
 		loop_timer_after(report->retry, LOOK_MS);
-	else if (report->recheck)
-		loop_timer_after(report->retry, RECHECK_MS);
+	if (report->recheck)
+		loop_timer_after(report->later, RECHECK_MS);
 	report->recheck = false;
 	proof_looked(report->proof, report->asked_at);
+	adopted(report);
 	go_on(report);
 }
 
@@ -255,16 +261,18 @@ on_checks(void *arg, const struct consul_reply *reply)
 	cJSON_ArrayForEach (check, reply->json)
 		ledger_shown_check(report->ledger, check->string, check);
 	read_next(report, "/v1/agent/services", on_services);
-	adopted(report);
 }
 
 /* When nothing is under way: what was answered later than the picture, but done earlier,
- * would hide what it shows. */
+ * would hide what it shows. A reading begun before is given up. */
 static void
 read_picture(void *arg)
 {
 	struct report *report = arg;
 
+	consul_cancel(report->read_call);
+	report->read_call = NULL;
+	loop_timer_stop(report->retry);
 	report->synced = report->look = false;
 	ledger_doubt(report->ledger);
 	report->waiting = !ledger_still(report->ledger);
@@ -355,6 +363,7 @@ report_new(struct loop *loop, struct consul *consul, const struct conf *conf,
 	report->heart = heart_new(loop, consul, conf->consul.ttl_ms, &heart);
 	report->retry = loop_timer_new(loop, read_picture, report);
 	report->limit = loop_timer_new(loop, on_limit, report);
+	report->later = loop_timer_new(loop, on_look, report);
 	return report;
 }
 
@@ -369,6 +378,7 @@ report_free(struct report *report)
 	ledger_free(report->ledger);
 	loop_timer_free(report->retry);
 	loop_timer_free(report->limit);
+	loop_timer_free(report->later);
 	free(report);
 }
 

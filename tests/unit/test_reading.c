@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What becomes of Consul's picture of a host where the order of answers decides, against a
+ * script: what is told before the host begins its work, a picture asked for twice, a loss
+ * or a call without an answer in the middle of one, a registration that is not taken as it
+ * is, and a service that Consul's servers keep. What Consul does is test_report's to see.
+ */
+#include "agent/consul/report.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/base/loop.h"
+#include "agent/base/util.h"
+#include "agent/conf/conf.h"
+#include "agent/consul/consul.h"
+#include "tests/unit/scripted.h"
+#include "tests/unit/tap.h"
+#include "tests/unit/until.h"
+
+#define LIMIT_MS 5000
+#define TTL_MS 3000
+#define TEXT(text) ((char *)(text))
+
+static const char alive[] = "\"service:lictor\":{\"Status\":\"passing\"}";
+
+struct fixture {
+	struct loop *loop;
+	struct conf conf, next;
+	struct conf_service db, *services[1];
+	struct conf_check port, *all[1];
+	const struct conf_check *of_db[1];
+	struct scripted *server;
+	struct consul *consul;
+	struct report *report;
+	/* the script */
+	const char *checks, *services_shown; /* by the agent */
+	const char *catalog; /* the servers' services; NULL: no answer */
+	int register_status; /* of db */
+	int beat_status;
+	bool hold, hang; /* the picture; the next update */
+	struct scripted_call *held, *watched; /* it; the watch of lictor's definition */
+	unsigned int readings, services_read, registered, updated, beaten;
+	unsigned int wanted;
+	/* what was told */
+	bool maintained, adopted, ready_in_maintenance;
+};
+
+static const struct check_class reported = { .name = "ttl", .passive = true };
+static char *none[] = { NULL };
+
+static bool
+is(const char *request, const char *begin)
+{
+	return !strncmp(request, begin, strlen(begin));
+}
+
+static void
+answer(struct scripted_call *call, const char *body)
+{
+	scripted_answer(call, 200, "", body);
+}
+
+static void
+say(struct scripted_call *call, int status, const char *trouble)
+{
+	scripted_answer(call, status, "", status == 200 ? "" : trouble);
+}
+
+static void
+on_put(struct fixture *f, const char *request, struct scripted_call *call)
+{
+	if (is(request, "PUT /v1/agent/check/update/service:lictor ")) {
+		f->beaten++;
+		say(call, f->beat_status, "Unknown check ID");
+	} else if (is(request, "PUT /v1/agent/check/update/")) {
+		f->updated++;
+		if (f->hang)
+			scripted_raw(call, "");
+		else
+			answer(call, "");
+		f->hang = false;
+	} else if (strstr(request, "\"db\"")) {
+		f->registered++;
+		say(call, f->register_status, "too large");
+	} else {
+		answer(call, "");
+	}
+}
+
+static void
+on_checks(struct fixture *f, struct scripted_call *call)
+{
+	f->readings++;
+	if (f->hold)
+		f->held = call;
+	else
+		answer(call, f->checks);
+}
+
+static void
+on_asked(void *arg, const char *request, struct scripted_call *call)
+{
+	struct fixture *f = arg;
+	AUTO_FREE char *look = xasprintf("{%s}", alive);
+
+	if (is(request, "PUT "))
+		on_put(f, request, call);
+	else if (is(request, "GET /v1/agent/checks?filter="))
+		answer(call, look);
+	else if (is(request, "GET /v1/agent/checks "))
+		on_checks(f, call);
+	else if (is(request, "GET /v1/agent/services ")) {
+		f->services_read++;
+		answer(call, f->services_shown);
+	} else if (is(request, "GET /v1/agent/service/lictor "))
+		f->watched = call;
+	else if (is(request, "GET /v1/catalog/node/n1 ") && f->catalog)
+		scripted_answer(call, 200, "X-Consul-Index: 7\r\n", f->catalog);
+}
+
+static void
+on_adopt(void *arg, const struct conf_check *check, enum check_status status,
+    const char *output)
+{
+	(void)arg;
+	(void)check;
+	(void)status;
+	(void)output;
+}
+
+static void
+on_adopted(void *arg)
+{
+	struct fixture *f = arg;
+
+	f->adopted = true;
+	f->ready_in_maintenance = !f->maintained;
+}
+
+static void
+on_maintenance(
+    void *arg, const struct conf_service *service, bool on, const char *reason)
+{
+	(void)reason;
+	if (!service)
+		((struct fixture *)arg)->maintained = on;
+}
+
+static void
+on_stopped(void *arg)
+{
+	(void)arg;
+}
+
+static void
+configure(struct fixture *f)
+{
+	f->db = (struct conf_service){
+		.name = TEXT("db"),
+		.id = TEXT("db"),
+		.tags = none,
+		.meta = none,
+		.weight = 1,
+		.warning_weight = 1,
+		.checks = f->of_db,
+		.n_checks = 1,
+	};
+	f->port = (struct conf_check){
+		.class = &reported,
+		.name = TEXT("port"),
+		.service = &f->db,
+		.initial = CHECK_CRITICAL,
+	};
+	f->services[0] = &f->db;
+	f->all[0] = &f->port;
+	f->of_db[0] = &f->port;
+	f->conf = (struct conf){
+		.services = f->services,
+		.n_services = 1,
+		.checks = f->all,
+		.n_checks = 1,
+	};
+	f->conf.consul.ttl_ms = TTL_MS;
+	f->conf.consul.address = xstrdup(scripted_address(f->server));
+	f->next = f->conf;
+	f->next.consul.ttl_ms = 2 * TTL_MS;
+}
+
+static void
+open_fixture(struct fixture *f)
+{
+	struct report_out out = {
+		.adopt = on_adopt,
+		.adopted = on_adopted,
+		.maintenance = on_maintenance,
+		.stopped = on_stopped,
+		.arg = f,
+	};
+
+	*f = (struct fixture){ .loop = loop_new(), .checks = "{}" };
+	f->services_shown = "{}";
+	f->register_status = f->beat_status = 200;
+	f->server = scripted_new(f->loop, on_asked, f);
+	configure(f);
+	f->consul = consul_new(f->loop, &f->conf.consul);
+	f->report = report_new(f->loop, f->consul, &f->conf, &out);
+}
+
+static void
+close_fixture(struct fixture *f)
+{
+	report_free(f->report);
+	consul_free(f->consul);
+	scripted_free(f->server);
+	free(f->conf.consul.address);
+	loop_free(f->loop);
+}
+
+static bool
+in_sync(void *arg)
+{
+	return report_in_sync(((struct fixture *)arg)->report);
+}
+
+static bool
+is_watched(void *arg)
+{
+	return ((struct fixture *)arg)->watched != NULL;
+}
+
+static bool
+is_held(void *arg)
+{
+	return ((struct fixture *)arg)->held != NULL;
+}
+
+static bool
+is_adopted(void *arg)
+{
+	return ((struct fixture *)arg)->adopted;
+}
+
+static bool
+read_enough(void *arg)
+{
+	struct fixture *f = arg;
+
+	return f->readings >= f->wanted && f->services_read >= f->wanted;
+}
+
+static bool
+wait_read(struct fixture *f, unsigned int readings, int64_t limit)
+{
+	f->wanted = readings;
+	return until(f->loop, read_enough, f, limit);
+}
+
+/* In sync, with the watch of lictor's definition under way. */
+static void
+start(struct fixture *f)
+{
+	open_fixture(f);
+	report_start(f->report);
+	report_node(f->report, "n1");
+	report_check(f->report, &f->port, CHECK_PASSING, "");
+	CU_ASSERT_TRUE(until(f->loop, in_sync, f, LIMIT_MS));
+	CU_ASSERT_TRUE_FATAL(until(f->loop, is_watched, f, LIMIT_MS));
+	f->readings = f->services_read = 0;
+}
+
+/* Somebody changes something. */
+static void
+news(struct fixture *f)
+{
+	struct scripted_call *call = f->watched;
+
+	f->watched = NULL;
+	answer(call, "{\"ContentHash\":\"a1\"}");
+}
+
+/* A host in Consul's own maintenance is never taken for ready. */
+static void
+test_adopted(void)
+{
+	struct fixture f;
+
+	open_fixture(&f);
+	f.checks = "{\"_node_maintenance\":{\"CheckID\":\"_node_maintenance\","
+		   "\"Status\":\"critical\",\"Notes\":\"moved\"}}";
+	report_start(f.report);
+	CU_ASSERT_TRUE(until(f.loop, is_adopted, &f, LIMIT_MS));
+	CU_ASSERT_FALSE(f.ready_in_maintenance);
+	close_fixture(&f);
+}
+
+/* A look that was due, and another way to beat: the picture is read once. */
+static void
+test_once(void)
+{
+	struct fixture f;
+
+	start(&f);
+	news(&f);
+	run_for(f.loop, 20);
+	f.hold = true;
+	report_reload(f.report, &f.next, NULL);
+	CU_ASSERT_TRUE(until(f.loop, is_held, &f, LIMIT_MS));
+	run_for(f.loop, 150);
+	CU_ASSERT_EQUAL(f.readings, 1);
+	f.hold = false;
+	answer(f.held, f.checks);
+	CU_ASSERT_TRUE(until(f.loop, in_sync, &f, LIMIT_MS));
+	close_fixture(&f);
+}
+
+/* A call without an answer may be carried out late: there is a look a second later, though
+ * others come before. */
+static void
+test_late(void)
+{
+	struct fixture f;
+
+	start(&f);
+	f.hold = f.hang = true;
+	report_check(f.report, &f.port, CHECK_WARNING, "");
+	CU_ASSERT_TRUE(until(f.loop, is_held, &f, LIMIT_MS));
+	CU_ASSERT_TRUE(until(f.loop, is_watched, &f, LIMIT_MS));
+	news(&f);
+	run_for(f.loop, 50);
+	f.hold = false;
+	answer(f.held, f.checks);
+	CU_ASSERT_TRUE(wait_read(&f, 2, 500));
+	run_for(f.loop, 600);
+	CU_ASSERT_EQUAL(f.readings, 2);
+	CU_ASSERT_TRUE(wait_read(&f, 3, 1500));
+	run_for(f.loop, 300);
+	CU_ASSERT_EQUAL(f.readings, 3);
+	close_fixture(&f);
+}
+
+/* Lost while the picture is read, which may not show it. */
+static void
+test_lost(void)
+{
+	struct fixture f;
+	unsigned int beaten;
+
+	start(&f);
+	f.hold = true;
+	news(&f);
+	CU_ASSERT_TRUE(until(f.loop, is_held, &f, LIMIT_MS));
+	f.beat_status = 404;
+	beaten = f.beaten;
+	while (f.beaten == beaten)
+		run_for(f.loop, 20);
+	f.beat_status = 200;
+	run_for(f.loop, 50);
+	f.hold = false;
+	answer(f.held, f.checks);
+	CU_ASSERT_TRUE(wait_read(&f, 2, 500));
+	close_fixture(&f);
+}
+
+/* What Consul does not take as it is does not go out again before it is another, or Consul
+ * is; and holds up nothing. */
+static void
+test_refused(void)
+{
+	struct fixture f;
+
+	open_fixture(&f);
+	f.register_status = 413;
+	report_start(f.report);
+	report_node(f.report, "n1");
+	report_check(f.report, &f.port, CHECK_PASSING, "");
+	CU_ASSERT_TRUE(until(f.loop, in_sync, &f, LIMIT_MS));
+	CU_ASSERT_TRUE_FATAL(until(f.loop, is_watched, &f, LIMIT_MS));
+	CU_ASSERT_EQUAL(f.registered, 1);
+	run_for(f.loop, 800);
+	report_check(f.report, &f.port, CHECK_PASSING, "as it was");
+	run_for(f.loop, 100);
+	CU_ASSERT_EQUAL(f.registered, 1);
+	CU_ASSERT_TRUE(report_in_sync(f.report));
+	report_check(f.report, &f.port, CHECK_WARNING, "");
+	run_for(f.loop, 100);
+	CU_ASSERT_EQUAL(f.registered, 2);
+	f.register_status = 200;
+	scripted_raw(f.watched, "");
+	run_for(f.loop, 100);
+	CU_ASSERT_TRUE(until(f.loop, in_sync, &f, LIMIT_MS));
+	CU_ASSERT_TRUE(f.registered >= 3);
+	close_fixture(&f);
+}
+
+static const struct tap_case cases[] = {
+	{ "a maintenance is told before the work begins", test_adopted },
+	{ "the picture is read once at a time", test_once },
+	{ "a late look after a call without an answer", test_late },
+	{ "a loss while the picture is read", test_lost },
+	{ "a registration that is not taken as it is", test_refused },
+};
+
+TAP_MAIN("reading", cases)
