@@ -23,6 +23,7 @@
 
 #define DEADLINE_MS 2000
 #define AGAIN_MS 500
+#define DENIED_MS 1000
 
 static const char beating[] = "the heartbeat";
 static const char looking[] = "reading lictor's own check";
@@ -38,6 +39,7 @@ struct heart {
 	bool looked;
 	bool again; /* it was asked for while one was under way */
 	bool taken; /* Consul took one in this life */
+	bool refused; /* the one before */
 	struct complaint complaint;
 };
 
@@ -77,6 +79,7 @@ works(struct heart *heart, const char *what)
 static void
 beat_refused(struct heart *heart, const struct consul_reply *reply)
 {
+	heart->refused = true;
 	if (heart->taken)
 		refused(heart, beating, reply);
 }
@@ -84,8 +87,13 @@ beat_refused(struct heart *heart, const struct consul_reply *reply)
 static void
 taken(struct heart *heart)
 {
+	bool welcome = heart->refused;
+
 	heart->taken = true;
+	heart->refused = false;
 	works(heart, beating);
+	if (welcome)
+		heart->out.welcome(heart->out.arg);
 }
 
 static void
@@ -112,6 +120,9 @@ on_beat(void *arg, const struct consul_reply *reply)
 		beat_again(heart);
 		return;
 	case CONSUL_DENIED:
+		loop_timer_after(heart->timer, smaller(DENIED_MS, heart->ttl_ms / 3));
+		beat_refused(heart, reply);
+		break;
 	case CONSUL_CONFLICT:
 	case CONSUL_BAD: beat_refused(heart, reply); break;
 	}
@@ -191,7 +202,7 @@ heart_new(struct loop *loop, struct consul *consul, int64_t ttl_ms,
 {
 	struct heart *heart = xcalloc(1, sizeof(*heart));
 
-	assert(out->looked && out->lost && out->broken && ttl_ms > 0);
+	assert(out->looked && out->lost && out->broken && out->welcome && ttl_ms > 0);
 	*heart = (struct heart){ .loop = loop, .consul = consul, .ttl_ms = ttl_ms };
 	heart->out = *out;
 	heart->timer = loop_timer_new(loop, beat_now, heart);

@@ -17,13 +17,16 @@ struct heart_out {
 	void (*lost)(void *arg);
 	/* The connection broke: the agent may be another, that knows nothing. */
 	void (*broken)(void *arg);
+	/* One was taken after others had been refused: so may be what else was. */
+	void (*welcome)(void *arg);
 	void *arg;
 };
 
 /*
  * The heartbeat: tells the check "service:lictor" every third of its TTL that lictord
  * lives, on a connection of its own, whatever else is to be said. A beat without an answer
- * is repeated at once and then every half second (or sixth of the TTL).
+ * is repeated at once and then every half second (or sixth of the TTL), one that is denied
+ * after a second: a token may be given back.
  */
 struct heart *heart_new(struct loop *loop, struct consul *consul, int64_t ttl_ms,
     const struct heart_out *out);

@@ -70,15 +70,22 @@ outbox_put(struct outbox_item *item, enum outbox_queue queue)
 }
 
 static void
+send_home(struct outbox *outbox, enum outbox_queue from)
+{
+	struct outbox_item *item;
+
+	while ((item = TAILQ_FIRST(&outbox->queues[from])))
+		item_insert(item, item->home);
+}
+
+static void
 on_retry(void *arg)
 {
 	struct outbox *outbox = arg;
-	struct outbox_item *item;
 
 	outbox->retrying = false;
 	outbox->busy = 0;
-	while ((item = TAILQ_FIRST(&outbox->queues[OUTBOX_ASIDE])))
-		item_insert(item, item->home);
+	send_home(outbox, OUTBOX_ASIDE);
 	outbox_flush(outbox);
 }
 
@@ -292,11 +299,10 @@ outbox_init(struct outbox *outbox, struct outbox_item *item, int kind,
 void
 outbox_renew(struct outbox *outbox)
 {
-	struct outbox_item *item;
-
 	outbox->renewed++;
-	while ((item = TAILQ_FIRST(&outbox->queues[OUTBOX_REFUSED])))
-		item_insert(item, item->home);
+	outbox->busy = outbox->failures = 0;
+	send_home(outbox, OUTBOX_REFUSED);
+	send_home(outbox, OUTBOX_ASIDE);
 }
 
 void

@@ -73,7 +73,7 @@ void outbox_init(struct outbox *outbox, struct outbox_item *item, int kind,
 /* To be sent; one that is under way is sent again after its answer. Nothing leaves before
  * outbox_flush. */
 void outbox_put(struct outbox_item *item, enum outbox_queue queue);
-/* What was refused for what it says may be sent again: Consul may be another. */
+/* What was refused or set aside may be sent again: Consul may be another. */
 void outbox_renew(struct outbox *outbox);
 /* Forgets the item, ends its call without telling. */
 void outbox_drop(struct outbox_item *item);

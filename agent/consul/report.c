@@ -304,6 +304,15 @@ on_broken(void *arg)
 	doubt(arg, CONSUL_AWAY);
 }
 
+static void
+on_welcome(void *arg)
+{
+	struct report *report = arg;
+
+	ledger_renew(report->ledger);
+	ledger_flush(report->ledger);
+}
+
 /* Somebody else changed something. A look under way may have missed it. */
 static void
 on_look(void *arg)
@@ -353,7 +362,7 @@ report_new(struct loop *loop, struct consul *consul, const struct conf *conf,
 		.answered = on_answered,
 		.arg = report,
 	};
-	struct heart_out heart = { on_looked, on_lost, on_broken, report };
+	struct heart_out heart = { on_looked, on_lost, on_broken, on_welcome, report };
 
 	assert(out->adopt && out->adopted && out->stopped);
 	*report = (struct report){ .loop = loop, .consul = consul, .conf = conf };
@@ -403,7 +412,7 @@ report_node(struct report *report, const char *node)
 static void
 change_heart(struct report *report)
 {
-	struct heart_out out = { on_looked, on_lost, on_broken, report };
+	struct heart_out out = { on_looked, on_lost, on_broken, on_welcome, report };
 
 	heart_free(report->heart);
 	report->heart =

@@ -22,6 +22,7 @@
 
 #define LIMIT_MS 5000
 #define HELD 2
+#define HANGING 12
 
 struct script {
 	struct loop *loop;
@@ -505,6 +506,29 @@ test_reload(void)
 	free(next.address);
 }
 
+/* Calls that hang hold up none of another channel, and stay within the host's share of the
+ * agent's connections. */
+static void
+test_channels(void)
+{
+	static const struct consul_request beat = { .channel = CONSUL_HEART };
+	struct consul_request request = { .path = "/v1/hangs", .timeout_ms = LIMIT_MS };
+	struct script s;
+
+	open_script(&s);
+	s.hang = true;
+	for (int i = 0; i < HANGING * CONSUL_HEART; i++) {
+		request.channel = (enum consul_channel)(i % CONSUL_HEART);
+		consul_send(s.consul, &request, on_done, &s);
+	}
+	run_for(s.loop, 50);
+	CU_ASSERT_TRUE(s.asked > 0 && s.asked + 1 < 16);
+	s.hang = false;
+	ask(&s, &beat);
+	CU_ASSERT_EQUAL(s.reply.result, CONSUL_OK);
+	close_script(&s);
+}
+
 static void
 test_backoff(void)
 {
@@ -582,6 +606,7 @@ static const struct tap_case cases[] = {
 	{ "away and back, in every order", test_reachable },
 	{ "cancelled calls are not heard of", test_cancel },
 	{ "another way to Consul", test_reload },
+	{ "no channel waits for another", test_channels },
 	{ "waits grow and differ", test_backoff },
 	{ "segments of a path are escaped", test_escape },
 };

@@ -393,12 +393,35 @@ test_refused(void)
 	close_fixture(&f);
 }
 
+/* A token that is given back is met by the heartbeat: what else was refused goes out with
+ * it, however long it would have waited. */
+static void
+test_welcome(void)
+{
+	struct fixture f;
+	int64_t back;
+
+	start(&f);
+	f.beat_status = f.register_status = 403;
+	report_role(f.report, &f.db, REPORT_NO_ROLE, 5); /* registered again */
+	run_for(f.loop, 3000); /* by now the next try may be seconds away */
+	CU_ASSERT_TRUE(f.registered >= 3);
+	f.registered = 0;
+	f.beat_status = f.register_status = 200;
+	back = clock_boot_ms();
+	CU_ASSERT_TRUE(until(f.loop, in_sync, &f, LIMIT_MS));
+	CU_ASSERT_TRUE(clock_boot_ms() - back < 1200);
+	CU_ASSERT_EQUAL(f.registered, 1);
+	close_fixture(&f);
+}
+
 static const struct tap_case cases[] = {
 	{ "a maintenance is told before the work begins", test_adopted },
 	{ "the picture is read once at a time", test_once },
 	{ "a late look after a call without an answer", test_late },
 	{ "a loss while the picture is read", test_lost },
 	{ "a registration that is not taken as it is", test_refused },
+	{ "a token that is given back", test_welcome },
 };
 
 TAP_MAIN("reading", cases)
