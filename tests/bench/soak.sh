@@ -11,7 +11,7 @@ set -euo pipefail
 BENCH_SOURCE=$(cd "$(dirname "$0")" && pwd)
 : "${LICTOR_BUILD:=$PWD}" "${SOAK_MINUTES:=10}" "${SOAK_CHECKS:=10000}" "${SOAK_INTERVAL:=10000}"
 # shellcheck disable=SC2034 # for cell.sh
-BENCH_PROGRAMS=$LICTOR_BUILD/tests/bench BENCH_PEERS= CHECKS_EACH=50
+BENCH_PROGRAMS=$LICTOR_BUILD/tests/bench BENCH_PEERS='' CHECKS_EACH=50
 # shellcheck source=tests/bench/systems.sh
 . "$BENCH_SOURCE/systems.sh"
 # shellcheck source=tests/bench/cell.sh
