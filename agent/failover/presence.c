@@ -476,8 +476,6 @@ presence_reload(struct presence *presence, const struct conf *next)
 		list[i] = take_candidate(presence, role->name);
 		if (list[i] == NULL)
 			list[i] = candidate_new(role);
-		else if (list[i]->index == CONF_NONE)
-			list[i]->presented = false;
 		candidate_set(list[i], role);
 	}
 	leave(presence, list, &count);

@@ -19,6 +19,7 @@
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
+#include "agent/conf/merge.h"
 #include "agent/consul/consul.h"
 #include "agent/failover/kv.h"
 #include "tests/unit/consul_server.h"
@@ -717,6 +718,51 @@ test_stop_without(void)
 	}
 }
 
+/* ---- another configuration ---- */
+
+/* The next one has the only role, or none; it had it, or had none. */
+static void
+turn(struct fixture *f, const struct conf *next, bool had)
+{
+	uint32_t from = had && next->n_roles > 0 ? 0 : CONF_NONE;
+	struct conf_changes changes = { .from.roles = &from };
+
+	changes.roles.added = !had && next->n_roles > 0;
+	lease_reload(f->lease, next, &changes);
+}
+
+static bool
+no_candidate(void *arg)
+{
+	AUTO_JSON cJSON *entry = candidate(arg);
+
+	return entry == NULL;
+}
+
+/* A role that leaves, comes and leaves again while Consul has answered nothing. */
+static void
+test_reloads(void)
+{
+	struct fixture f;
+
+	set_up(&f, "reloads", 1);
+	struct conf without = f.conf;
+	without.n_roles = 0;
+	start(&f, "i1");
+	lease_present(f.lease, 0, true);
+	CU_ASSERT_TRUE(wait_candidate(&f, "\"ready\":true"));
+	consul_server_freeze(server);
+	turn(&f, &without, true);
+	turn(&f, &f.conf, false);
+	turn(&f, &without, true);
+	consul_server_thaw(server);
+	CU_ASSERT_TRUE(until(f.loop, no_candidate, &f, LIMIT_MS));
+	turn(&f, &f.conf, false);
+	lease_present(f.lease, 0, false);
+	CU_ASSERT_TRUE(wait_candidate(&f, "\"ready\":false"));
+	tear_down(&f);
+}
+
 /* ---- an operator's request ---- */
 
 static bool
@@ -820,6 +866,7 @@ static const struct tap_case cases[] = {
 	{ "another host with this name", test_duplicate },
 	{ "a stop ends presence", test_stop },
 	{ "a stop without Consul ends in time", test_stop_without },
+	{ "a role that leaves, comes and leaves", test_reloads },
 	{ "an operator's request is told once", test_switchover },
 };
 
