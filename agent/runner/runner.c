@@ -260,15 +260,20 @@ on_swap(void *arg, struct conf *next, const struct process_conf *as_started)
 	retired->next = runner->retired;
 	runner->retired = retired;
 	runner->conf = next;
+	runner->linked = false;
 	cleanup_close(&runner->shared.conf.fd);
 	runner->shared.conf = *as_started;
 	blame_turn(runner->blame, next, runner->agent.pid != 0);
 }
 
+/* A reload that was given up leaves them their link, and what is on its way there. */
 static void
 on_over(void *arg)
 {
-	link_both(arg);
+	struct runner *runner = arg;
+
+	if (!runner->linked)
+		link_both(runner);
 }
 
 static void
