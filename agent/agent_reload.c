@@ -81,19 +81,23 @@ load(struct agent *agent, int fd, uint64_t generation, char error[CONF_ERROR_MAX
 	return NULL;
 }
 
+_Static_assert(WIRE_WHY_MAX == CONF_ERROR_MAX, "any fault fits into an answer");
+
+/* What changes in the options of a plugin's check is seen only here. */
 static void
 prepare(struct agent *agent, uint64_t generation, int fd)
 {
 	struct wire_message message = { .type = WIRE_PREPARED,
 		.prepared = { .next = generation } };
-	char error[CONF_ERROR_MAX] = "";
+	char *why = message.prepared.why;
 
 	drop_next(agent);
-	agent->next = load(agent, fd, generation, error);
-	if (agent->next != NULL)
+	agent->next = load(agent, fd, generation, why);
+	if (agent->next != NULL) {
 		conf_compare(agent->next, agent->conf, &agent->changes);
+		conf_changes_text(&agent->changes, why, WIRE_WHY_MAX);
+	}
 	message.prepared.ok = agent->next != NULL;
-	str_copy(message.prepared.why, sizeof(message.prepared.why), error);
 	wire_send(agent->runner, &message, -1);
 }
 

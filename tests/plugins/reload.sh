@@ -32,12 +32,12 @@ logged()
 	grep -qE -- "$1" "$log"
 }
 
-# services WORD: what the options of the plugin's check do.
+# services WORD [FILE]: what the options of the plugin's check do.
 services()
 {
 	cat >"$work/etc/services.d/a.conf" <<-END
 		service "s" {
-		  crashy "x" { file = "$work/word" $1 }
+		  crashy "x" { file = "$work/${2:-word}" $1 }
 		}
 	END
 }
@@ -61,6 +61,12 @@ lictord=$!
 trap '[ -z "$lictord" ] || kill -KILL "$lictord"; rm -rf "$work"' EXIT
 within 10 agent_of "$lictord" >/dev/null
 
+services ''
+kill -HUP "$lictord"
+check "one that is well is taken" within 10 logged 'reloaded: 1 service added, 1 check added'
+services '' other
+kill -HUP "$lictord"
+check "what changes in its own options is said" within 10 logged 'reloaded: 1 check changed'
 services 'prepare = "crash"'
 kill -HUP "$lictord"
 check "one that crashes is refused with its line" within 10 logged \
@@ -87,4 +93,21 @@ kill -TERM "$lictord"
 check "a stop does not wait for it" wait "$lictord"
 lictord=
 check "nothing of it is left" not pgrep -f "$work/etc"
+
+# --- before there is anything to be loaded anew ---
+
+trial_of()
+{
+	trial=$(pgrep -P "$1")
+}
+
+"$build/lictord" -c "$work/etc" >"$log" 2>&1 </dev/null &
+lictord=$!
+within 10 trial_of "$lictord"
+kill -HUP "$lictord" "$trial"
+kill -KILL "$trial"
+wait "$lictord" && status=0 || status=$?
+lictord=
+check "a hangup at the start does not end it" test "$status" = 1
+check "nor what tries the plugins" logged 'the plugin crashed with signal 9'
 tap_end
