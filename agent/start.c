@@ -144,14 +144,27 @@ warn(const struct conf *conf)
 	}
 }
 
+/* One that comes before the runner waits for it would be the end: it is kept for then. */
+static void
+hold_hangups(void)
+{
+	sigset_t hangup;
+
+	sigemptyset(&hangup);
+	sigaddset(&hangup, SIGHUP);
+	sigprocmask(SIG_BLOCK, &hangup, NULL);
+}
+
 static int
 start_runner(const struct start *start)
 {
 	struct runner_options options = { .folder = start->folder,
 		.debug = start->debug };
 	char error[CONF_ERROR_MAX], things[96];
-	struct conf *conf = read_conf(start, error);
 
+	if (!start->test)
+		hold_hangups();
+	struct conf *conf = read_conf(start, error);
 	if (conf == NULL) {
 		fprintf(stderr, "%s\n", error);
 		return 1;

@@ -332,6 +332,18 @@ on_hangup(void *arg, int signum)
 	reload_ask(runner->reload, 0);
 }
 
+/* One that came since the start is heard now. */
+static void
+hear_hangups(struct runner *runner)
+{
+	sigset_t hangup;
+
+	runner->sighup = loop_signal_new(runner->loop, SIGHUP, on_hangup, runner);
+	sigemptyset(&hangup);
+	sigaddset(&hangup, SIGHUP);
+	sigprocmask(SIG_UNBLOCK, &hangup, NULL);
+}
+
 static void
 runner_init(struct runner *runner)
 {
@@ -354,7 +366,7 @@ runner_init(struct runner *runner)
 	runner->stop_limit = loop_timer_new(loop, on_stop_limit, runner);
 	runner->sigterm = loop_signal_new(loop, SIGTERM, on_stop, runner);
 	runner->sigint = loop_signal_new(loop, SIGINT, on_stop, runner);
-	runner->sighup = loop_signal_new(loop, SIGHUP, on_hangup, runner);
+	hear_hangups(runner);
 }
 
 static void
