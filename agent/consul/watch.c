@@ -149,14 +149,15 @@ take_hash(struct watch *watch, const struct consul_reply *reply)
 	return news;
 }
 
-/* What is not there by hash is not waited for either: such answers come at once. */
+/* What is not there by hash, or has none, is not waited for either: such answers come at
+ * once. */
 static void
 on_content(struct watch *watch, const struct consul_reply *reply)
 {
-	bool gone = watch->way.by_hash && reply->result == CONSUL_NOT_FOUND;
 	struct watch_out out = watch->out;
 	bool news =
 	    watch->way.by_hash ? take_hash(watch, reply) : take_index(watch, reply);
+	bool gone = watch->way.by_hash && !watch->hash[0];
 
 	watch->failures = gone ? watch->failures + 1 : 0;
 	watch->read_ms = READ_DEADLINE_MS;
@@ -175,7 +176,7 @@ forget(struct watch *watch)
 }
 
 /* Some versions of Consul end a long poll early with their own time-out: no news, and no
- * trouble either. */
+ * trouble either. One that does so at once, again and again, is left in peace. */
 static bool
 is_spurious(const struct consul_reply *reply)
 {
@@ -193,7 +194,7 @@ on_answer(void *arg, const struct consul_reply *reply)
 	if (reply->result == CONSUL_OK || reply->result == CONSUL_NOT_FOUND) {
 		on_content(watch, reply);
 	} else if (is_spurious(reply)) {
-		poll_after(watch, 0);
+		poll_after(watch, consul_backoff(++watch->failures));
 	} else {
 		forget(watch);
 		if (reply->result == CONSUL_AWAY &&

@@ -279,6 +279,30 @@ test_hash(void)
 	close_script(&s);
 }
 
+/* Answers that cannot be waited for, or that end each wait at once, are asked for less and
+ * less often. */
+static void
+test_no_wait(void)
+{
+	static const struct step table[][6] = {
+		{ { 200, 0, "{}" }, { 200, 0, "{}" }, { 200, 0, "{}" },
+		    { 200, 0, "{}" }, { 200, 0, "{}" }, { 200, 0, "{}" } },
+		{ { 200, 0, "{\"ContentHash\":\"a1\"}" }, { 500, 0, "i/o deadline" },
+		    { 500, 0, "i/o deadline" }, { 500, 0, "i/o deadline" },
+		    { 500, 0, "i/o deadline" }, { 500, 0, "i/o deadline" } },
+	};
+
+	for (size_t i = 0; i < ARRAY_LENGTH(table); i++) {
+		struct script s = { .by_hash = true };
+
+		open_script(&s, "/v1/x", table[i], ARRAY_LENGTH(table[i]));
+		CU_ASSERT_TRUE(until(s.loop, all_asked, &s, LIMIT_MS));
+		CU_ASSERT_TRUE(s.times[6] - s.times[1] >= 600);
+		CU_ASSERT_EQUAL(s.troubles, 0);
+		close_script(&s);
+	}
+}
+
 static bool
 asked_twice(void *arg)
 {
@@ -389,6 +413,7 @@ static const struct tap_case cases[] = {
 	{ "failures are told and tried again", test_failures },
 	{ "the rate is bounded", test_rate },
 	{ "the hash follows the answers", test_hash },
+	{ "answers that cannot be waited for", test_no_wait },
 	{ "asked again before its time", test_again },
 	{ "big answers are asked for less often", test_patience },
 	{ "a poll has a deadline of its own", test_deadline },
