@@ -65,6 +65,8 @@ enum ledger_seen ledger_seen_checks(struct ledger *ledger, const cJSON *answer);
 enum ledger_seen ledger_seen_services(struct ledger *ledger, const cJSON *services);
 /* A number that changes with the maintenance that is shown, and the services of others. */
 uint64_t ledger_seen_others(const struct ledger *ledger, const cJSON *answer);
+/* A service of ours that is configured no more or was taken out; NULL: there is none. */
+const char *ledger_seen_left(const struct ledger *ledger, const cJSON *services);
 /* Registers again what was LEDGER_OTHER in the last such answer, of the services or of the
  * checks: the agent is right and its servers are not. What was told within 1 s is left. The
  * id of the first; NULL: none. */

@@ -32,6 +32,7 @@
 #define REPAIRED_MS 1050
 #define REFUSED_MS 60000
 #define BLIND_MS 5000
+#define LEFT_MS 3000
 #define WAITS_MAX 4 /* doublings */
 #define DEADLINE_MS 2000
 #define ID_MAX 64
@@ -62,6 +63,9 @@ struct proof {
 	struct watch *lictor;
 	struct sight *sight; /* by the checks */
 	struct consul_call *self_call;
+	struct loop_timer *leaving; /* what is left over may be on its way out */
+	char left[4 * CONF_NAME_MAX]; /* a service that only the servers have */
+	bool left_said;
 	char refused[2 * CONF_NAME_MAX +
 	    2]; /* what the servers do not show; empty: nothing */
 	char node_id[ID_MAX]; /* that they know */
@@ -118,6 +122,7 @@ refused(struct proof *proof, const char *what)
 	if (proof->refused[0])
 		return;
 	text_escape(proof->refused, sizeof(proof->refused), what, strlen(what));
+	consul_cancel(proof->self_call);
 	proof->self_call = consul_send(proof->consul, &request, on_self, proof);
 }
 
@@ -206,6 +211,41 @@ view_judge(struct view *view, const cJSON *shown)
 }
 
 static void
+on_left(void *arg)
+{
+	struct proof *proof = arg;
+
+	proof->left_said = true;
+	log_warning("consul",
+	    "service %s was removed from Consul's agent, and its servers go on showing "
+	    "it: the agent's own token lacks service or node \"%s\" write; it can be "
+	    "deregistered in the catalog",
+	    proof->left, proof->node);
+}
+
+/* Said once, until they show no such thing. */
+static void
+look_for_left(struct proof *proof, const cJSON *services)
+{
+	const char *left = ledger_seen_left(proof->ledger, services);
+
+	if (left && !proof->left[0])
+		loop_timer_after(proof->leaving, LEFT_MS);
+	if (left && !proof->left_said) {
+		text_escape(proof->left, sizeof(proof->left), left, strlen(left));
+		return;
+	}
+	if (left)
+		return;
+	loop_timer_stop(proof->leaving);
+	if (proof->left_said)
+		log_notice(
+		    "consul", "Consul's servers show service %s no more", proof->left);
+	proof->left[0] = '\0';
+	proof->left_said = false;
+}
+
+static void
 take_node_id(struct proof *proof, const cJSON *answer)
 {
 	json_get_text(cJSON_GetObjectItemCaseSensitive(answer, "Node"), "ID",
@@ -231,6 +271,8 @@ on_view(void *arg, const struct consul_reply *reply)
 	}
 	if (view->services)
 		take_node_id(proof, reply->json);
+	if (view->services && proof->out.settled(proof->out.arg))
+		look_for_left(proof, shown);
 	view_judge(view, shown);
 	if (!view->seen || others != view->others)
 		proof->out.look(proof->out.arg);
@@ -297,6 +339,7 @@ proof_new(struct loop *loop, struct consul *consul, struct ledger *ledger,
 	proof->out = *out;
 	proof->node = xstrdup(node);
 	proof->sight = sight_new(loop, node);
+	proof->leaving = loop_timer_new(loop, on_left, proof);
 	view_new(proof, &proof->views[0], loop, false);
 	view_new(proof, &proof->views[1], loop, true);
 	proof->lictor =
@@ -316,6 +359,7 @@ proof_free(struct proof *proof)
 	watch_free(proof->lictor);
 	sight_free(proof->sight);
 	consul_cancel(proof->self_call);
+	loop_timer_free(proof->leaving);
 	free(proof->node);
 	free(proof);
 }

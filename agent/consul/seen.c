@@ -142,6 +142,21 @@ ledger_seen_services(struct ledger *ledger, const cJSON *services)
 	return seen;
 }
 
+const char *
+ledger_seen_left(const struct ledger *ledger, const cJSON *services)
+{
+	const cJSON *service;
+
+	cJSON_ArrayForEach (service, services) {
+		const struct entry *entry = ledger_find_entry(ledger, service->string);
+
+		if (desired_is_ours(service) &&
+		    (!entry || (entry->removed && !entry->shown.there)))
+			return service->string;
+	}
+	return NULL;
+}
+
 static uint64_t
 hash_of(const cJSON *object, const char *name)
 {

@@ -7,8 +7,10 @@
  */
 #include "agent/consul/report.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
@@ -40,6 +42,7 @@ struct fixture {
 	int beat_status;
 	bool hold, hang; /* the picture; the next update */
 	struct scripted_call *held, *watched; /* it; the watch of lictor's definition */
+	struct scripted_call *polled; /* the one of the servers' services */
 	unsigned int readings, services_read, registered, updated, beaten;
 	unsigned int wanted;
 	/* what was told */
@@ -117,6 +120,8 @@ on_asked(void *arg, const char *request, struct scripted_call *call)
 		f->watched = call;
 	else if (is(request, "GET /v1/catalog/node/n1 ") && f->catalog)
 		scripted_answer(call, 200, "X-Consul-Index: 7\r\n", f->catalog);
+	else if (is(request, "GET /v1/catalog/node/n1?"))
+		f->polled = call;
 }
 
 static void
@@ -415,6 +420,66 @@ test_welcome(void)
 	close_fixture(&f);
 }
 
+static unsigned int
+count(const char *text, const char *words)
+{
+	unsigned int n = 0;
+
+	for (const char *at = text; (at = strstr(at, words)) != NULL; at++)
+		n++;
+	return n;
+}
+
+static void
+read_log(int fd, char *out, size_t size)
+{
+	ssize_t len = pread(fd, out, size - 1, 0);
+
+	out[len > 0 ? len : 0] = '\0';
+}
+
+/* To the log that standard error is. */
+static bool
+is_left_said(void *arg)
+{
+	static char log[1u << 15];
+
+	read_log(2, log, sizeof(log));
+	return ((struct fixture *)arg)->polled != NULL &&
+	    count(log, "service old was removed") > 0;
+}
+
+/* What the agent dropped and its servers keep is said once, and when it is gone. */
+static void
+test_left(void)
+{
+	static char log[1u << 15];
+	struct fixture f;
+	int fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	int keep = fcntl(2, F_DUPFD_CLOEXEC, 3);
+
+	CU_ASSERT_TRUE_FATAL(fd >= 0 && keep >= 0);
+	dup2(fd, 2);
+	open_fixture(&f);
+	f.catalog = "{\"Services\":{\"old\":{\"Meta\":{\"lictor\":\"0.1\"}},"
+		    "\"theirs\":{\"Meta\":{}}}}";
+	report_start(f.report);
+	report_node(f.report, "n1");
+	report_check(f.report, &f.port, CHECK_PASSING, "");
+	CU_ASSERT_TRUE(until(f.loop, is_left_said, &f, LIMIT_MS));
+	f.catalog = "{\"Services\":{\"theirs\":{\"Meta\":{}}}}";
+	scripted_answer(f.polled, 200, "X-Consul-Index: 8\r\n", f.catalog);
+	run_for(f.loop, 100);
+	dup2(keep, 2);
+	read_log(fd, log, sizeof(log));
+	CU_ASSERT_EQUAL(count(log, "service old was removed from Consul's agent"), 1);
+	CU_ASSERT_EQUAL(count(log, "servers show service old no more"), 1);
+	CU_ASSERT_EQUAL(count(log, "theirs"), 0);
+	close(keep);
+	close(fd);
+	close_fixture(&f);
+}
+
 static const struct tap_case cases[] = {
 	{ "a maintenance is told before the work begins", test_adopted },
 	{ "the picture is read once at a time", test_once },
@@ -422,6 +487,7 @@ static const struct tap_case cases[] = {
 	{ "a loss while the picture is read", test_lost },
 	{ "a registration that is not taken as it is", test_refused },
 	{ "a token that is given back", test_welcome },
+	{ "a service that only the servers have", test_left },
 };
 
-TAP_MAIN("reading", cases)
+TAP_MAIN_APART("reading", cases)
