@@ -132,9 +132,8 @@ on_verdict(void *arg, const struct conf_service *service,
 }
 
 static struct conf *
-parse(const struct edits *edits)
+parse_text(const char *text)
 {
-	AUTO_FREE char *text = edits_text(edits);
 	struct bundle_file files[] = { { "environment", "", 0 },
 		{ "lictor.conf", "", 0 }, { "a.conf", text, strlen(text) } };
 	char error[CONF_ERROR_MAX] = "";
@@ -147,13 +146,22 @@ parse(const struct edits *edits)
 	return conf;
 }
 
+static struct conf *
+parse(const struct edits *edits)
+{
+	AUTO_FREE char *text = edits_text(edits);
+
+	return parse_text(text);
+}
+
+/* `conf` is its own from now on. */
 static void
-world_init(struct world *w, const struct edits *edits)
+world_init(struct world *w, struct conf *conf)
 {
 	struct sched_out out = { on_changed, on_output, on_command, on_kill, w };
 	struct services_out services = { on_verdict, w };
 
-	*w = (struct world){ .loop = loop_new(), .conf = parse(edits) };
+	*w = (struct world){ .loop = loop_new(), .conf = conf };
 	LIST_INIT(&w->orders);
 	struct run_servants servants = { .loop = w->loop };
 	w->services = services_new(w->conf, &services);
@@ -338,7 +346,7 @@ hold_fresh(struct world *w, const struct edits *edits)
 	struct world fresh;
 
 	struct before *before = look(w);
-	world_init(&fresh, edits);
+	world_init(&fresh, parse(edits));
 	virtual_loop_run(w->loop, LAST_MS);
 	virtual_loop_run(fresh.loop, LAST_MS);
 	for (uint32_t i = 0; i < w->conf->n_checks; i++) {
@@ -375,7 +383,7 @@ walk(uint64_t seed)
 	struct world w;
 
 	edits_init(&edits, seed, true);
-	world_init(&w, &edits);
+	world_init(&w, parse(&edits));
 	virtual_loop_run(w.loop, (int64_t)(seed * 137 % 4000));
 	for (int i = 0; i < STEPS; i++) {
 		edits_change(&edits);
@@ -392,8 +400,85 @@ test_walks(void)
 		walk(seed);
 }
 
+/* ---- dependencies ---- */
+
+static void
+turn(struct world *w, struct conf *next)
+{
+	struct conf *prev = w->conf;
+	struct conf_changes changes;
+
+	conf_compare(next, prev, &changes);
+	conf_merge(next, prev, &changes);
+	w->conf = next;
+	services_reload(w->services, next, &changes);
+	sched_reload(w->sched, next, &changes);
+	conf_changes_clear(&changes);
+	conf_free(prev);
+}
+
+/* A name whose command always comes to that. */
+static void
+find_name(char out[16], bool bad, int from)
+{
+	char label[CONF_LABEL_MAX];
+
+	do {
+		snprintf(out, 16, "c%d", from++);
+		snprintf(label, sizeof(label), "s/%s", out);
+	} while ((fate(label) % 4 == 0) != bad);
+}
+
+#define PACE "command = {\"/bin/true\"} interval = 1m fast-interval = 1s fall = 1"
+
+/* The last check of a line of three, of which the first fails. */
+static struct conf *
+parse_line(bool joined)
+{
+	char first[16], second[16], third[16];
+
+	find_name(first, true, 0);
+	find_name(second, false, 1000);
+	find_name(third, false, 2000);
+	AUTO_FREE char *depends = xasprintf("depends-on = \"%s\"", first);
+	AUTO_FREE char *text =
+	    xasprintf("service \"s\" {\n"
+		      "script \"%s\" { " PACE " }\n"
+		      "script \"%s\" { " PACE " %s }\n"
+		      "script \"%s\" { " PACE " depends-on = \"%s\" }\n"
+		      "}\n",
+		first, second, joined ? depends : "", third, second);
+	return parse_text(text);
+}
+
+/* A check that did not change waits for another no more, or does now, at once. */
+static void
+test_dependents(void)
+{
+	struct sched_state state;
+	struct world w;
+
+	world_init(&w, parse_line(true));
+	virtual_loop_run(w.loop, 150000);
+	sched_state(w.sched, 2, &state);
+	CU_ASSERT_EQUAL(state.runs, 0);
+	turn(&w, parse_line(false));
+	virtual_loop_run(w.loop, 3000);
+	sched_state(w.sched, 2, &state);
+	CU_ASSERT_EQUAL(state.runs, 1);
+	CU_ASSERT_EQUAL(state.status, CHECK_PASSING);
+	turn(&w, parse_line(true));
+	sched_state(w.sched, 2, &state);
+	CU_ASSERT_PTR_NOT_NULL(strstr(state.output, "not run: it depends on s/"));
+	virtual_loop_run(w.loop, 150000);
+	sched_state(w.sched, 2, &state);
+	CU_ASSERT_EQUAL(state.runs, 1);
+	world_clear(&w);
+}
+
 static const struct tap_case cases[] = {
 	{ "edits under running checks", test_walks },
+	{ "a line of dependencies that is cut and joined", test_dependents },
 };
 
 TAP_MAIN("sched_reload", cases)
