@@ -50,13 +50,13 @@ holdings_init(struct holdings *holdings, const struct address_shared *shared,
 		holdings->vips[i] = make_vip(shared, conf->vips[i], loop);
 }
 
+/* Not what is left of its vip. */
 static void
 free_first(struct leaving **at)
 {
 	struct leaving *leaving = *at;
 
 	*at = leaving->next;
-	free_vip(leaving->vip);
 	free(leaving->conf.text);
 	free(leaving->conf.interface);
 	free(leaving);
@@ -68,8 +68,10 @@ holdings_done(struct holdings *holdings)
 	for (size_t i = 0; i < holdings->count; i++)
 		free_vip(holdings->vips[i]);
 	free(holdings->vips);
-	while (holdings->leaving != NULL)
+	while (holdings->leaving != NULL) {
+		free_vip(holdings->leaving->vip);
 		free_first(&holdings->leaving);
+	}
 }
 
 static bool
@@ -88,6 +90,21 @@ take_vip(struct holdings *old, const struct conf_vip *conf)
 		if (vip == NULL || !is_same(vip->conf, conf))
 			continue;
 		old->vips[i] = NULL;
+		return vip;
+	}
+	return NULL;
+}
+
+/* One that could not be removed is configured again: what is due is due of this one. */
+static struct vip *
+take_back(struct holdings *holdings, const struct conf_vip *conf)
+{
+	for (struct leaving **at = &holdings->leaving; *at != NULL; at = &(*at)->next) {
+		struct vip *vip = (*at)->vip;
+		if (!is_same(vip->conf, conf))
+			continue;
+		address_turn(vip, conf);
+		free_first(at);
 		return vip;
 	}
 	return NULL;
@@ -139,12 +156,13 @@ holdings_turn(struct holdings *holdings, const struct address_shared *shared,
 	holdings->vips = xcalloc(next->n_vips, sizeof(struct vip *));
 	for (size_t i = 0; i < next->n_vips; i++) {
 		struct vip *vip = take_vip(&old, next->vips[i]);
-		any_new = any_new || vip == NULL;
-		if (vip == NULL)
-			vip = make_vip(shared, next->vips[i], loop);
-		else
+		if (vip != NULL)
 			address_turn(vip, next->vips[i]);
-		holdings->vips[i] = vip;
+		else
+			vip = take_back(holdings, next->vips[i]);
+		any_new = any_new || vip == NULL;
+		holdings->vips[i] =
+		    vip != NULL ? vip : make_vip(shared, next->vips[i], loop);
 	}
 	for (size_t i = 0; i < old.count; i++)
 		if (old.vips[i] != NULL)
@@ -162,6 +180,7 @@ holdings_remove(struct holdings *holdings)
 			continue;
 		}
 		say_gone((*at)->vip);
+		free_vip((*at)->vip);
 		free_first(at);
 	}
 }

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Addresses over reloads when the kernel does not do as it is told, which a real one does not
+ * play: it is played here.
+ */
+#include "agent/warden/holdings.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "agent/base/loop.h"
+#include "agent/base/util.h"
+#include "agent/conf/conf.h"
+#include "agent/warden/address.h"
+#include "agent/warden/netlink.h"
+#include "tests/unit/tap.h"
+
+static int refusal; /* of the kernel */
+static unsigned int deletions; /* that it took */
+
+int
+netlink_delete(struct netlink *netlink, const struct netlink_address *address)
+{
+	deletions += refusal == 0;
+	return refusal;
+}
+
+static void
+ignore(void *arg)
+{
+}
+
+/* An address that could not be removed when a reload took it out is configured again by the
+ * next: one thing stands for it, which still knows what is to be removed, and no other takes
+ * it from under its holder. */
+static void
+test_back(void)
+{
+	char text[] = "10.0.0.1", interface[] = "eth0";
+	struct loop *loop = loop_new();
+	struct conf_vip vip = {
+		.family = AF_INET, .text = text, .interface = interface, .prefix = 32
+	};
+	struct conf_vip *vips[] = { &vip };
+	struct conf with = { .vips = vips, .n_vips = 1 }, without = { 0 };
+	struct address_shared shared = { .work = loop_timer_new(loop, ignore, NULL),
+		.again = loop_timer_new(loop, ignore, NULL) };
+	struct holdings held = { 0 };
+
+	holdings_init(&held, &shared, &with, loop);
+	held.vips[0]->ifindex = 7;
+	held.vips[0]->until = held.vips[0]->expires = clock_boot_ms() + 60000;
+	refusal = -EPERM;
+	CU_ASSERT_FALSE(holdings_turn(&held, &shared, &without, loop));
+	CU_ASSERT_PTR_NOT_NULL(held.leaving);
+	CU_ASSERT_FALSE(holdings_turn(&held, &shared, &with, loop));
+	CU_ASSERT_PTR_NULL(held.leaving);
+	CU_ASSERT_PTR_EQUAL(held.vips[0]->conf, &vip);
+	CU_ASSERT_TRUE(held.vips[0]->delete_due);
+	CU_ASSERT_FALSE(address_is_held(held.vips[0]));
+	refusal = 0;
+	holdings_remove(&held);
+	CU_ASSERT_EQUAL(deletions, 0);
+	address_finish_drop(held.vips[0]);
+	CU_ASSERT_EQUAL(deletions, 1);
+	CU_ASSERT_FALSE(held.vips[0]->delete_due);
+	holdings_done(&held);
+	loop_timer_free(shared.work);
+	loop_timer_free(shared.again);
+	loop_free(loop);
+}
+
+static const struct tap_case cases[] = {
+	{ "one that would not go is configured again", test_back },
+};
+
+TAP_MAIN("holdings", cases)
