@@ -209,10 +209,8 @@ tell_roles(struct agent *agent)
 static void
 reload_roles(struct agent *agent)
 {
-	if (agent->roles == NULL) {
-		agent_start_roles(agent);
+	if (agent->roles == NULL)
 		return;
-	}
 	roles_reload(agent->roles, agent->conf, &agent->changes, agent->services);
 	tell_roles(agent);
 	vips_tell(agent->vips);
@@ -231,6 +229,7 @@ reload_modules(struct agent *agent)
 	hooks_reload(agent->hooks, conf, changes);
 	reload_roles(agent);
 	upkeep_reload(agent->upkeep, conf, changes);
+	agent_start_roles(agent); /* if they are the first: it asks all of the above */
 	sched_reload(agent->sched, conf, changes);
 	trust_reload(agent->sched, conf);
 }

@@ -248,4 +248,28 @@ same_essence()
 	[ "$(essence "$edited")" = "$essence" ]
 }
 check "a fresh start comes to the same" wait_for 20 same_essence
+
+# --- the first role of a host ---
+
+stands()
+{
+	api server "/v1/kv/lictor/roles/web/candidates/$edited" >/dev/null
+}
+
+stop "$edited" lictord
+rm "$LAB_DIR/$edited/etc/services.d/"*.conf
+lictord_start "$edited"
+check "a host without a role" wait_for 10 shows_service "$edited" lictor
+MASTER=$edited
+wait_for 10 reload_says "$edited" "nothing has changed"
+host_files "$edited"
+sed -i "/$SECOND/d" "$LAB_DIR/$edited/etc/services.d/web.conf"
+for i in {0..9}; do
+	service_text "$i"
+done | extra "$edited"
+pids=$(lictord_pids "$edited" | sort)
+check "gets its first one" reload_says "$edited" "reloaded: 11 services added, *1 role added, 1 vip added"
+check "and stands for it" wait_for 10 stands
+check "with the processes that it had" \
+    test "$(comm -13 <(lictord_pids "$edited" | sort) <(echo "$pids"))" = ""
 tap_end
