@@ -149,6 +149,50 @@ for rule in "${rules[@]}"; do
 done
 check "both hosts are as they were" wait_for 10 settled
 
+# a token that is revoked, and given back when the TTL has run out
+token_revoke()
+{
+	local id
+	id=$(api server /v1/acl/tokens |
+	    jq -er --arg name "$1" '.[] | select(any(.Policies[]?; .Name == $name)) | .AccessorID') &&
+	    api server "/v1/acl/token/$id" -X DELETE >/dev/null
+}
+
+token_return()
+{
+	jq -n --arg name "$1" --rawfile token "$LAB_DIR/$1/token" \
+	    '{ SecretID: $token | rtrimstr("\n"), Policies: [{ Name: $name }] }' |
+	    api server /v1/acl/token -X PUT -d @- >/dev/null
+}
+
+# shows CHECK STATUS: on the backup.
+shows()
+{
+	api server "/v1/health/node/$BACKUP" | jq -e --arg id "$1" --arg status "$2" \
+	    'any(.[]; .CheckID == $id and .Status == $status)' >/dev/null
+}
+
+shows_truth()
+{
+	shows service:lictor passing && shows web:job warning && shows web:lictor passing
+}
+
+# What the agent itself shows: it tells the servers by the token that is revoked.
+agent_shows_critical()
+{
+	api "$BACKUP" /v1/agent/checks |
+	    jq -e '."service:lictor".Status == "critical"' >/dev/null
+}
+
+pair_look
+check "a token is revoked" token_revoke "$BACKUP"
+check "its host is vouched for no more" wait_for 10 agent_shows_critical
+lictorctl_at "$BACKUP" warn web/job
+check "the token is given back" token_return "$BACKUP"
+check "what is true then is shown within two seconds" wait_for 2 shows_truth
+lictorctl_at "$BACKUP" pass web/job
+check "both hosts are as they were after that, too" wait_for 10 settled
+
 # a Consul that wants a permission of its own for lists
 log_mark web-1
 sed -i 's/"policy_ttl"/"enable_key_list_policy": true, "policy_ttl"/' \
