@@ -343,7 +343,7 @@ is_settled(const struct world *w, const struct conf_service *service)
 static void
 hold_fresh(struct world *w, const struct edits *edits)
 {
-	struct world fresh;
+	struct world fresh = { 0 };
 
 	struct before *before = look(w);
 	world_init(&fresh, parse(edits));
@@ -380,7 +380,7 @@ static void
 walk(uint64_t seed)
 {
 	struct edits edits;
-	struct world w;
+	struct world w = { 0 };
 
 	edits_init(&edits, seed, true);
 	world_init(&w, parse(&edits));
@@ -456,7 +456,7 @@ static void
 test_dependents(void)
 {
 	struct sched_state state;
-	struct world w;
+	struct world w = { 0 };
 
 	world_init(&w, parse_line(true));
 	virtual_loop_run(w.loop, 150000);
