@@ -88,9 +88,13 @@ complaints()
 	log_new "$1" | grep -E '^[^ ]+ [^ ]+ (warning|error) (consul|role)' || true
 }
 
-one_complaint()
+# Whatever needs the rule says so, and nothing twice.
+said_once()
 {
-	[ "$(complaints "$1" | wc -l)" = 1 ] && complaints "$1" | grep -qE -- "${2//NODE/$1}"
+	local said
+	said=$(complaints "$1" | cut -d ' ' -f 3-)
+	[ -n "$said" ] && [ -z "$(sort <<<"$said" | uniq -d)" ] &&
+	    ! grep -qvE -- "${2//NODE/$1}" <<<"$said"
 }
 
 # without HOST RULE: that rule is taken away until it is said, and given back until that is.
@@ -109,7 +113,7 @@ without()
 	if [ -z "${MISSING[$name]}" ]; then
 		check "$rule: its absence is not felt" test -z "$(complaints "$host")"
 	else
-		check "$rule: its absence is said once" one_complaint "$host" "${MISSING[$name]}"
+		check "$rule: its absence is said once" said_once "$host" "${MISSING[$name]}"
 	fi
 	complaints "$host" | sed 's/^/# /'
 }

@@ -29,7 +29,10 @@ configuration()
 		  output-size = 20 }
 		script "refused" { convention = nagios
 		  command = {"$plugins/check_http", "-H", "127.0.0.1", "-p", "1"} }
-		service "backup" { ttl "job" { ttl = 2s } }
+		service "backup" {
+		  ttl "job" { ttl = 1h }
+		  ttl "silent" { ttl = 2s }
+		}
 	END
 }
 
@@ -92,9 +95,11 @@ lictorctl_at server fail backup/job "nothing saved"
 check "and a failure" wait_for 5 consul_says backup:job critical
 lictorctl_at server pass backup/job
 check "it is well again" wait_for 5 consul_says backup:job passing
-check "a job that falls silent is critical" wait_for 5 consul_says backup:job critical
-check "for that reason" look job '.reason == "timeout"'
-check "the log says it" log_has "backup/job: passing -> critical, because timeout: nobody has reported within 2s"
+lictorctl_at server pass backup/silent
+check "a job that falls silent is critical" wait_for 10 consul_says backup:silent critical
+check "for that reason" look silent '.reason == "timeout"'
+check "the log says it" log_has \
+    "backup/silent: passing -> critical, because timeout: nobody has reported within 2s"
 check "a check that lictor runs cannot be reported" not lictorctl_at server pass disk
 check "nor one that does not exist" not lictorctl_at server pass backup/other
 tap_end

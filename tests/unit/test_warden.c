@@ -692,8 +692,8 @@ test_announce(void)
 		CU_ASSERT(until(bed.loop, frames_came, &frames, 5000));
 		CU_ASSERT_EQUAL(frames.count, frames.want);
 		CU_ASSERT(hold(&bed, vip, 1, LEASE_MS));
-		run_for(bed.loop, REFRESH_MS);
-		CU_ASSERT(count_frames(fd, types[vip]) >= each);
+		struct frames refresh = { fd, types[vip], 0, each };
+		CU_ASSERT(until(bed.loop, frames_came, &refresh, LEASE_MS / 2));
 		CU_ASSERT(drop(&bed, vip, 1));
 		count_frames(fd, types[vip]);
 		run_for(bed.loop, REFRESH_MS + 100);
