@@ -7,6 +7,7 @@
  * after that, the agent is right and they are not: somebody wrote to the catalog directly,
  * or they refuse what the agent, which answered 200, tells them. The first is mended by
  * registering the thing again; what that does not mend is said, with the reason.
+ * What the agent dropped and they keep is nobody's to mend here, and is said as well.
  *
  * Answers are big where there are many checks, so they are asked for patiently.
  */
