@@ -58,7 +58,8 @@ struct lease {
 	char *node;
 	struct registers *registers;
 	struct presence *presence;
-	struct watch *watch;
+	bool started;
+	struct watch *watch; /* if there is a role */
 	bool unlisted; /* said: Consul does not list the keys */
 	LIST_HEAD(errands, errand) errands;
 	struct seat *seats;
@@ -277,17 +278,24 @@ lease_free(struct lease *lease)
 	free(lease);
 }
 
-void
-lease_start(struct lease *lease)
+static void
+start_watch(struct lease *lease)
 {
 	static const struct watch_way way = { .wait_ms = WAIT_MS };
 	struct watch_out out = { on_news, on_trouble, lease };
 
-	if (lease->conf->n_roles == 0)
-		return;
-	registers_start(lease->registers);
 	lease->watch = watch_new(
 	    lease->loop, lease->consul, "/v1/kv/" ROSTER_PREFIX "?recurse", &way, &out);
+}
+
+void
+lease_start(struct lease *lease)
+{
+	if (lease->conf->n_roles == 0)
+		return;
+	lease->started = true;
+	registers_start(lease->registers);
+	start_watch(lease);
 	presence_start(lease->presence);
 }
 
@@ -305,6 +313,18 @@ turn_errands(struct lease *lease, const uint32_t *to)
 		consul_cancel(errand->call);
 		LIST_REMOVE(errand, link);
 		free(errand);
+	}
+}
+
+/* Without a role there is nothing to be watched. */
+static void
+turn_watch(struct lease *lease)
+{
+	if (lease->conf->n_roles == 0) {
+		watch_free(lease->watch);
+		lease->watch = NULL;
+	} else if (lease->started && lease->watch == NULL) {
+		start_watch(lease);
 	}
 }
 
@@ -328,6 +348,7 @@ lease_reload(
 	lease->conf = next;
 	registers_reload(lease->registers, next, changes);
 	presence_reload(lease->presence, next);
+	turn_watch(lease);
 }
 
 void

@@ -308,6 +308,10 @@ on_tick(void *arg)
 		presence->stopped(presence->stopped_arg);
 		return;
 	}
+	if (presence->n_candidates == 0 && presence->session_call == NULL) {
+		session_end(presence); /* until a reload brings a role */
+		return;
+	}
 	if (now >= presence->renew_at)
 		session_renew(presence);
 	for (size_t i = 0; i < presence->n_candidates; i++) {
@@ -482,6 +486,8 @@ presence_reload(struct presence *presence, const struct conf *next)
 	free(presence->candidates);
 	presence->candidates = list;
 	presence->n_candidates = count;
+	if (presence->started_at != 0 && presence->stopped == NULL)
+		loop_timer_after(presence->timer, PRESENCE_TICK_MS);
 	set_duplicate(presence);
 	presence_write_next(presence);
 }

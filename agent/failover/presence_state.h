@@ -57,6 +57,8 @@ struct presence {
 void session_load(struct presence *presence);
 /* Renews the session or makes a new one, unless that is under way. */
 void session_renew(struct presence *presence);
+/* Destroys it, for there is no role that it stands for; the next renewal makes another. */
+void session_end(struct presence *presence);
 /* Whether the text looks like the id of a session. */
 bool session_id_valid(const char *text);
 

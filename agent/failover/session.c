@@ -168,3 +168,28 @@ session_renew(struct presence *presence)
 	presence->session_call =
 	    presence_call(presence, "PUT", path, NULL, PRESENCE_CALL_MS, on_renewed);
 }
+
+/* If Consul does not hear of it, it ends by its TTL. */
+static void
+on_ended(void *arg, const struct consul_reply *reply)
+{
+	struct presence *presence = arg;
+
+	presence->session_call = NULL;
+	presence_judge_session(presence, reply);
+}
+
+void
+session_end(struct presence *presence)
+{
+	char path[PRESENCE_PATH_SIZE];
+
+	if (presence->session[0] == '\0')
+		return;
+	snprintf(path, sizeof(path), "/v1/session/destroy/%s", presence->session);
+	lose_session(presence);
+	unlink(presence->file);
+	presence->renew_at = 0;
+	presence->session_call =
+	    presence_call(presence, "PUT", path, NULL, PRESENCE_CALL_MS, on_ended);
+}

@@ -739,6 +739,15 @@ no_candidate(void *arg)
 	return entry == NULL;
 }
 
+static bool
+no_session(void *arg)
+{
+	char out[4096];
+
+	return ask("GET", NULL, out, sizeof(out), "/v1/session/list") == 200 &&
+	    strstr(out, "lictor presence of web-1") == NULL;
+}
+
 /* A role that leaves, comes and leaves again while Consul has answered nothing. */
 static void
 test_reloads(void)
@@ -757,6 +766,7 @@ test_reloads(void)
 	turn(&f, &without, true);
 	consul_server_thaw(server);
 	CU_ASSERT_TRUE(until(f.loop, no_candidate, &f, LIMIT_MS));
+	CU_ASSERT_TRUE(until(f.loop, no_session, &f, LIMIT_MS));
 	turn(&f, &f.conf, false);
 	lease_present(f.lease, 0, false);
 	CU_ASSERT_TRUE(wait_candidate(&f, "\"ready\":false"));
