@@ -27,6 +27,7 @@ struct shown {
 	bool ours;
 	bool same_form;
 	bool alias;
+	bool lifeless; /* which says that lictor is dead */
 	bool maintained, maintained_by_us;
 	bool strange; /* a check that is not ours */
 	unsigned int surplus; /* checks that are, and not configured */
@@ -119,6 +120,8 @@ struct ledger {
 	int64_t vouch_at; /* … not before */
 	bool stopping;
 	bool maintained; /* the node, by others */
+	bool node_critical; /* in the picture being read: an alias sees that too */
+	unsigned int behind; /* pictures in a row with an alias that does not see us live */
 	char *reason, *read_reason; /* as of an entry */
 	size_t next_stale; /* of the states */
 	struct budget first, rest; /* outputs that Consul has none of, and others */

@@ -76,6 +76,7 @@ ledger_begin(struct ledger *ledger, bool alive, int64_t asked_at)
 	ledger_doubt(ledger);
 	ledger->asked_at = asked_at;
 	ledger->alive = alive && !ledger->read_once;
+	ledger->node_critical = false;
 	free(ledger->read_reason);
 	ledger->read_reason = NULL;
 	for (size_t i = 0; i < ledger->conf->n_checks; i++)
@@ -176,6 +177,14 @@ take_maintenance(struct entry *entry, const cJSON *shown)
 		entry->read_reason = reason_of(shown);
 }
 
+static bool
+is_critical(const cJSON *shown)
+{
+	enum check_status status;
+
+	return desired_read_status(shown, &status) && status == CHECK_CRITICAL;
+}
+
 static void
 take_check_of(
     struct ledger *ledger, struct entry *entry, const char *id, const cJSON *shown)
@@ -183,10 +192,11 @@ take_check_of(
 	const char *type = json_text(shown, "Type");
 	bool ttl = type && !strcmp(type, "ttl");
 
-	if (!strcmp(id, entry->alias))
+	if (!strcmp(id, entry->alias)) {
 		entry->read.alias =
 		    !entry->conf || desired_alias_shown(entry->conf, shown);
-	else if (!entry->conf)
+		entry->read.lifeless = is_critical(shown);
+	} else if (!entry->conf)
 		return;
 	else if (begins(id, DESIRED_MAINTENANCE))
 		take_maintenance(entry, shown);
@@ -224,6 +234,8 @@ ledger_shown_check(struct ledger *ledger, const char *id, const cJSON *shown)
 	struct state *state = ledger_find_state(ledger, id);
 	struct entry *entry = ledger_find_entry(ledger, service);
 
+	if (!service[0] && is_critical(shown))
+		ledger->node_critical = true;
 	if (state)
 		take_state(ledger, state, shown);
 	else if (entry)
@@ -392,6 +404,38 @@ node_read(struct ledger *ledger)
 		ledger->vouch = true;
 }
 
+static bool
+is_behind(const struct entry *entry)
+{
+	return entry->conf && entry->shown.alias && entry->shown.lifeless;
+}
+
+/* An alias may miss that lictor lives again, and sees it a minute later. Milliseconds are in
+ * order; at the second picture lictor is registered again, of which all aliases are told,
+ * and at the third whoever is behind, whose alias is then made anew. What does not help once
+ * is not tried again. */
+static bool
+aliases_follow(struct ledger *ledger)
+{
+	const struct shown *lictor = &ledger_lictor(ledger)->shown;
+	bool judged = lictor->alias && !lictor->lifeless && !ledger->node_critical;
+	size_t behind = 0;
+
+	for (size_t i = 0; judged && i < ledger->conf->n_services; i++) {
+		struct entry *entry = ledger->entries[i];
+
+		if (!is_behind(entry))
+			continue;
+		behind++;
+		if (ledger->behind == 2)
+			entry->again = true;
+	}
+	ledger->behind = behind > 0 ? ledger->behind + 1 : 0;
+	if (ledger->behind == 2)
+		ledger->vouch = true;
+	return ledger->behind == 0 || ledger->behind > 3;
+}
+
 bool
 ledger_end(struct ledger *ledger)
 {
@@ -402,6 +446,7 @@ ledger_end(struct ledger *ledger)
 	for (size_t i = 0; i < ledger->conf->n_checks; i++)
 		same &= state_read(ledger, ledger->states[i]);
 	node_read(ledger);
+	same &= aliases_follow(ledger);
 	ledger->read_once = true;
 	ledger->reading = ledger->reloaded = false;
 	ledger->read_at = ledger->asked_at;

@@ -16,6 +16,7 @@
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
 #include "agent/consul/consul.h"
+#include "agent/consul/desired.h"
 #include "tests/unit/scripted.h"
 #include "tests/unit/tap.h"
 #include "tests/unit/until.h"
@@ -43,7 +44,7 @@ struct fixture {
 	bool hold, hang; /* the picture; the next update */
 	struct scripted_call *held, *watched; /* it; the watch of lictor's definition */
 	struct scripted_call *polled; /* the one of the servers' services */
-	unsigned int readings, services_read, registered, updated, beaten;
+	unsigned int readings, services_read, registered, vouched, updated, beaten;
 	unsigned int wanted;
 	/* what was told */
 	bool maintained, adopted, ready_in_maintenance;
@@ -86,6 +87,9 @@ on_put(struct fixture *f, const char *request, struct scripted_call *call)
 	} else if (strstr(request, "\"db\"")) {
 		f->registered++;
 		say(call, f->register_status, "too large");
+	} else if (is(request, "PUT /v1/agent/service/register")) {
+		f->vouched++;
+		answer(call, "");
 	} else {
 		answer(call, "");
 	}
@@ -480,7 +484,87 @@ test_left(void)
 	close_fixture(&f);
 }
 
+/* As Consul's agent shows what is registered so; the caller's, as `want` is not any more. */
+static char *
+shown(cJSON *want)
+{
+	cJSON_AddStringToObject(want, "Service", json_text(want, "Name"));
+	char *text = json_print(want);
+	cJSON_Delete(want);
+	return text;
+}
+
+static bool
+was_vouched(void *arg)
+{
+	return ((struct fixture *)arg)->vouched > 0;
+}
+
+static bool
+was_registered(void *arg)
+{
+	return ((struct fixture *)arg)->registered > 0;
+}
+
+/* News, with an alias that says that lictor is dead while Consul hears it live. */
+static void
+alias_behind(struct fixture *f, const char *more, char **services, char **checks)
+{
+	AUTO_FREE char *lictor = shown(desired_lictor(TTL_MS));
+	AUTO_FREE char *db = shown(desired_form(&f->db, REPORT_NO_ROLE, 0));
+
+	*services = xasprintf("{\"lictor\":%s,\"db\":%s}", lictor, db);
+	*checks = xasprintf(
+	    "{\"service:lictor\":{\"Status\":\"passing\",\"ServiceID\":\"lictor\"},"
+	    "\"db:port\":{\"Status\":\"passing\",\"ServiceID\":\"db\","
+	    "\"Name\":\"port\",\"Type\":\"ttl\"},"
+	    "\"db:lictor\":{\"Status\":\"critical\",\"ServiceID\":\"db\","
+	    "\"Name\":\"lictor\",\"Type\":\"alias\"}%s}",
+	    more);
+	f->services_shown = *services;
+	f->checks = *checks;
+	f->vouched = f->registered = 0;
+	news(f);
+	CU_ASSERT_TRUE(wait_read(f, 1, LIMIT_MS));
+}
+
+/* It is woken, and if that does not help, made anew; once. */
+static void
+test_behind(void)
+{
+	AUTO_FREE char *services = NULL, *checks = NULL;
+	struct fixture f;
+
+	start(&f);
+	alias_behind(&f, "", &services, &checks);
+	CU_ASSERT_TRUE(until(f.loop, was_vouched, &f, LIMIT_MS));
+	CU_ASSERT_EQUAL(f.registered, 0);
+	CU_ASSERT_TRUE(until(f.loop, was_registered, &f, LIMIT_MS));
+	run_for(f.loop, 2500);
+	CU_ASSERT_EQUAL(f.vouched, 1);
+	CU_ASSERT_EQUAL(f.registered, 1);
+	close_fixture(&f);
+}
+
+/* An alias sees what is critical on the node as well. */
+static void
+test_not_behind(void)
+{
+	AUTO_FREE char *services = NULL, *checks = NULL;
+	struct fixture f;
+
+	start(&f);
+	alias_behind(&f, ",\"disk\":{\"Status\":\"critical\"}", &services, &checks);
+	run_for(f.loop, 2500);
+	CU_ASSERT_EQUAL(f.readings, 1);
+	CU_ASSERT_EQUAL(f.vouched, 0);
+	CU_ASSERT_EQUAL(f.registered, 0);
+	close_fixture(&f);
+}
+
 static const struct tap_case cases[] = {
+	{ "an alias that is behind", test_behind },
+	{ "an alias that is critical for the node", test_not_behind },
 	{ "a maintenance is told before the work begins", test_adopted },
 	{ "the picture is read once at a time", test_once },
 	{ "a late look after a call without an answer", test_late },
