@@ -47,6 +47,17 @@ call_end(struct scripted_call *call)
 	free(call);
 }
 
+bool
+scripted_waits(const struct scripted *server, const struct scripted_call *call)
+{
+	const struct scripted_call *at;
+
+	LIST_FOREACH(at, &server->calls, link)
+	if (at == call)
+		return true;
+	return false;
+}
+
 static bool
 is_whole(const struct buf *request)
 {

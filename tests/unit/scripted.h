@@ -2,6 +2,7 @@
 #ifndef LICTOR_SCRIPTED_H
 #define LICTOR_SCRIPTED_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct loop;
@@ -21,5 +22,7 @@ const char *scripted_address(const struct scripted *server);
 void scripted_answer(struct scripted_call *call, int status, const char *headers,
     const char *body);
 void scripted_raw(struct scripted_call *call, const char *bytes);
+/* Whether a call still waits: it was not answered, and who asked has not gone. */
+bool scripted_waits(const struct scripted *server, const struct scripted_call *call);
 
 #endif
