@@ -868,6 +868,7 @@ bits(unsigned int set)
 static void
 test_reload_sets(void)
 {
+	static const char calm[] = "failover { lease = 20250ms }\n";
 	struct bed bed;
 
 	bed_open(&bed);
@@ -876,12 +877,12 @@ test_reload_sets(void)
 	for (unsigned int pair = 0; pair < 8 * 8; pair++) {
 		unsigned int from = pair % 8, to = pair / 8, both = from & to;
 		bool back = (from + to) % 2 == 0;
-		CU_ASSERT(reload(&bed, make_next(from, false, "", "")));
+		CU_ASSERT(reload(&bed, make_next(from, false, calm, "")));
 		for (uint32_t i = 0; i < bits(from); i++)
-			CU_ASSERT(hold(&bed, i, pair + 1, LEASE_MS));
+			CU_ASSERT(hold(&bed, i, pair + 1, 20250));
 		CU_ASSERT_EQUAL(all_set(), from);
 		count_removals(fd);
-		CU_ASSERT(reload(&bed, make_next(to, back, "", "")));
+		CU_ASSERT(reload(&bed, make_next(to, back, calm, "")));
 		CU_ASSERT_EQUAL(all_set(), both);
 		CU_ASSERT_EQUAL(count_removals(fd), bits(from & ~to));
 		unsigned int left = to;
