@@ -72,14 +72,16 @@ nobody_ready()
 pair_start lictord_start
 observer_start
 
+# What "consul maint" asks for; that program takes its time to start.
 hands_over "Consul's maintenance of the service" \
-    consul_at "$MASTER" maint -enable -service=web -reason="by hand"
+    api "$MASTER" "/v1/agent/service/maintenance/web?enable=true&reason=by%20hand" -X PUT
 check "lictorctl shows whose it is" \
     wait_for 1 list_has "$MASTER" '.by == "consul" and .service == "web" and .reason == "by hand"'
 gives_back "Consul's maintenance of the service" \
     consul_at "$MASTER" maint -disable -service=web
 
-hands_over "Consul's maintenance of the node" consul_at "$MASTER" maint -enable
+hands_over "Consul's maintenance of the node" \
+    api "$MASTER" "/v1/agent/maintenance?enable=true" -X PUT
 gives_back "Consul's maintenance of the node" consul_at "$MASTER" maint -disable
 
 hands_over "ours" lictorctl_at "$MASTER" maintenance on web --reason "new disk"

@@ -862,6 +862,20 @@ bits(unsigned int set)
 	return (set & 1) + (set >> 1 & 1) + (set >> 2 & 1);
 }
 
+/* As the agent does, which orders it again as long as it confirms its lease: a kernel that
+ * takes too long to set an address has it refused. */
+static bool
+hold_at_last(struct bed *bed, uint32_t vip, uint64_t term, int64_t lease_ms)
+{
+	int64_t end = clock_boot_ms() + lease_ms;
+
+	do
+		if (hold(bed, vip, term, lease_ms))
+			return true;
+	while (clock_boot_ms() < end);
+	return false;
+}
+
 /* From every set of addresses, all of them held, to every other, in one order or the other: what is in
  * both stays and is never removed, what is in one is not there, and each is dropped by its
  * new index. */
@@ -879,7 +893,7 @@ test_reload_sets(void)
 		bool back = (from + to) % 2 == 0;
 		CU_ASSERT(reload(&bed, make_next(from, false, calm, "")));
 		for (uint32_t i = 0; i < bits(from); i++)
-			CU_ASSERT(hold(&bed, i, pair + 1, 20250));
+			CU_ASSERT(hold_at_last(&bed, i, pair + 1, 20250));
 		CU_ASSERT_EQUAL(all_set(), from);
 		count_removals(fd);
 		CU_ASSERT(reload(&bed, make_next(to, back, calm, "")));
