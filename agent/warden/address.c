@@ -282,6 +282,8 @@ take_held(struct vip *vip, int64_t until, int64_t expires, bool missing)
 	vip->expires = expires;
 	vip->present = true;
 	vip->stretched = false;
+	vip->delete_due = vip->stray != 0; /* what was to go is what was set again */
+	vip->delete_failed = false;
 	if (vip->asked) {
 		vip->asked = false;
 		vip->gone_order = 0;

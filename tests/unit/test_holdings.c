@@ -71,7 +71,41 @@ test_back(void)
 	loop_free(loop);
 }
 
+/* An address that could not be removed when it was dropped is ordered again: what the kernel
+ * has set since is not what was to be removed. */
+static void
+test_held_again(void)
+{
+	char text[] = "10.0.0.1", interface[] = "eth0";
+	struct loop *loop = loop_new();
+	struct conf_vip conf = {
+		.family = AF_INET, .text = text, .interface = interface, .prefix = 32
+	};
+	struct address_shared shared = { .work = loop_timer_new(loop, ignore, NULL),
+		.again = loop_timer_new(loop, ignore, NULL),
+		.instance = 1 };
+	struct wire_drop drop = { .order = 1, .instance = 1, .up_to = 1 };
+	int64_t now = clock_boot_ms(), until = now + 2000;
+	struct vip vip = { .ifindex = 7, .until = until, .expires = until };
+
+	address_init(&vip, &shared, &conf, loop);
+	refusal = -ETIMEDOUT;
+	CU_ASSERT_TRUE(address_drop(&vip, &drop));
+	CU_ASSERT_FALSE(address_is_held(&vip));
+	CU_ASSERT_TRUE(vip.delete_due);
+	vip.hold = (struct wire_hold){ .order = 2, .instance = 1, .term = 2 };
+	vip.asked = true;
+	address_take_result(&vip, 0, until, until, now);
+	CU_ASSERT_TRUE(address_is_held(&vip));
+	CU_ASSERT_FALSE(vip.delete_due);
+	address_done(&vip);
+	loop_timer_free(shared.work);
+	loop_timer_free(shared.again);
+	loop_free(loop);
+}
+
 static const struct tap_case cases[] = {
+	{ "one that would not go is held again", test_held_again },
 	{ "one that would not go is configured again", test_back },
 };
 
