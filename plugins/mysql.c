@@ -6,7 +6,6 @@
  * is given addresses, never names, which it would ask for and wait. Every address is tried
  * in turn. The connection belongs to the run: cancel is the one place that ends it.
  */
-#include <arpa/inet.h>
 #include <errmsg.h>
 #include <mysql.h>
 #include <stddef.h>
@@ -18,7 +17,6 @@
 #include "plugins/target.h"
 
 #define DEFAULT_PORT 3306
-#define ADDRESSES_MAX 8
 #define PACKET_MAX (1ul << 20) /* of which one holds a row */
 
 struct mysql_check {
@@ -37,8 +35,7 @@ struct mysql_run {
 	bool open;
 	char password[TARGET_SECRET_MAX]; /* the library reads it late */
 	enum step step;
-	char addresses[ADDRESSES_MAX][INET6_ADDRSTRLEN];
-	size_t n_addresses, next;
+	struct target_addresses addresses;
 	/* where the library puts what a step returns */
 	MYSQL *connected;
 	int failed;
@@ -225,7 +222,7 @@ step_on(struct check_run *run)
 			return mysql_real_query_start(&mysql->failed, &mysql->mysql,
 			    check->question, strlen(check->question));
 		}
-		if (mysql->next < mysql->n_addresses &&
+		if (mysql->addresses.next < mysql->addresses.count &&
 		    reason_of(mysql_errno(&mysql->mysql)) == CHECK_REASON_REFUSED)
 			try_next(run);
 		else
@@ -322,8 +319,8 @@ try_next(struct check_run *run)
 	mysql->step = STEP_CONNECT;
 	set_up(check, &mysql->mysql);
 	int wanted = mysql_real_connect_start(&mysql->connected, &mysql->mysql,
-	    mysql->addresses[mysql->next++], check->user, mysql->password,
-	    check->database, check->target.port, NULL, 0);
+	    mysql->addresses.text[mysql->addresses.next++], check->user,
+	    mysql->password, check->database, check->target.port, NULL, 0);
 	wait_or_go_on(run, wanted);
 }
 
@@ -337,15 +334,7 @@ found(struct check_run *run, const struct check_address *addresses, size_t count
 		end(run, CHECK_CRITICAL, CHECK_REASON_RESOLVE, why);
 		return;
 	}
-	for (size_t i = 0; i < count && i < ADDRESSES_MAX; i++) {
-		const struct check_address *address = &addresses[i];
-		const void *bytes = address->sa.sa_family == AF_INET6
-		    ? (const void *)&address->in6.sin6_addr
-		    : (const void *)&address->in.sin_addr;
-		inet_ntop(address->sa.sa_family, bytes, mysql->addresses[i],
-		    sizeof(mysql->addresses[i]));
-		mysql->n_addresses++;
-	}
+	target_take_addresses(&mysql->addresses, addresses, count);
 	try_next(run);
 }
 

@@ -6,7 +6,6 @@
  * which it would ask for and wait. Every address is tried in turn. The connection belongs to
  * the run: cancel is the one place that ends it.
  */
-#include <arpa/inet.h>
 #include <libpq-fe.h>
 #include <linux/tcp.h>
 #include <stddef.h>
@@ -18,7 +17,6 @@
 #include "plugins/target.h"
 
 #define DEFAULT_PORT 5432
-#define ADDRESSES_MAX 8
 #define RECEIVED_MAX (4u << 20)
 
 struct pgsql_check {
@@ -31,8 +29,7 @@ struct pgsql_check {
 
 struct pgsql_run {
 	PGconn *connection;
-	char addresses[ADDRESSES_MAX][INET6_ADDRSTRLEN];
-	size_t n_addresses, next;
+	struct target_addresses addresses;
 	bool asked;
 };
 
@@ -250,7 +247,7 @@ connect_failed(struct check_run *run)
 
 	if (answered)
 		end_by_server(run, CHECK_REASON_STATUS, "the server refuses us");
-	else if (pgsql->next < pgsql->n_addresses)
+	else if (pgsql->addresses.next < pgsql->addresses.count)
 		try_next(run);
 	else
 		end_by_server(run, CHECK_REASON_REFUSED, "no connection");
@@ -305,7 +302,8 @@ try_next(struct check_run *run)
 		end(run, CHECK_UNKNOWN, CHECK_REASON_LOCAL, why);
 		return;
 	}
-	pgsql->connection = begin(check, pgsql->addresses[pgsql->next++], password);
+	pgsql->connection =
+	    begin(check, pgsql->addresses.text[pgsql->addresses.next++], password);
 	explicit_bzero(password, sizeof(password));
 	if (pgsql->connection == NULL)
 		end(run, CHECK_UNKNOWN, CHECK_REASON_LOCAL, "out of memory");
@@ -325,15 +323,7 @@ found(struct check_run *run, const struct check_address *addresses, size_t count
 		end(run, CHECK_CRITICAL, CHECK_REASON_RESOLVE, why);
 		return;
 	}
-	for (size_t i = 0; i < count && i < ADDRESSES_MAX; i++) {
-		const struct check_address *address = &addresses[i];
-		const void *bytes = address->sa.sa_family == AF_INET6
-		    ? (const void *)&address->in6.sin6_addr
-		    : (const void *)&address->in.sin_addr;
-		inet_ntop(address->sa.sa_family, bytes, pgsql->addresses[i],
-		    sizeof(pgsql->addresses[i]));
-		pgsql->n_addresses++;
-	}
+	target_take_addresses(&pgsql->addresses, addresses, count);
 	try_next(run);
 }
 

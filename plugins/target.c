@@ -5,6 +5,7 @@
  */
 #include "plugins/target.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -76,6 +77,21 @@ target_split(const char *text, uint16_t default_port, struct target *out, char *
 		return refuse(text, why, why_size);
 	*out = target;
 	return 0;
+}
+
+void
+target_take_addresses(
+    struct target_addresses *out, const struct check_address *list, size_t count)
+{
+	for (size_t i = 0; i < count && i < TARGET_ADDRESSES_MAX; i++) {
+		const struct check_address *address = &list[i];
+		const void *bytes = address->sa.sa_family == AF_INET6
+		    ? (const void *)&address->in6.sin6_addr
+		    : (const void *)&address->in.sin_addr;
+		inet_ntop(
+		    address->sa.sa_family, bytes, out->text[i], sizeof(out->text[i]));
+		out->count++;
+	}
 }
 
 int

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "agent/base/util.h"
+#include "tests/unit/tap.h"
 
 #define PORTS 4 /* http, server, serf LAN, serf WAN */
 #define FIRST_PORT 11000
@@ -263,6 +264,27 @@ struct consul_server *
 consul_server_start_strict(void)
 {
 	return start("acl { enabled = true default_policy = \"deny\" }", 403);
+}
+
+int
+consul_server_main(int argc, char **argv, const char *name,
+    const struct tap_case *cases, size_t count, struct consul_server **server)
+{
+	if (consul_server_program() == NULL) {
+		puts("1..0 # SKIP there is no Consul here");
+		return 0;
+	}
+	int status = tap_apart(argc, argv, cases, count);
+	if (status >= 0)
+		return status;
+	*server = consul_server_start();
+	if (*server == NULL) {
+		puts("Bail out! Consul did not start");
+		return 1;
+	}
+	status = tap_main(argc, argv, name, cases, count);
+	consul_server_stop(*server);
+	return status;
 }
 
 const char *

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 struct consul_server;
+struct tap_case;
 
 /* Where a real Consul is: $CONSUL, PATH, or our cache; NULL if nowhere (the caller skips
  * its tests). Static storage. */
@@ -16,6 +17,11 @@ struct consul_server *consul_server_start(void);
 /* The same with ACLs: whoever comes without a token may do nothing. */
 struct consul_server *consul_server_start_strict(void);
 void consul_server_stop(struct consul_server *server);
+
+/* The main function of a program whose cases run side by side, each in a process with such a
+ * server, which `server` points to meanwhile. Skips them where there is no Consul. */
+int consul_server_main(int argc, char **argv, const char *name,
+    const struct tap_case *cases, size_t count, struct consul_server **server);
 
 /* "http://127.0.0.1:PORT" */
 const char *consul_server_address(const struct consul_server *server);

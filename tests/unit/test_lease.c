@@ -883,21 +883,6 @@ static const struct tap_case cases[] = {
 int
 main(int argc, char **argv)
 {
-	int status;
-
-	if (consul_server_program() == NULL) {
-		puts("1..0 # SKIP there is no Consul here");
-		return 0;
-	}
-	status = tap_apart(argc, argv, cases, ARRAY_LENGTH(cases));
-	if (status >= 0)
-		return status;
-	server = consul_server_start();
-	if (server == NULL) {
-		puts("Bail out! Consul did not start");
-		return 1;
-	}
-	status = tap_main(argc, argv, "lease", cases, ARRAY_LENGTH(cases));
-	consul_server_stop(server);
-	return status;
+	return consul_server_main(
+	    argc, argv, "lease", cases, ARRAY_LENGTH(cases), &server);
 }
