@@ -69,6 +69,14 @@ static const struct {
 	    sizeof(struct wire_step) },
 	[WIRE_ABORT] = { "abort", RUNNER, AGENT | WARDEN, sizeof(struct wire_step) },
 	[WIRE_RELOADED] = { "reloaded", RUNNER, AGENT, sizeof(struct wire_reloaded) },
+	[WIRE_FENCE] = { "fence", RUNNER, AGENT | WARDEN,
+	    sizeof(struct wire_fence_kind) },
+	[WIRE_FENCED] = { "fenced", WARDEN, RUNNER, sizeof(struct wire_fenced) },
+	[WIRE_PROBE] = { "probe", AGENT, WARDEN, sizeof(struct wire_probe) },
+	[WIRE_ANNOUNCE] = { "announce", AGENT, WARDEN, sizeof(struct wire_probe) },
+	[WIRE_PROBED] = { "probed", WARDEN, AGENT, sizeof(struct wire_probed) },
+	[WIRE_RIVAL] = { "rival", WARDEN, AGENT, sizeof(struct wire_rival) },
+	[WIRE_SEEN] = { "seen", WARDEN, AGENT, sizeof(struct wire_seen) },
 };
 _Static_assert(ARRAY_LENGTH(table) == WIRE_TYPES, "a type has no row");
 
@@ -79,6 +87,9 @@ static const char *const refusals[] = {
 	[WIRE_REFUSAL_INSTANCE] = "it is not from the newest agent",
 	[WIRE_REFUSAL_TERM] = "its term was dropped before",
 	[WIRE_REFUSAL_KERNEL] = "the kernel refused the address",
+	[WIRE_REFUSAL_FENCE] = "it is meant for another kind of fence",
+	[WIRE_REFUSAL_UNFENCED] = "its fence cannot be put in place",
+	[WIRE_REFUSAL_NOT_HELD] = "the address is not held",
 };
 _Static_assert(ARRAY_LENGTH(refusals) == WIRE_REFUSALS, "a refusal has no text");
 
@@ -289,6 +300,10 @@ has_end(const struct wire_message *message)
 		why = message->prepared.why;
 	else if (message->type == WIRE_RELOADED)
 		why = message->reloaded.why;
+	else if (message->type == WIRE_FENCE)
+		why = message->fence.why;
+	else if (message->type == WIRE_FENCED)
+		why = message->fenced.why;
 	return why == NULL || memchr(why, '\0', WIRE_WHY_MAX) != NULL;
 }
 
@@ -302,6 +317,8 @@ judge(const struct wire *wire, const struct wire_message *message, size_t len, i
 		return "it sent a message of a type that it may not send";
 	if (len != wire_length(message, len))
 		return "it sent a message of a wrong size";
+	if (message->type == WIRE_SEEN && message->seen.len > WIRE_SEEN_MAX)
+		return "it sent a frame that is longer than its field";
 	if (!has_end(message))
 		return "it sent a text without an end";
 	if (message->generation != wire->generation &&

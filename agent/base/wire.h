@@ -49,6 +49,16 @@ enum wire_type {
 	WIRE_COMMITTED,	/* back: the first message of the new generation */
 	WIRE_ABORT,	/* runner to both: forget what was prepared */
 	WIRE_RELOADED,	/* runner to agent: what came of a WIRE_RELOAD */
+	/* the kind of fence, which the runner fixes once for its life */
+	WIRE_FENCE,	/* runner to warden: find out, or use this one; to agent: it is this one */
+	WIRE_FENCED,	/* warden to runner, the answer to each WIRE_FENCE */
+	/* agent to warden; the first is answered with PROBED, the second with HELD or REFUSED */
+	WIRE_PROBE,	/* does anybody else have the address? */
+	WIRE_ANNOUNCE,	/* an address that is held, again */
+	/* warden to agent */
+	WIRE_PROBED,
+	WIRE_RIVAL,	/* an address is added or removed on this host, and not by us */
+	WIRE_SEEN,	/* a frame of another host that speaks for an address */
 	WIRE_TYPES
 };
 
@@ -88,7 +98,7 @@ struct wire_hold {
 	uint64_t term;		/* rev of the OWN that entered MASTER */
 	int64_t until_ms;	/* CLOCK_BOOTTIME: not a moment longer */
 	uint32_t announce;	/* 1: the first of this term, announce the address */
-	uint32_t spare;
+	uint32_t fence;		/* enum wire_fence: what the deadline was reckoned for */
 };
 struct wire_drop {
 	uint64_t order;
@@ -99,14 +109,43 @@ struct wire_drop {
 struct wire_order { uint64_t order; uint32_t vip; uint32_t reason; };
 enum wire_refusal {
 	WIRE_REFUSAL_NONE,
-	WIRE_REFUSAL_PAST,	/* the deadline has passed, or less than a second is left */
+	WIRE_REFUSAL_PAST,	/* the deadline has passed; lifetime: or less than a second is left */
 	WIRE_REFUSAL_TOO_LONG,	/* beyond the largest lease */
 	WIRE_REFUSAL_INSTANCE,	/* not from the newest agent */
 	WIRE_REFUSAL_TERM,	/* not above the last drop */
 	WIRE_REFUSAL_KERNEL,	/* the kernel refused the address */
+	WIRE_REFUSAL_FENCE,	/* for another kind of fence than this warden's */
+	WIRE_REFUSAL_UNFENCED,	/* the fence is not in place and cannot be put there */
+	WIRE_REFUSAL_NOT_HELD,	/* of an announcement */
 	WIRE_REFUSALS
 };
 struct wire_carrier { uint32_t vip; uint32_t up; };
+
+enum wire_fence { WIRE_FENCE_UNKNOWN, WIRE_FENCE_BPF, WIRE_FENCE_LIFETIME };
+/* To a warden with `fixed` 0: the configuration wants `kind` (unknown: auto), find out; with 1:
+ * this one or none. To an agent always with 1, before its first link. `why` is the warden's. */
+struct wire_fence_kind { uint32_t kind; uint32_t fixed; char why[WIRE_WHY_MAX]; };
+/* ok 0: not to be had, and `why`. `why` ends with a NUL, and says too why it is lifetime. */
+struct wire_fenced { uint32_t kind; uint32_t ok; char why[WIRE_WHY_MAX]; };
+
+struct wire_probe { uint64_t order; uint32_t vip; uint32_t instance; }; /* ANNOUNCE as well */
+enum wire_found { WIRE_FOUND_NOBODY, WIRE_FOUND_ANOTHER, WIRE_FOUND_UNKNOWN /* no carrier */ };
+struct wire_probed {
+	uint64_t order;
+	uint32_t vip;
+	uint32_t found;		/* enum wire_found */
+	unsigned char mac[8];	/* of ANOTHER; six count */
+};
+enum wire_rival_kind { WIRE_RIVAL_ADDED, WIRE_RIVAL_REMOVED };
+struct wire_rival {
+	uint32_t vip;
+	uint32_t kind;		/* enum wire_rival_kind */
+	uint32_t count;		/* how often since the warden's start */
+	uint32_t spare;
+};
+#define WIRE_SEEN_MAX 128
+/* The frame from its link layer's header on, cut at WIRE_SEEN_MAX; at most ten a second and vip. */
+struct wire_seen { uint32_t vip; uint32_t len; unsigned char bytes[WIRE_SEEN_MAX]; };
 
 /* Each PREPARE is answered once. `why` ends with a NUL: a fault with FILE:LINE, or what changes
  * ("1 check added"), which the agent alone sees of plugins. */
@@ -135,6 +174,12 @@ struct wire_message {
 		struct wire_prepared prepared;
 		struct wire_step step;		/* YIELD, YIELDED, COMMIT, COMMITTED, ABORT */
 		struct wire_reloaded reloaded;
+		struct wire_fence_kind fence;
+		struct wire_fenced fenced;
+		struct wire_probe probe;	/* PROBE, ANNOUNCE */
+		struct wire_probed probed;
+		struct wire_rival rival;
+		struct wire_seen seen;
 	};
 };
 

@@ -328,9 +328,10 @@ set_lease(struct build *build, const struct node *section, const char *text)
 static int
 build_failover(struct build *build, const struct node *root)
 {
-	static const char *const fences[] = {
-		[CONF_FENCE_AUTO] = "auto", [CONF_FENCE_LIFETIME] = "lifetime", NULL
-	};
+	static const char *const fences[] = { [CONF_FENCE_AUTO] = "auto",
+		[CONF_FENCE_BPF] = "bpf",
+		[CONF_FENCE_LIFETIME] = "lifetime",
+		NULL };
 	struct node section = find_or_none(root, "failover");
 	struct raw_failover raw = { 0 };
 	int result =

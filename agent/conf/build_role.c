@@ -24,6 +24,8 @@ build_free_vip(struct conf_vip *vip)
 		return;
 	free(vip->text);
 	free(vip->interface);
+	free(vip->routes);
+	free(vip->rules);
 	free(vip);
 }
 
@@ -264,6 +266,8 @@ add_vip(struct build *build, const struct node *section, struct conf_role *role)
 	role->vips = build_grow(role->vips, role->n_vips);
 	role->vips[role->n_vips++] = vip;
 	vip->role = role;
+	vip->on_conflict = CONF_DEFEND;
+	vip->reset_connections = true;
 	vip->file = section->file;
 	vip->line = section->line;
 	return vip;

@@ -21,6 +21,12 @@
 #include "agent/conf/schema.h"
 #include "agent/conf/tree.h"
 
+#define LEASE_BPF_MS 1000
+#define LEASE_LIFETIME_MS 2250
+#define CONFIRMATION_MS 200
+#define MARGIN_BPF_MS 10
+#define MARGIN_LIFETIME_MS 1500
+
 /* The files of a bundle as trees. */
 struct trees {
 	struct node **roots;
@@ -237,6 +243,29 @@ conf_longest_hook(const struct conf *conf)
 		if (conf->roles[i]->hook_timeout_ms > longest)
 			longest = conf->roles[i]->hook_timeout_ms;
 	return longest;
+}
+
+/* A kernel counts the lifetime of an address in whole seconds: a lease is so many, and
+ * what a confirmation of it may take (failover protocol, section 8). */
+bool
+conf_lease_suits_lifetime(int64_t lease_ms)
+{
+	return lease_ms >= 1000 && lease_ms % 1000 >= CONFIRMATION_MS;
+}
+
+int64_t
+conf_lease(const struct conf *conf, bool bpf)
+{
+	if (bpf)
+		return conf->lease_ms > 0 ? conf->lease_ms : LEASE_BPF_MS;
+	return conf_lease_suits_lifetime(conf->lease_ms) ? conf->lease_ms
+							 : LEASE_LIFETIME_MS;
+}
+
+int64_t
+conf_margin(bool bpf)
+{
+	return bpf ? MARGIN_BPF_MS : MARGIN_LIFETIME_MS;
 }
 
 const struct conf_role *

@@ -25,7 +25,8 @@ struct classes;
 enum conf_on_stop { CONF_LEAVE, CONF_MAINTENANCE, CONF_DEREGISTER };
 enum conf_address_order { CONF_AFTER_PROMOTE, CONF_BEFORE_PROMOTE };
 enum conf_all_critical { CONF_KEEP, CONF_RELEASE };
-enum conf_fence { CONF_FENCE_AUTO, CONF_FENCE_LIFETIME };
+enum conf_fence { CONF_FENCE_AUTO, CONF_FENCE_BPF, CONF_FENCE_LIFETIME };
+enum conf_on_conflict { CONF_DEFEND, CONF_YIELD };
 
 struct conf_consul {
 	char *address;		/* "http://127.0.0.1:8500"; CONSUL_HTTP_ADDR counts */
@@ -104,6 +105,22 @@ struct conf_service {
 	int line;
 };
 
+/* What goes with an address: put there after it, taken away before it. */
+struct conf_route {
+	int family;		/* AF_INET, AF_INET6, of all addresses in it */
+	unsigned char to[16];
+	unsigned int to_prefix;	/* 0: the default route */
+	bool has_via;		/* or the interface itself */
+	unsigned char via[16];
+	uint32_t table, metric;	/* metric 0: the kernel's default */
+};
+struct conf_rule {
+	int family;
+	unsigned char from[16], to[16];
+	unsigned int from_prefix, to_prefix;	/* 0: any */
+	uint32_t table, priority;
+};
+
 struct conf_vip {
 	uint32_t index;
 	const struct conf_role *role;
@@ -113,6 +130,12 @@ struct conf_vip {
 	unsigned int prefix;	/* 32 or 128 unless written */
 	char *interface;
 	int64_t announce_refresh_ms;
+	struct conf_route *routes;
+	size_t n_routes;
+	struct conf_rule *rules;
+	size_t n_rules;
+	enum conf_on_conflict on_conflict;
+	bool reset_connections;	/* end what still stands on the address once it is gone */
 	const char *file;
 	int line;
 };
@@ -141,8 +164,8 @@ struct conf {
 	uint64_t generation;	/* digest of the bytes */
 	char *node;		/* NULL: the local Consul agent's node name */
 	struct conf_consul consul;
-	int64_t lease_ms;	/* L; 2250 unless set */
-	enum conf_fence fence;	/* both mean lifetime in this version */
+	int64_t lease_ms;	/* as written, 0: auto; what counts is conf_lease() */
+	enum conf_fence fence;	/* as written; which it is, the runner finds out once */
 	char *plugin_directory;
 	struct conf_plugin **plugins;
 	size_t n_plugins;
@@ -192,6 +215,13 @@ struct conf_bundle *conf_receive(int fd, char error[CONF_ERROR_MAX]);
 
 /* The longest that the hooks of a role may take; 0: there is none. */
 int64_t conf_longest_hook(const struct conf *conf);
+
+/* L and g of the failover protocol with this kind of fence: how long the master may hold
+ * after the last confirmation, and how late the fence may be. */
+int64_t conf_lease(const struct conf *conf, bool bpf);
+int64_t conf_margin(bool bpf);
+/* Else conf_lease(conf, false) is the default. */
+bool conf_lease_suits_lifetime(int64_t lease_ms);
 
 const struct conf_role *conf_find_role(const struct conf *conf, const char *name);
 const struct conf_service *conf_find_service(const struct conf *conf, const char *name);

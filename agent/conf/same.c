@@ -20,7 +20,9 @@ SIZED(struct conf_consul, 112);
 SIZED(struct conf_command, 80);
 SIZED(struct conf_check, 136);
 SIZED(struct conf_service, 120);
-SIZED(struct conf_vip, 80);
+SIZED(struct conf_vip, 120);
+SIZED(struct conf_route, 52);
+SIZED(struct conf_rule, 52);
 SIZED(struct conf_role, 144);
 
 bool
@@ -109,6 +111,40 @@ same_service(const struct conf_service *a, const struct conf_service *b)
 	    same_text(role, b->role != NULL ? b->role->name : NULL);
 }
 
+static bool
+same_routes(const struct conf_vip *a, const struct conf_vip *b)
+{
+	if (a->n_routes != b->n_routes)
+		return false;
+	for (size_t i = 0; i < a->n_routes; i++) {
+		const struct conf_route *x = &a->routes[i], *y = &b->routes[i];
+		if (x->family != y->family || x->to_prefix != y->to_prefix ||
+		    memcmp(x->to, y->to, sizeof(x->to)) != 0 ||
+		    x->has_via != y->has_via ||
+		    memcmp(x->via, y->via, sizeof(x->via)) != 0 ||
+		    x->table != y->table || x->metric != y->metric)
+			return false;
+	}
+	return true;
+}
+
+static bool
+same_rules(const struct conf_vip *a, const struct conf_vip *b)
+{
+	if (a->n_rules != b->n_rules)
+		return false;
+	for (size_t i = 0; i < a->n_rules; i++) {
+		const struct conf_rule *x = &a->rules[i], *y = &b->rules[i];
+		if (x->family != y->family || x->from_prefix != y->from_prefix ||
+		    memcmp(x->from, y->from, sizeof(x->from)) != 0 ||
+		    x->to_prefix != y->to_prefix ||
+		    memcmp(x->to, y->to, sizeof(x->to)) != 0 || x->table != y->table ||
+		    x->priority != y->priority)
+			return false;
+	}
+	return true;
+}
+
 bool
 same_vip(const struct conf_vip *a, const struct conf_vip *b)
 {
@@ -117,7 +153,9 @@ same_vip(const struct conf_vip *a, const struct conf_vip *b)
 	    strcmp(a->text, b->text) == 0 && a->prefix == b->prefix &&
 	    strcmp(a->interface, b->interface) == 0 &&
 	    a->announce_refresh_ms == b->announce_refresh_ms &&
-	    strcmp(a->role->name, b->role->name) == 0;
+	    a->on_conflict == b->on_conflict &&
+	    a->reset_connections == b->reset_connections && same_routes(a, b) &&
+	    same_rules(a, b) && strcmp(a->role->name, b->role->name) == 0;
 }
 
 bool

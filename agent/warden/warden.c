@@ -208,9 +208,9 @@ static void
 shorten_lease(struct warden *warden, int64_t now)
 {
 	for (size_t i = 0; i < warden->held.count; i++)
-		if (warden->held.vips[i]->until > now + warden->conf->lease_ms)
+		if (warden->held.vips[i]->until > now + conf_lease(warden->conf, false))
 			return;
-	warden->shared.lease_ms = warden->conf->lease_ms;
+	warden->shared.lease_ms = conf_lease(warden->conf, false);
 }
 
 static void
@@ -371,8 +371,8 @@ turn(struct warden *warden)
 	const struct conf *next = warden->next;
 
 	forget_agent(warden);
-	if (next->lease_ms > warden->shared.lease_ms)
-		warden->shared.lease_ms = next->lease_ms;
+	if (conf_lease(next, false) > warden->shared.lease_ms)
+		warden->shared.lease_ms = conf_lease(next, false);
 	bool any_new =
 	    holdings_turn(&warden->held, &warden->shared, next, warden->loop);
 	warden->conf = next;
@@ -459,7 +459,7 @@ warden_init(struct warden *warden, int runner_fd)
 	};
 
 	warden->loop = loop_new();
-	warden->shared.lease_ms = conf->lease_ms;
+	warden->shared.lease_ms = conf_lease(conf, false);
 	warden->shared.work = loop_timer_new(warden->loop, on_work, warden);
 	warden->shared.again = loop_timer_new(warden->loop, on_again, warden);
 	warden->runner = wire_new(

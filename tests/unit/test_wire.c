@@ -130,7 +130,8 @@ allowed(uint32_t type, enum wire_process from, enum wire_process to)
 {
 	static const char *const rows[] = { "", "RA RW", "RA RW", "AR WR", "AR", "AR",
 		"RA", "RA", "RA", "AR", "AR", "AR", "AW", "AW", "WA", "WA", "WA", "WA",
-		"AR", "RA RW", "AR WR", "RA", "AR", "RA RW", "AR WR", "RA RW", "RA" };
+		"AR", "RA RW", "AR WR", "RA", "AR", "RA RW", "AR WR", "RA RW", "RA",
+		"RA RW", "WR", "AW", "AW", "WA", "WA", "WA" };
 	static const char letters[] = "RWA";
 	char pair[] = { letters[from], letters[to], '\0' };
 
@@ -141,7 +142,8 @@ static size_t
 payload(uint32_t type)
 {
 	static const size_t sizes[] = { 0, 4, 0, 0, 0, 0, 0, 8, 20, 40, 8, 0, 40, 24,
-		16, 16, 16, 8, 8, 8, 528, 8, 8, 8, 8, 8, 528 };
+		16, 16, 16, 8, 8, 8, 528, 8, 8, 8, 8, 8, 528, 520, 520, 16, 16, 24, 16,
+		136 };
 
 	return type < ARRAY_LENGTH(sizes) ? sizes[type] : 0;
 }
@@ -303,23 +305,49 @@ test_descriptors_come_where_they_must(void)
 static void
 test_texts_have_an_end(void)
 {
-	for (uint32_t i = 0; i < 2; i++)
+	static const struct {
+		uint32_t type;
+		size_t at;
+		enum wire_process from, to;
+	} rows[] = {
+		{ WIRE_PREPARED, offsetof(struct wire_message, prepared.why),
+		    WIRE_AGENT, WIRE_RUNNER },
+		{ WIRE_RELOADED, offsetof(struct wire_message, reloaded.why),
+		    WIRE_RUNNER, WIRE_AGENT },
+		{ WIRE_FENCE, offsetof(struct wire_message, fence.why), WIRE_RUNNER,
+		    WIRE_AGENT },
+		{ WIRE_FENCED, offsetof(struct wire_message, fenced.why), WIRE_WARDEN,
+		    WIRE_RUNNER },
+	};
+
+	for (size_t i = 0; i < ARRAY_LENGTH(rows); i++)
 		for (size_t end = 0; end <= WIRE_WHY_MAX; end++) {
 			struct wire_message message = {
-				.type = i == 0 ? WIRE_PREPARED : WIRE_RELOADED,
+				.type = rows[i].type,
 				.generation = GENERATION,
 			};
-			char *why =
-			    i == 0 ? message.prepared.why : message.reloaded.why;
+			char *why = (char *)&message + rows[i].at;
 			memset(why, 'x', WIRE_WHY_MAX);
 			if (end < WIRE_WHY_MAX)
 				why[end] = '\0';
-			enum wire_process from = i == 0 ? WIRE_AGENT : WIRE_RUNNER;
-			enum wire_process to = i == 0 ? WIRE_RUNNER : WIRE_AGENT;
-			bool in =
-			    comes_in(from, to, &message, 16 + payload(message.type), 0);
+			bool in = comes_in(rows[i].from, rows[i].to, &message,
+			    16 + payload(message.type), 0);
 			CU_ASSERT_EQUAL(in, end < WIRE_WHY_MAX);
 		}
+}
+
+static void
+test_frames_fit_their_field(void)
+{
+	static const uint32_t says[] = { 0, 1, 127, 128, 129, 136, UINT32_MAX };
+
+	for (size_t i = 0; i < ARRAY_LENGTH(says); i++) {
+		struct wire_message message = {
+			.type = WIRE_SEEN, .generation = GENERATION, .seen.len = says[i]
+		};
+		bool in = comes_in(WIRE_WARDEN, WIRE_AGENT, &message, 16 + 136, 0);
+		CU_ASSERT_EQUAL(in, says[i] <= 128);
+	}
 }
 
 /* Every order of three messages of three generations, before and after our turn from 0 to 1:
@@ -612,6 +640,7 @@ static const struct tap_case cases[] = {
 	{ "other generations close", test_other_generations_close },
 	{ "descriptors come where they must", test_descriptors_come_where_they_must },
 	{ "texts have an end", test_texts_have_an_end },
+	{ "frames fit their field", test_frames_fit_their_field },
 	{ "the peer turns once, after us", test_turns },
 	{ "a turn keeps its place", test_a_turn_keeps_its_place },
 	{ "a message arrives whole", test_a_message_arrives_whole },
