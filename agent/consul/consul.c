@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The HTTP API of the local Consul agent, as calls with a typed end. It knows how to ask
- * (address, token, content type, one pool of connections per channel) and what an answer
- * means (enum consul_result), and nothing of what is asked: that is watch, report and
- * lease. Below it is base/http.
+ * (address, content type, one pool of connections per channel; the token is token's) and
+ * what an answer means (enum consul_result), and nothing of what is asked: that is watch,
+ * report and lease. Below it is base/http.
  *
  * All channels feed one opinion on whether Consul answers, so that an outage is said once
  * however many calls it ends. One slow call among others that succeed is no outage.
@@ -12,14 +12,10 @@
 
 #include <assert.h>
 #include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "agent/base/base64.h"
 #include "agent/base/http.h"
@@ -29,9 +25,9 @@
 #include "agent/conf/conf.h"
 #include "agent/conf/same.h"
 #include "agent/consul/scope.h"
+#include "agent/consul/token.h"
 
 #define BODY_LIMIT (16u << 20)
-#define TOKEN_MAX 255
 #define WHY_MAX 256
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 5000
@@ -45,12 +41,6 @@ static const unsigned int connections[] = {
 	[CONSUL_HEART] = 1,
 };
 _Static_assert(ARRAY_LENGTH(connections) == CONSUL_CHANNELS, "each channel has some");
-
-struct token {
-	char text[TOKEN_MAX + 1]; /* empty: none */
-	struct stat seen; /* of the file when it was read last */
-	char trouble[WHY_MAX]; /* why it could not be; empty: it could */
-};
 
 struct consul {
 	struct loop *loop;
@@ -81,125 +71,6 @@ struct consul_call {
 	int64_t began;
 	LIST_ENTRY(consul_call) link;
 };
-
-static void
-token_trouble(struct consul *consul, const char *why)
-{
-	if (!strcmp(consul->token.trouble, why))
-		return;
-	str_copy(consul->token.trouble, sizeof(consul->token.trouble), why);
-	if (why[0])
-		log_warning("consul", "token file %s is not used: %s; %s",
-		    consul->conf->token_file, why,
-		    consul->token.text[0] ? "the token read before stays in use"
-					  : "nothing is asked with a token");
-	else
-		log_notice(
-		    "consul", "token file %s is used now", consul->conf->token_file);
-}
-
-static bool
-token_valid(const char *text)
-{
-	for (const char *c = text; *c; c++)
-		if (!isgraph((unsigned char)*c))
-			return false;
-	return text[0] != '\0';
-}
-
-/* What is wrong with the file, or NULL. Others must not be able to read the token, nor to
- * put another in its place. */
-static const char *
-token_fault(const struct stat *st)
-{
-	if (!S_ISREG(st->st_mode))
-		return "it is no regular file";
-	if (st->st_mode & (S_IROTH | S_IWOTH))
-		return "everybody may read or write it, expected mode 0640 or less";
-	if (st->st_size > TOKEN_MAX)
-		return "it is too long for a token";
-	return NULL;
-}
-
-static const char *
-token_read_fd(int fd, struct stat *st, char text[TOKEN_MAX + 1])
-{
-	const char *fault;
-	ssize_t len;
-
-	if (fstat(fd, st) < 0)
-		return strerror(errno);
-	fault = token_fault(st);
-	if (fault)
-		return fault;
-	len = read(fd, text, TOKEN_MAX);
-	if (len < 0)
-		return strerror(errno);
-	text[len] = '\0';
-	text[strcspn(text, "\r\n")] = '\0';
-	return token_valid(text) ? NULL : "there is no token in it";
-}
-
-/* A file at fault keeps the token that was good before: taking it away would end the
- * leases of a host whose token is being replaced. */
-static void
-token_read(struct consul *consul)
-{
-	AUTO_CLOSE int fd = open(
-	    consul->conf->token_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	char text[TOKEN_MAX + 1];
-	struct stat st;
-	const char *fault;
-
-	if (fd < 0) {
-		token_trouble(consul, strerror(errno));
-		return;
-	}
-	fault = token_read_fd(fd, &st, text);
-	token_trouble(consul, fault ? fault : "");
-	consul->token.seen = st;
-	if (!fault)
-		str_copy(consul->token.text, sizeof(consul->token.text), text);
-	explicit_bzero(text, sizeof(text));
-}
-
-static bool
-token_same(const struct stat *a, const struct stat *b)
-{
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino &&
-	    a->st_size == b->st_size && a->st_mode == b->st_mode &&
-	    a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-	    a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
-}
-
-static void
-token_refresh(struct consul *consul)
-{
-	struct stat st;
-
-	if (!consul->conf->token_file)
-		return;
-	if (stat(consul->conf->token_file, &st) < 0) {
-		token_trouble(consul, strerror(errno));
-		consul->token.seen = (struct stat){ 0 };
-	} else if (!token_same(&st, &consul->token.seen)) {
-		token_read(consul);
-	}
-}
-
-static void
-token_start(struct consul *consul)
-{
-	const struct conf_consul *conf = consul->conf;
-
-	if (conf->token_file || !conf->token)
-		return;
-	if (!token_valid(conf->token) ||
-	    !str_copy(consul->token.text, sizeof(consul->token.text), conf->token)) {
-		consul->token.text[0] = '\0';
-		log_warning("consul", "CONSUL_HTTP_TOKEN is not used: it is no token");
-	}
-}
 
 static void
 call_free(struct consul_call *call)
@@ -244,7 +115,7 @@ connect_to(struct consul *consul, const struct conf_consul *conf)
 		.server_name = conf->server_name,
 		.no_verify = !conf->verify,
 	};
-	token_start(consul);
+	token_start(&consul->token, conf);
 	if (conf->auth) {
 		AUTO_FREE char *coded = base64_encode(conf->auth, strlen(conf->auth));
 		consul->authorization = xasprintf("Authorization: Basic %s", coded);
@@ -268,7 +139,7 @@ disconnect(struct consul *consul)
 	}
 	for (int i = 0; i < CONSUL_CHANNELS; i++)
 		http_free(consul->http[i]);
-	explicit_bzero(&consul->token, sizeof(consul->token));
+	token_forget(&consul->token);
 	if (consul->authorization)
 		explicit_bzero(consul->authorization, strlen(consul->authorization));
 	free(consul->authorization);
@@ -546,7 +417,7 @@ consul_send(struct consul *consul, const struct consul_request *request,
 	};
 
 	assert(request->channel < CONSUL_CHANNELS && request->path[0] == '/');
-	token_refresh(consul);
+	token_refresh(&consul->token, consul->conf->token_file);
 	if (request->method)
 		headers[n++] = content_type(request);
 	if (consul->authorization)
