@@ -84,7 +84,8 @@ static int
 check_stand_in(struct build *build, size_t i, const char *value)
 {
 	const char *variable = stand_ins[i].variable;
-	bool secret = strcmp(variable, "CONSUL_HTTP_TOKEN_FILE") == 0;
+	bool secret = strcmp(variable, "CONSUL_HTTP_TOKEN_FILE") == 0 ||
+	    strcmp(variable, "CONSUL_CLIENT_KEY") == 0;
 	char why[CONF_ERROR_MAX];
 
 	if (!stand_ins[i].file || !build->host ||

@@ -20,6 +20,7 @@
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
 #include "agent/conf/fault.h"
+#include "agent/conf/host.h"
 
 #define FILE_MAX ((size_t)4 << 20)
 #define BUNDLE_MAX ((size_t)64 << 20)
@@ -195,6 +196,17 @@ read_open(int fd, const char *path, struct buf *text, char *error)
 	return 0;
 }
 
+/* What names commands must be as safe as they are. */
+static int
+check_safe(const char *path, char *error)
+{
+	char why[CONF_ERROR_MAX];
+
+	if (host_check_configuration(path, why, sizeof(why)) == 0)
+		return 0;
+	return fault_set(error, path, 0, "%s", why);
+}
+
 static int
 read_file(const char *path, struct buf *bytes, char *error)
 {
@@ -207,7 +219,9 @@ read_file(const char *path, struct buf *bytes, char *error)
 		return fail_to_read(path, errno, error);
 	if (!S_ISREG(st.st_mode))
 		return fault_set(error, path, 0, "it is no regular file, expected one");
-	int result = read_open(fd, path, &text, error);
+	int result = check_safe(path, error);
+	if (result == 0)
+		result = read_open(fd, path, &text, error);
 	if (result == 0)
 		add_file(bytes, path, text.len > 0 ? text.data : "", text.len);
 	buf_free(&text);
@@ -238,7 +252,7 @@ static int
 read_folder(const char *folder, struct buf *bytes, char *error)
 {
 	struct dirent **entries = NULL;
-	int n = scandir(folder, &entries, is_conf_file, compare_names), result = 0;
+	int n = scandir(folder, &entries, is_conf_file, compare_names);
 
 	if (n < 0 && errno == ENOENT)
 		return 0;
@@ -246,6 +260,7 @@ read_folder(const char *folder, struct buf *bytes, char *error)
 		return fault_set(error, folder, 0,
 		    "it cannot be read: %s, expected a folder of configuration files",
 		    strerror(errno));
+	int result = check_safe(folder, error);
 	for (int i = 0; i < n; i++) {
 		AUTO_FREE char *path = xasprintf("%s/%s", folder, entries[i]->d_name);
 		if (result == 0)

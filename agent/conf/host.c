@@ -143,6 +143,19 @@ host_check_command(const char *path, char *why, size_t why_size)
 	return check_path_safe(path, 0, why, why_size);
 }
 
+static int
+check_secret(const char *path, const struct stat *st, char *why, size_t why_size)
+{
+	const char *fault = (st->st_mode & (S_IROTH | S_IWOTH)) != 0
+	    ? "can be read by others"
+	    : "could be written by its group";
+
+	if ((st->st_mode & (S_IROTH | S_IWOTH | S_IWGRP)) == 0)
+		return 0;
+	return say(
+	    why, why_size, "\"%.200s\" %s, expected mode 0640 or less", path, fault);
+}
+
 int
 host_check_file(const char *path, bool secret, char *why, size_t why_size)
 {
@@ -158,11 +171,7 @@ host_check_file(const char *path, bool secret, char *why, size_t why_size)
 		return say(why, why_size,
 		    "\"%.200s\" cannot be read: %s, expected a readable file", path,
 		    strerror(errno));
-	if (secret && (st.st_mode & (S_IROTH | S_IWOTH)) != 0)
-		return say(why, why_size,
-		    "\"%.200s\" can be read by others, expected mode 0640 or less",
-		    path);
-	return 0;
+	return secret ? check_secret(path, &st, why, why_size) : 0;
 }
 
 int
@@ -171,6 +180,21 @@ host_check_plugin(const char *path, char *why, size_t why_size)
 	if (host_check_file(path, false, why, why_size) != 0)
 		return -1;
 	return check_path_safe(path, 0, why, why_size);
+}
+
+int
+host_check_configuration(const char *path, char *why, size_t why_size)
+{
+	char folder[PATH_MAX];
+
+	if (path[0] == '/')
+		return check_path_safe(path, 0, why, why_size);
+	if (getcwd(folder, sizeof(folder)) == NULL)
+		return say(why, why_size,
+		    "the folder we are in cannot be found: %s, expected a path from /",
+		    strerror(errno));
+	AUTO_FREE char *whole = xasprintf("%s/%s", folder, path);
+	return check_path_safe(whole, 0, why, why_size);
 }
 
 int

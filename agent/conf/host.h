@@ -14,10 +14,13 @@
  * (nor where a symbolic link on the way leads) may be written by another user than root
  * and ours. In a folder with the sticky bit only what is in it counts. */
 int host_check_command(const char *path, char *why, size_t why_size);
-/* A file that can be read, by an absolute path; `secret`: not by everybody. */
+/* A file that can be read, by an absolute path; `secret`: not by others than its group, and
+ * written by nobody but its owner. */
 int host_check_file(const char *path, bool secret, char *why, size_t why_size);
 /* A shared object: as safe as a command. */
 int host_check_plugin(const char *path, char *why, size_t why_size);
+/* A file or folder of the configuration, which names commands: as safe as these. */
+int host_check_configuration(const char *path, char *why, size_t why_size);
 int host_check_directory(const char *path, char *why, size_t why_size);
 int host_check_user(const char *name, char *why, size_t why_size);
 /* Not an address that this host has for good (without a lifetime, as the warden's have). */

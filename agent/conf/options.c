@@ -221,7 +221,7 @@ static bool
 is_secret(const char *option)
 {
 	return strcmp(option, "token-file") == 0 ||
-	    strcmp(option, "password-file") == 0;
+	    strcmp(option, "password-file") == 0 || strcmp(option, "key-file") == 0;
 }
 
 static int

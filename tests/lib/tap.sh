@@ -4,6 +4,9 @@
 # TAP for the shell tests: `check` prints one line for each stated fact. A test that ends
 # before tap_end has no plan, which the harness counts as a failure.
 
+# lictord refuses a configuration that a group can write
+umask 022
+
 TAP_COUNT=0
 TAP_FAILED=0
 

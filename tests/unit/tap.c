@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -45,6 +46,7 @@ tap_main(
 	const char *only = argc > 1 ? argv[1] : NULL;
 	size_t ran = 0, failed = 0;
 
+	umask(022); /* a configuration that a group can write is refused */
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (CU_initialize_registry() != CUE_SUCCESS)
 		return 1;
@@ -142,6 +144,7 @@ tap_apart(int argc, char **argv, const struct tap_case *cases, size_t count)
 	struct apart *all = calloc(count, sizeof(*all));
 	if (all == NULL)
 		return 1;
+	umask(022); /* a configuration that a group can write is refused */
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	for (size_t i = 0; i < count; i++) {
 		if (i >= APART_MAX)

@@ -376,20 +376,25 @@ the_environment_stands_in_where_the_file_is_silent(void)
 static void
 tokens_and_files_come_from_the_environment(void)
 {
+	char key[] = "/tmp/lictor-key.XXXXXX";
+	AUTO_CLOSE int fd = mkstemp(key);
+	AUTO_FREE char *node =
+	    xasprintf("consul { ca-file = '/etc/hosts' key-file = '%s' }", key);
 	struct conf *conf = parse("CONSUL_HTTP_TOKEN=a-b\nCONSUL_CACERT=/etc/passwd\n"
 				  "CONSUL_TLS_SERVER_NAME=consul.example\n"
 				  "CONSUL_CLIENT_CERT=/etc/group\n"
 				  "CONSUL_CLIENT_KEY=/etc/fstab\n"
 				  "CONSUL_CAPATH=/etc\nCONSUL_HTTP_AUTH=u:p\n"
 				  "CONSUL_NAMESPACE=a\nCONSUL_PARTITION=b\n",
-	    "consul { ca-file = '/etc/hosts' key-file = '/etc/group' }", "");
+	    node, "");
 
+	unlink(key);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(conf);
 	CU_ASSERT_STRING_EQUAL(conf->consul.token, "a-b");
 	CU_ASSERT_STRING_EQUAL(conf->consul.ca_file, "/etc/hosts");
 	CU_ASSERT_STRING_EQUAL(conf->consul.server_name, "consul.example");
 	CU_ASSERT_STRING_EQUAL(conf->consul.cert_file, "/etc/group");
-	CU_ASSERT_STRING_EQUAL(conf->consul.key_file, "/etc/group");
+	CU_ASSERT_STRING_EQUAL(conf->consul.key_file, key);
 	CU_ASSERT_STRING_EQUAL(conf->consul.auth, "u:p");
 	CU_ASSERT_STRING_EQUAL(conf->consul.namespace, "a");
 	CU_ASSERT_STRING_EQUAL(conf->consul.partition, "b");
