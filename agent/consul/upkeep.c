@@ -8,8 +8,7 @@
  *
  * Owns the list and its file. A span is counted by CLOCK_BOOTTIME, which no correction of
  * the time moves; what is kept is a time of the wall clock, and never lasts longer than
- * its span after a restart. The file is written by a thread: a disk that is slow must not
- * hold up a lease. The newest list is what gets there, one writer at a time.
+ * its span after a restart. The file is a keeper's.
  */
 #include "agent/consul/upkeep.h"
 
@@ -19,15 +18,14 @@
 #include <string.h>
 #include <time.h>
 
+#include "agent/base/keeper.h"
 #include "agent/base/log.h"
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
-#include "agent/base/worker.h"
 #include "agent/conf/conf.h"
 #include "agent/conf/merge.h"
 
 #define LOOK_MS 60000 /* a timer does not count a suspend */
-#define RETRY_MS 10000 /* of a file that could not be written */
 #define DRIFT_MS 1000 /* of the wall clock, that the file has to follow */
 #define UNCONFIGURED "it is configured no more"
 
@@ -43,24 +41,14 @@ struct place {
 	char *shown; /* what Consul was to show; NULL: nothing */
 };
 
-/* What a thread writes. */
-struct job {
-	struct upkeep *upkeep;
-	struct buf text;
-	char *path;
-	int err;
-};
-
 struct upkeep {
 	const struct conf *conf;
 	char *path;
 	struct upkeep_clock clock;
 	struct upkeep_out out;
 	struct loop_timer *timer;
-	struct workers *workers;
-	struct job *job; /* being written; NULL: none */
-	bool changed; /* since then */
-	int err; /* of the last one written */
+	struct keeper *keeper;
+	bool overdue; /* what was read is no more what is to be kept */
 	struct place *places; /* of the services by index, then of the host */
 };
 
@@ -96,83 +84,32 @@ fill_record(const struct place *place, struct upkeep_record *record)
 	str_copy(record->who, sizeof(record->who), place->who);
 }
 
-static struct job *
-job_new(struct upkeep *upkeep)
+static void
+fill_text(void *arg, struct buf *text)
 {
-	struct job *job = xcalloc(1, sizeof(*job));
+	struct upkeep *upkeep = arg;
 	struct upkeep_record record;
 
-	job->upkeep = upkeep;
-	job->path = xstrdup(upkeep->path);
-	job->text.limit = SIZE_MAX;
 	for (size_t i = 0; i < n_places(upkeep); i++) {
 		if (!upkeep->places[i].ours)
 			continue;
 		fill_record(&upkeep->places[i], &record);
-		upkeep_file_add(&job->text, &record);
+		upkeep_file_add(text, &record);
 	}
-	upkeep->changed = false;
-	return job;
 }
 
 static void
-job_free(struct job *job)
+on_judged(void *arg, int err)
 {
-	if (job == NULL)
-		return;
-	buf_free(&job->text);
-	free(job->path);
-	free(job);
-}
+	struct upkeep *upkeep = arg;
 
-/* In a thread. */
-static void
-job_work(void *arg)
-{
-	struct job *job = arg;
-
-	job->err = upkeep_file_write(job->path, job->text.data, job->text.len);
-}
-
-static void
-job_judge(struct upkeep *upkeep, int err)
-{
-	if (err != 0 && err != upkeep->err)
+	if (err != 0)
 		log_warning("consul",
 		    "%s cannot be written: %s: after a restart lictord knows nothing "
-		    "of "
-		    "the newest maintenance",
+		    "of the newest maintenance",
 		    upkeep->path, strerror(-err));
-	else if (err == 0 && upkeep->err != 0)
+	else
 		log_notice("consul", "%s can be written again", upkeep->path);
-	upkeep->err = err;
-}
-
-static void
-job_done(void *arg)
-{
-	struct job *job = arg;
-	struct upkeep *upkeep = job->upkeep;
-
-	upkeep->job = NULL;
-	job_judge(upkeep, job->err);
-	job_free(job);
-	if (upkeep->err != 0)
-		loop_timer_after(upkeep->timer, RETRY_MS);
-	if (!upkeep->changed)
-		return;
-	upkeep->job = job_new(upkeep);
-	workers_start(upkeep->workers, job_work, job_done, upkeep->job);
-}
-
-static void
-save(struct upkeep *upkeep)
-{
-	upkeep->changed = true;
-	if (upkeep->job != NULL)
-		return;
-	upkeep->job = job_new(upkeep);
-	workers_start(upkeep->workers, job_work, job_done, upkeep->job);
 }
 
 /* ---- what is told ---- */
@@ -291,14 +228,14 @@ follow_wall(struct upkeep *upkeep, struct place *place, int64_t now)
 	if (llabs(until - place->until_wall) <= DRIFT_MS)
 		return;
 	place->until_wall = until;
-	save(upkeep);
+	keeper_save(upkeep->keeper);
 }
 
 static void
 look(struct upkeep *upkeep)
 {
 	int64_t now = upkeep->clock.boot();
-	int64_t delay = upkeep->err != 0 ? RETRY_MS : INT64_MAX;
+	int64_t delay = INT64_MAX;
 
 	for (size_t i = 0; i < n_places(upkeep); i++) {
 		struct place *place = &upkeep->places[i];
@@ -307,7 +244,7 @@ look(struct upkeep *upkeep)
 			continue;
 		if (place->until <= now) {
 			place->ours = false;
-			save(upkeep);
+			keeper_save(upkeep->keeper);
 			continue;
 		}
 		follow_wall(upkeep, place, now);
@@ -324,8 +261,6 @@ on_time(void *arg)
 {
 	struct upkeep *upkeep = arg;
 
-	if (upkeep->err != 0)
-		save(upkeep);
 	look(upkeep);
 	tell(upkeep, "its time is up");
 }
@@ -372,13 +307,13 @@ on_found(void *arg, const struct upkeep_record *record)
 
 	if (place != NULL && (record->span == 0 || left > 0)) {
 		/* the clock went back: what is kept must not begin anew each time */
-		upkeep->changed = upkeep->changed || left > record->span;
+		upkeep->overdue = upkeep->overdue || left > record->span;
 		begin(upkeep, place, left < record->span ? left : record->span, record);
 		return;
 	}
 	say_over(record->id,
 	    place == NULL ? UNCONFIGURED : "its time was up while lictord did not run");
-	upkeep->changed = true;
+	upkeep->overdue = true;
 }
 
 void
@@ -395,8 +330,8 @@ upkeep_start(struct upkeep *upkeep)
 		log_warning("consul",
 		    "%s has %u damaged lines: those maintenances are over",
 		    upkeep->path, damaged);
-	if (upkeep->changed || damaged > 0)
-		save(upkeep);
+	if (upkeep->overdue || damaged > 0)
+		keeper_save(upkeep->keeper);
 	look(upkeep);
 	tell(upkeep, "");
 }
@@ -412,7 +347,8 @@ upkeep_new(struct loop *loop, const struct conf *conf, const char *path,
 	upkeep->clock = *clock;
 	upkeep->out = *out;
 	upkeep->timer = loop_timer_new(loop, on_time, upkeep);
-	upkeep->workers = workers_new(loop);
+	upkeep->keeper = keeper_new(
+	    loop, path, &(struct keeper_out){ fill_text, on_judged, upkeep });
 	upkeep->places = xcalloc(n_places(upkeep), sizeof(*upkeep->places));
 	for (size_t i = 0; i < conf->n_services; i++)
 		upkeep->places[i].service = conf->services[i];
@@ -432,7 +368,7 @@ leave_place(struct upkeep *upkeep, struct place *place)
 {
 	if (place->ours) {
 		say_over(place->service->id, UNCONFIGURED);
-		save(upkeep);
+		keeper_save(upkeep->keeper);
 	}
 	place_clear(place);
 }
@@ -465,32 +401,13 @@ upkeep_reload(
 	tell(upkeep, "");
 }
 
-/* A thread that still hangs keeps its job. */
-static void
-end_writing(struct upkeep *upkeep)
-{
-	bool wanted = upkeep->job != NULL || upkeep->changed;
-	struct job *last;
-
-	if (!workers_free(upkeep->workers)) {
-		log_warning("consul", "%s is still being written", upkeep->path);
-		return;
-	}
-	job_free(upkeep->job);
-	if (!wanted)
-		return;
-	last = job_new(upkeep);
-	job_work(last);
-	job_judge(upkeep, last->err);
-	job_free(last);
-}
-
 void
 upkeep_free(struct upkeep *upkeep)
 {
 	if (upkeep == NULL)
 		return;
-	end_writing(upkeep);
+	if (!keeper_free(upkeep->keeper))
+		log_warning("consul", "%s is still being written", upkeep->path);
 	loop_timer_free(upkeep->timer);
 	for (size_t i = 0; i < n_places(upkeep); i++)
 		place_clear(&upkeep->places[i]);
@@ -508,7 +425,7 @@ upkeep_begin(struct upkeep *upkeep, const struct conf_service *service, int64_t 
 	str_copy(record.reason, sizeof(record.reason), reason);
 	str_copy(record.who, sizeof(record.who), who);
 	begin(upkeep, place_of(upkeep, service), span_ms, &record);
-	save(upkeep);
+	keeper_save(upkeep->keeper);
 	look(upkeep);
 	tell(upkeep, "");
 }
@@ -551,7 +468,7 @@ upkeep_end(struct upkeep *upkeep, const struct conf_service *service, const char
 		say_none(upkeep, place, why, why_size);
 		return -ENOENT;
 	}
-	save(upkeep);
+	keeper_save(upkeep->keeper);
 	look(upkeep);
 	text_escape(by, sizeof(by), who, strlen(who));
 	cause = xasprintf("ended by %s", by);
@@ -604,8 +521,9 @@ upkeep_view(const struct upkeep *upkeep, const struct conf_service *service,
 bool
 upkeep_kept(const struct upkeep *upkeep, char *why, size_t why_size)
 {
-	bool busy = upkeep->job != NULL || upkeep->changed;
+	int err;
+	bool done = keeper_is_done(upkeep->keeper, &err);
 
-	str_copy(why, why_size, busy || upkeep->err == 0 ? "" : strerror(-upkeep->err));
-	return !busy && upkeep->err == 0;
+	str_copy(why, why_size, err == 0 ? "" : strerror(-err));
+	return done;
 }

@@ -2,10 +2,7 @@
 /*
  * The file in which upkeep keeps the maintenances of ours over restarts: a JSON object a
  * line, so that a reason may have any character and a damaged line costs no other. Pure
- * text and files; what a record means is upkeep's to say.
- *
- * A new text goes to a file of its own, to the disk, and only then by its name to where
- * the old one is.
+ * text and reading; what a record means is upkeep's to say, and a keeper writes.
  */
 #include "agent/consul/upkeep_file.h"
 
@@ -100,45 +97,4 @@ upkeep_file_read(const char *path,
 	}
 	buf_free(&text);
 	return err;
-}
-
-static int
-write_fresh(const char *path, const char *text, size_t len)
-{
-	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
-	size_t done = 0;
-
-	while (fd >= 0 && done < len) {
-		ssize_t n = write(fd, text + done, len - done);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		done += n > 0 ? (size_t)n : 0;
-	}
-	return fd >= 0 && fsync(fd) == 0 ? 0 : -errno;
-}
-
-/* So that the name is on the disk as well. */
-static int
-sync_folder(const char *path)
-{
-	AUTO_FREE char *folder = xstrdup(path);
-	char *slash = strrchr(folder, '/');
-
-	if (slash != NULL)
-		*slash = '\0';
-	AUTO_CLOSE int fd =
-	    open(slash != NULL ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd >= 0 && fsync(fd) == 0 ? 0 : -errno;
-}
-
-int
-upkeep_file_write(const char *path, const char *text, size_t len)
-{
-	AUTO_FREE char *fresh = xasprintf("%s.new", path);
-	int err = write_fresh(fresh, text, len);
-
-	if (err != 0)
-		return err;
-	return rename(fresh, path) == 0 ? sync_folder(path) : -errno;
 }

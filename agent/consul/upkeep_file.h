@@ -30,8 +30,4 @@ int upkeep_file_read(const char *path,
     void (*found)(void *arg, const struct upkeep_record *record), void *arg,
     unsigned int *damaged);
 
-/* In one step: who reads finds the old text or the new one, a power cut included. Waits for
- * the disk. 0 or -errno. */
-int upkeep_file_write(const char *path, const char *text, size_t len);
-
 #endif
