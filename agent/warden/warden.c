@@ -69,15 +69,16 @@ lapse(struct warden *warden, int64_t now)
 }
 
 static void
-on_link(void *arg, const char *name, unsigned int ifindex, bool up)
+on_link(void *arg, const struct netlink_link *link, bool gone)
 {
 	struct warden *warden = arg;
+	unsigned int ifindex = gone ? 0 : link->ifindex;
 
 	for (size_t i = 0; i < warden->held.count; i++) {
 		struct vip *vip = warden->held.vips[i];
-		if (strcmp(name, vip->conf->interface) == 0) {
+		if (strcmp(link->name, vip->conf->interface) == 0) {
 			vip->seen = true;
-			address_set_link(vip, ifindex, up);
+			address_set_link(vip, ifindex, !gone && link->up);
 		} else if (ifindex != 0 && ifindex == vip->ifindex) {
 			address_set_link(vip, 0, false);
 		}

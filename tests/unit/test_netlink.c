@@ -24,7 +24,8 @@ struct bed {
 	struct netlink *netlink;
 	struct loop_timer *limit;
 	struct netlink_address wanted, last;
-	bool present, up;
+	struct netlink_link link;
+	bool present, up, until_up, until_down;
 	unsigned int addresses, links, vanished, lost, ifindex;
 	unsigned int until_addresses, until_links; /* end the loop; 0: no */
 	const char *name;
@@ -35,7 +36,8 @@ static void
 stop_if_enough(struct bed *bed)
 {
 	if ((bed->until_addresses != 0 && bed->addresses >= bed->until_addresses) ||
-	    (bed->until_links != 0 && bed->links >= bed->until_links))
+	    (bed->until_links != 0 && bed->links >= bed->until_links) ||
+	    (bed->until_up && bed->up) || (bed->until_down && !bed->up))
 		loop_stop(bed->loop);
 }
 
@@ -54,16 +56,17 @@ on_address(void *arg, const struct netlink_address *address, bool present)
 }
 
 static void
-on_link(void *arg, const char *name, unsigned int ifindex, bool up)
+on_link(void *arg, const struct netlink_link *link, bool gone)
 {
 	struct bed *bed = arg;
 
-	if (bed->name == NULL || strcmp(name, bed->name) != 0)
+	if (bed->name == NULL || strcmp(link->name, bed->name) != 0)
 		return;
-	bed->ifindex = ifindex;
-	bed->up = up;
+	bed->link = *link;
+	bed->ifindex = gone ? 0 : link->ifindex;
+	bed->up = !gone && link->up;
 	bed->links++;
-	bed->vanished += ifindex == 0;
+	bed->vanished += gone;
 	stop_if_enough(bed);
 }
 
@@ -127,6 +130,17 @@ static void
 hear_all(struct bed *bed)
 {
 	await(bed, 0, 0, 30);
+}
+
+/* The kernel tells of a carrier at its leisure. */
+static bool
+await_up(struct bed *bed, bool up)
+{
+	bed->until_up = up;
+	bed->until_down = !up;
+	bool seen = bed->up == up || await(bed, 0, 0, 5000);
+	bed->until_up = bed->until_down = false;
+	return seen;
 }
 
 static struct netlink_address
@@ -303,23 +317,19 @@ test_links(void)
 	CU_ASSERT_EQUAL(netlink_dump(bed.netlink), 0);
 	CU_ASSERT(bed.links == 1 && bed.up && bed.ifindex == va);
 	netns_ip(0, "link set vb down", NULL, 0); /* no carrier */
-	hear_all(&bed);
-	CU_ASSERT(!bed.up && bed.ifindex == va);
+	CU_ASSERT(await_up(&bed, false) && bed.ifindex == va);
 	netns_ip(0, "link set vb up", NULL, 0);
-	hear_all(&bed);
-	CU_ASSERT(bed.up);
+	CU_ASSERT(await_up(&bed, true));
 	netns_ip(0, "link set va down", NULL, 0);
-	hear_all(&bed);
-	CU_ASSERT(!bed.up && bed.ifindex == va);
+	CU_ASSERT(await_up(&bed, false) && bed.ifindex == va);
 	bed.name = "vz";
 	netns_ip(0, "link set va name vz", NULL, 0);
 	hear_all(&bed);
-	CU_ASSERT(!bed.up && bed.ifindex == va);
+	CU_ASSERT(!bed.up && bed.ifindex == va && bed.link.ifindex == va);
 	netns_ip(0, "link set vz name va", NULL, 0);
 	bed.name = "va";
 	netns_ip(0, "link set va up", NULL, 0);
-	hear_all(&bed);
-	CU_ASSERT(bed.up);
+	CU_ASSERT(await_up(&bed, true));
 	netns_ip(0, "link del va", NULL, 0);
 	hear_all(&bed);
 	CU_ASSERT(!bed.up && bed.ifindex == 0);
