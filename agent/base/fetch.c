@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * HTTP/1.1 as a check asks: connect, one write of the request, as few reads as the answer
- * needs, away. The stream does the sockets, h1 reads the answer; here is what comes
- * between: the request's bytes, when the answer has said enough, which connection is kept.
+ * needs, away. The stream does the sockets, h1_write the request's bytes, h1 reads the
+ * answer; here is what comes between: when the answer has said enough, which connection is
+ * kept.
  * All reads of a client go to one buffer, since an answer is taken out of it at once; what
  * a call needs of its own is reused by the next call, so that a run allocates nothing.
  * A line is a connection and outlives its call if it is kept. Invariant: a line has a
@@ -18,6 +19,7 @@
 #include <sys/queue.h>
 
 #include "agent/base/h1.h"
+#include "agent/base/h1_write.h"
 #include "agent/base/loop.h"
 #include "agent/base/stream.h"
 #include "agent/base/url.h"
@@ -65,88 +67,6 @@ struct fetch {
 	TAILQ_HEAD(, line) kept;
 	char input[INPUT_SIZE];
 };
-
-/* ---- the request ---- */
-
-static void
-put(struct buf *out, const char *text)
-{
-	buf_add(out, text, strlen(text));
-}
-
-/* Whether the caller has a header of that name; one without a value keeps ours away. */
-static bool
-has_own(const char *const *own, const char *name)
-{
-	size_t len = strlen(name);
-
-	for (; own != NULL && *own != NULL; own++)
-		if (strncasecmp(*own, name, len) == 0 && (*own)[len] == ':')
-			return true;
-	return false;
-}
-
-static void
-put_own(struct buf *out, const char *const *own)
-{
-	for (; own != NULL && *own != NULL; own++) {
-		const char *colon = strchr(*own, ':');
-		if (colon == NULL || colon[1 + strspn(colon + 1, " \t")] == '\0')
-			continue;
-		put(out, *own);
-		put(out, "\r\n");
-	}
-}
-
-/* A fragment is ours alone. */
-static void
-put_target(struct buf *out, const char *path)
-{
-	put(out, *path == '/' ? " " : " /");
-	buf_add(out, path, strcspn(path, "#"));
-	put(out, " HTTP/1.1\r\n");
-}
-
-static void
-put_length(struct buf *out, const struct http_request *request)
-{
-	char text[48];
-
-	snprintf(text, sizeof(text), "Content-Length: %zu\r\n",
-	    request->body != NULL ? request->body_len : 0);
-	put(out, text);
-}
-
-/* The whole request. The URL was split before. */
-static void
-write_request(
-    struct buf *out, const struct http_request *request, const char *method, bool keep)
-{
-	const char *const *own = request->headers;
-	const char *authority = strstr(request->url, "//") + 2;
-	size_t len = strcspn(authority, "/?#");
-	bool empty = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
-
-	put(out, method);
-	put_target(out, authority + len);
-	if (!has_own(own, "Host")) {
-		put(out, "Host: ");
-		buf_add(out, authority, len);
-		put(out, "\r\n");
-	}
-	if (!has_own(own, "User-Agent"))
-		put(out, "User-Agent: lictor/" PACKAGE_VERSION "\r\n");
-	if (!has_own(own, "Accept"))
-		put(out, "Accept: */*\r\n");
-	if (!keep && !has_own(own, "Connection"))
-		put(out, "Connection: close\r\n");
-	put_own(out, own);
-	if ((request->body != NULL || !empty) && !has_own(own, "Content-Length"))
-		put_length(out, request);
-	put(out, "\r\n");
-	if (request->body != NULL)
-		buf_add(out, request->body, request->body_len);
-}
 
 /* ---- lines ---- */
 
@@ -531,7 +451,7 @@ fetch_send(struct fetch *fetch, const struct http_request *request,
 		return call;
 	}
 	call->request.len = 0;
-	write_request(&call->request, request, method, call->keep);
+	h1_write(&call->request, request, method, call->keep);
 	set_target(call, request->tls);
 	if (call->keep && (line = take_line(fetch, &call->target)) != NULL) {
 		free_line(call->line);
