@@ -35,7 +35,7 @@ on_address(void *arg, const struct netlink_address *address, bool present)
 }
 
 static void
-on_link(void *arg, const char *name, unsigned int ifindex, bool up)
+on_link(void *arg, const struct netlink_link *link, bool gone)
 {
 }
 

@@ -182,7 +182,7 @@ on_kernel_address(void *arg, const struct netlink_address *address, bool present
 }
 
 static void
-on_kernel_link(void *arg, const char *name, unsigned int ifindex, bool up)
+on_kernel_link(void *arg, const struct netlink_link *link, bool gone)
 {
 }
 
@@ -565,8 +565,9 @@ static void
 keep_kernel_busy(struct bed *bed)
 {
 	struct netlink_address others[] = {
-		{ AF_INET, { 10, 77, 0, 1 }, 32, if_nametoindex("vb"), 100 },
-		{ AF_INET6, { 0xfd, 0x77, [15] = 1 }, 128, if_nametoindex("vb"), 100 },
+		{ AF_INET, { 10, 77, 0, 1 }, 32, if_nametoindex("vb"), 100, false },
+		{ AF_INET6, { 0xfd, 0x77, [15] = 1 }, 128, if_nametoindex("vb"), 100,
+		    false },
 	};
 	int results[2];
 
