@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What is there, and making it so. Events only raise doubt, since they may be older than our
+ * last order; what counts is a dump or the kernel's answer. The addresses are set together,
+ * every one that is held with those that are asked for: the kernel looks at lifetimes at
+ * most once a second and any change restarts that second, so addresses set at different
+ * times end late.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/base/log.h"
+#include "agent/base/loop.h"
+#include "agent/base/util.h"
+#include "agent/base/wire.h"
+#include "agent/conf/conf.h"
+#include "agent/warden/netlink.h"
+#include "agent/warden/warden_state.h"
+
+static void
+on_link(void *arg, const struct netlink_link *link, bool gone)
+{
+	struct warden *warden = arg;
+	unsigned int ifindex = gone ? 0 : link->ifindex;
+
+	for (size_t i = 0; i < warden->held.count; i++) {
+		struct vip *vip = warden->held.vips[i];
+		if (strcmp(link->name, vip->conf->interface) == 0) {
+			vip->seen = true;
+			address_set_link(vip, ifindex, !gone && link->up);
+		} else if (ifindex != 0 && ifindex == vip->ifindex) {
+			address_set_link(vip, 0, false);
+		}
+	}
+}
+
+static void
+look_again(struct warden *warden)
+{
+	warden->shared.doubt = true;
+	loop_timer_at(warden->shared.work, 0);
+}
+
+/* What events say may be older than our last order: they only raise doubt. */
+static void
+on_address(void *arg, const struct netlink_address *address, bool present)
+{
+	struct warden *warden = arg;
+
+	for (size_t i = 0; i < warden->held.count; i++) {
+		struct vip *vip = warden->held.vips[i];
+		if (!address_matches(vip, address))
+			continue;
+		bool stretched = present && address_outlasts(vip, address->valid_s);
+		if (warden->dumping) {
+			vip->present = true;
+			vip->stretched = stretched;
+			if (!address_is_held(vip))
+				vip->expires = address->valid_s == UINT32_MAX
+				    ? INT64_MAX
+				    : clock_boot_ms() +
+					(int64_t)address->valid_s * 1000;
+		} else if (address_is_held(vip) && (!present || stretched)) {
+			look_again(warden);
+		}
+	}
+}
+
+static void
+on_lost(void *arg)
+{
+	look_again(arg);
+}
+
+void
+reality_dump(struct warden *warden)
+{
+	for (size_t i = 0; i < warden->held.count; i++) {
+		warden->held.vips[i]->seen = false;
+		warden->held.vips[i]->present = false;
+		warden->held.vips[i]->stretched = false;
+	}
+	warden->dumping = true;
+	int error = netlink_dump(warden->shared.netlink);
+	warden->dumping = false;
+	warden->shared.doubt = error != 0;
+	if (error != 0) {
+		log_warning("vip", "the kernel's addresses cannot be listed: %s",
+		    strerror(-error));
+		loop_timer_after(warden->shared.again, ADDRESS_AGAIN_MS);
+		return;
+	}
+	for (size_t i = 0; i < warden->held.count; i++) {
+		struct vip *vip = warden->held.vips[i];
+		if (!vip->seen && vip->ifindex != 0)
+			address_set_link(vip, 0, false);
+		if (!address_is_held(vip) && vip->expires == INT64_MAX &&
+		    address_remove(vip))
+			log_warning("vip",
+			    "%s removed from %s: it was there without an end",
+			    vip->conf->text, vip->conf->interface);
+	}
+}
+
+struct batch {
+	size_t count;
+	struct wanted {
+		struct vip *vip;
+		int64_t until;
+	} * wanted;
+	struct netlink_address *addresses;
+	int *results;
+};
+
+static void
+batch_run(struct warden *warden, struct batch *batch, int64_t now)
+{
+	netlink_set(
+	    warden->shared.netlink, batch->addresses, batch->count, batch->results);
+	int64_t after = clock_boot_ms();
+	for (size_t i = 0; i < batch->count; i++) {
+		struct vip *vip = batch->wanted[i].vip;
+		int64_t until = batch->wanted[i].until;
+		int64_t expires = after + (int64_t)batch->addresses[i].valid_s * 1000;
+		address_take_result(vip, batch->results[i], until, expires, now);
+	}
+}
+
+void
+reality_set(struct warden *warden, int64_t now)
+{
+	size_t n = warden->held.count;
+	AUTO_FREE struct wanted *wanted = xcalloc(n, sizeof(*wanted));
+	AUTO_FREE struct netlink_address *addresses = xcalloc(n, sizeof(*addresses));
+	AUTO_FREE int *results = xcalloc(n, sizeof(*results));
+	struct batch batch = { 0, wanted, addresses, results };
+	bool needed = false;
+
+	for (size_t i = 0; i < n; i++) {
+		struct vip *vip = warden->held.vips[i];
+		int64_t end = vip->asked ? vip->hold.until_ms : vip->until;
+		int64_t valid_s = (end - now) / 1000;
+		needed = needed || vip->asked || address_is_missing(vip, now);
+		if ((!vip->asked && !address_is_held(vip)) || valid_s < 1 ||
+		    vip->ifindex == 0)
+			continue;
+		wanted[batch.count] = (struct wanted){ vip, end };
+		addresses[batch.count++] = address_for_kernel(vip, (uint32_t)valid_s);
+	}
+	if (needed)
+		batch_run(warden, &batch, now);
+}
+
+int
+reality_open(struct warden *warden)
+{
+	struct netlink_out out = {
+		.address = on_address, .link = on_link, .lost = on_lost, .arg = warden
+	};
+
+	warden->shared.netlink = netlink_new(warden->loop, &out);
+	return warden->shared.netlink == NULL ? -errno : 0;
+}
