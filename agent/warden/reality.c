@@ -24,6 +24,7 @@ on_link(void *arg, const struct netlink_link *link, bool gone)
 	struct warden *warden = arg;
 	unsigned int ifindex = gone ? 0 : link->ifindex;
 
+	links_take(&warden->links, link, gone);
 	for (size_t i = 0; i < warden->held.count; i++) {
 		struct vip *vip = warden->held.vips[i];
 		if (strcmp(link->name, vip->conf->interface) == 0) {
@@ -81,6 +82,7 @@ reality_dump(struct warden *warden)
 		warden->held.vips[i]->present = false;
 		warden->held.vips[i]->stretched = false;
 	}
+	links_begin(&warden->links);
 	warden->dumping = true;
 	int error = netlink_dump(warden->shared.netlink);
 	warden->dumping = false;
@@ -91,6 +93,7 @@ reality_dump(struct warden *warden)
 		loop_timer_after(warden->shared.again, ADDRESS_AGAIN_MS);
 		return;
 	}
+	links_end(&warden->links);
 	for (size_t i = 0; i < warden->held.count; i++) {
 		struct vip *vip = warden->held.vips[i];
 		if (!vip->seen && vip->ifindex != 0)

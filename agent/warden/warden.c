@@ -177,6 +177,7 @@ static void
 warden_done(struct warden *warden)
 {
 	holdings_done(&warden->held);
+	links_done(&warden->links);
 	turn_forget(warden);
 	conf_free(warden->own);
 	loop_io_free(warden->alarm);

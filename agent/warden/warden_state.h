@@ -8,6 +8,7 @@
 
 #include "agent/warden/address.h"
 #include "agent/warden/holdings.h"
+#include "agent/warden/links.h"
 
 struct conf;
 struct loop;
@@ -29,6 +30,7 @@ struct warden {
 	struct address_shared shared;
 	struct conf *own, *next; /* from a reload: `conf`, or NULL; prepared, or NULL */
 	struct holdings held;
+	struct links links; /* reality's */
 	size_t postponed; /* times that `work` waited for more orders */
 	bool failed;
 	bool dumping; /* addresses and links are answers, not events */

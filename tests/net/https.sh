@@ -10,8 +10,7 @@ command -v openssl >/dev/null || tap_skip_all "the program openssl is missing"
 HOSTS=server # whose log is shown
 tls=$LAB_DIR/tls
 etc=$LAB_DIR/server/etc
-host_folders server
-mkdir "$tls"
+mkdir -p "$tls" "$etc/services.d" "$LAB_DIR/server/run" "$LAB_DIR/server/state"
 
 # certificate NAME SUBJECTS DAYS: signed by our authority.
 certificate()
@@ -25,7 +24,6 @@ certificate()
 
 certificates()
 {
-	local key
 	openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=authority -days 2 \
 	    -keyout "$tls/ca.key" -out "$tls/ca.pem"
 	openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=stranger -days 2 \
@@ -39,9 +37,6 @@ certificates()
 	openssl rsa -aes128 -passout pass:secret -in "$tls/client.key" \
 	    -out "$tls/locked.key"
 	echo nonsense >"$tls/nonsense.pem"
-	for key in client stranger locked; do
-		secret "$tls/$key.key"
-	done
 }
 
 # server PORT CERTIFICATE OPTION...
