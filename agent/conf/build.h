@@ -47,6 +47,10 @@ void build_add_depend(
 int build_depends(struct build *build);
 /* build_role.c: a role with its vips and hooks, when all services are known. */
 int build_role(struct build *build, const struct node *section);
+/* build_route.c: the routes and rules of a vip whose address is known; lists of texts, or
+ * NULL. */
+int build_routes(struct build *build, const struct node *section, struct conf_vip *vip,
+    char *const *routes, char *const *rules);
 
 /* build.c: names and ids that stand twice, also in different files. */
 int build_refuse_duplicates(struct build *build);

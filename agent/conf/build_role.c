@@ -266,11 +266,31 @@ add_vip(struct build *build, const struct node *section, struct conf_role *role)
 	role->vips = build_grow(role->vips, role->n_vips);
 	role->vips[role->n_vips++] = vip;
 	vip->role = role;
-	vip->on_conflict = CONF_DEFEND;
-	vip->reset_connections = true;
 	vip->file = section->file;
 	vip->line = section->line;
 	return vip;
+}
+
+static int
+set_vip(struct build *build, const struct node *section, struct conf_vip *vip,
+    const struct raw_vip *raw)
+{
+	static const char *const conflict[] = {
+		[CONF_DEFEND] = "defend", [CONF_YIELD] = "yield", NULL
+	};
+	int choice = options_choose(
+	    section, "on-conflict", raw->on_conflict, conflict, build->error);
+
+	if (choice < 0)
+		return -1;
+	vip->interface = xstrdup(raw->interface);
+	vip->announce_refresh_ms = raw->announce_refresh_ms;
+	vip->on_conflict = (enum conf_on_conflict)choice;
+	vip->reset_connections = raw->reset_connections;
+	if (check_interface(build, section, vip->interface) != 0 ||
+	    check_address(build, section, vip) != 0)
+		return -1;
+	return build_routes(build, section, vip, raw->route, raw->rule);
 }
 
 static int
@@ -283,11 +303,10 @@ build_vip(struct build *build, const struct node *section, struct conf_role *rol
 	if (result == 0)
 		result =
 		    options_fill(&raw, schema_vip, section, build->host, build->error);
-	vip->interface = raw.interface; /* taken over, whatever the result */
-	vip->announce_refresh_ms = raw.announce_refresh_ms;
 	if (result == 0)
-		result = check_interface(build, section, vip->interface);
-	return result == 0 ? check_address(build, section, vip) : result;
+		result = set_vip(build, section, vip, &raw);
+	options_free(&raw, schema_vip);
+	return result;
 }
 
 static const struct conf_command *

@@ -143,6 +143,12 @@ const struct check_option schema_vip[] = {
 	{ "announce-refresh", CHECK_OPTION_DURATION,
 	    offsetof(struct raw_vip, announce_refresh_ms), .value = "60s", .min = 0,
 	    .max = 24 * HOUR },
+	{ "route", CHECK_OPTION_LIST, offsetof(struct raw_vip, route) },
+	{ "rule", CHECK_OPTION_LIST, offsetof(struct raw_vip, rule) },
+	{ "on-conflict", CHECK_OPTION_TEXT, offsetof(struct raw_vip, on_conflict),
+	    .value = "defend" },
+	{ "reset-connections", CHECK_OPTION_BOOL,
+	    offsetof(struct raw_vip, reset_connections), .value = "true" },
 	{ NULL },
 };
 

@@ -73,8 +73,10 @@ struct raw_role {
 	char *when_all_critical, *address_order, *master_tag, *backup_tag;
 };
 struct raw_vip {
-	char *interface;
+	char *interface, *on_conflict;
+	char **route, **rule;
 	int64_t announce_refresh_ms;
+	bool reset_connections;
 };
 struct raw_hooks {
 	char **promote, **demote, **notify, **environment;

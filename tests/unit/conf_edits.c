@@ -65,8 +65,14 @@ static const struct option role_options[] = {
 };
 enum { ROLE_HOOKS = 8, HOOK_COMMANDS = 3 };
 
+/* % is the number of the vip: no two may have the same route. */
 static const struct option vip_options[] = {
 	{ "announce-refresh", { "5s", "6s" } },
+	{ "route", { "{\"10.%.0.0/16\"}", "{\"10.%.0.0/16 via 192.0.2.1\"}" } },
+	{ "rule",
+	    { "{\"to 10.%.0.0/16 table 9\"}", "{\"from 10.%.0.0/16 table 9\"}" } },
+	{ "on-conflict", { "yield", "yield" } },
+	{ "reset-connections", { "false", "false" } },
 };
 
 _Static_assert(ARRAY_LENGTH(check_options) <= EDITS_OPTIONS &&
@@ -263,6 +269,22 @@ is_in_role(const struct edits *edits, size_t service, size_t role)
 }
 
 static void
+write_vip(struct buf *buf, const struct edits_section *vip, size_t number)
+{
+	struct buf options = { .limit = 1 << 12 };
+
+	write_options(&options, vip, vip_options, 0, ARRAY_LENGTH(vip_options));
+	buf_printf(buf, "  vip \"192.0.2.%zu\" {\n    interface = eth0\n", number);
+	for (size_t i = 0; i < options.len; i++)
+		if (options.data[i] == '%')
+			buf_printf(buf, "%zu", number);
+		else
+			buf_add(buf, &options.data[i], 1);
+	buf_printf(buf, "  }\n");
+	buf_free(&options);
+}
+
+static void
 write_role(struct buf *buf, const struct edits *edits, size_t i)
 {
 	const struct edits_section *role = &edits->roles[i];
@@ -279,14 +301,8 @@ write_role(struct buf *buf, const struct edits *edits, size_t i)
 	buf_printf(buf, "}\n");
 	write_options(buf, role, role_options, 0, ROLE_HOOKS);
 	for (size_t j = 0; j < EDITS_VIPS; j++)
-		if (edits->vips[i][j].there) {
-			buf_printf(buf,
-			    "  vip \"192.0.2.%zu\" {\n    interface = eth0\n",
-			    100 + 10 * i + j);
-			write_options(buf, &edits->vips[i][j], vip_options, 0,
-			    ARRAY_LENGTH(vip_options));
-			buf_printf(buf, "  }\n");
-		}
+		if (edits->vips[i][j].there)
+			write_vip(buf, &edits->vips[i][j], 100 + 10 * i + j);
 	buf_printf(buf, "  hooks {\n");
 	write_options(buf, role, role_options, ROLE_HOOKS, ARRAY_LENGTH(role_options));
 	buf_printf(buf, "  }\n}\n");

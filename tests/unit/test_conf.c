@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -55,9 +56,13 @@ static const char whole[] =
     "  services = {\"db\"}\n"
     "  priority = 7 preempt = true preempt-delay = 1m\n"
     "  when-all-critical = release address = before-promote\n"
-    "  vip \"192.0.2.100\" { interface = \"eth0\" }\n"
+    "  vip \"192.0.2.100\" { interface = \"eth0\"\n"
+    "    route = {\"default via 192.0.2.1 table 100\", \"10.0.0.0/8 metric 5\"}\n"
+    "    rule = {\"from 192.0.2.100 table 100\"} }\n"
     "  vip \"2001:db8::100/64\" { interface = \"eth1\"\n"
-    "    announce-refresh = 0s }\n"
+    "    announce-refresh = 0s on-conflict = yield reset-connections = false\n"
+    "    route = {\"2001:db8:1::/48\"}\n"
+    "    rule = {\"priority 7 table 4294967295 to ::1 from 2001:db8::/32\"} }\n"
     "  hooks { promote = {\"/bin/true\", \"up\"}\n"
     "    notify = {\"/bin/true\"} timeout = 3s }\n"
     "}\n";
@@ -189,6 +194,37 @@ a_role_has_its_services_vips_and_hooks(void)
 	CU_ASSERT_PTR_EQUAL(role->promote->role, role);
 	CU_ASSERT_PTR_NULL(role->promote->environment[0]);
 	CU_ASSERT_EQUAL(role->hook_timeout_ms, 3000);
+	conf_free(conf);
+}
+
+static void
+a_vip_has_its_routes_and_rules(void)
+{
+	struct conf *conf = parse("", "", whole);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(conf);
+	const struct conf_vip *v4 = conf->vips[0], *v6 = conf->vips[1];
+	CU_ASSERT(v4->on_conflict == CONF_DEFEND && v4->reset_connections);
+	CU_ASSERT(v6->on_conflict == CONF_YIELD && !v6->reset_connections);
+	CU_ASSERT_EQUAL_FATAL(v4->n_routes, 2);
+	const struct conf_route *route = v4->routes;
+	CU_ASSERT(route[0].family == AF_INET && route[0].to_prefix == 0);
+	CU_ASSERT(route[0].has_via && memcmp(route[0].via, "\xc0\0\2\1", 4) == 0);
+	CU_ASSERT(route[0].table == 100 && route[0].metric == 0);
+	CU_ASSERT(!route[1].has_via && memcmp(route[1].to, "\x0a\0\0", 4) == 0);
+	CU_ASSERT_EQUAL(route[1].to_prefix, 8);
+	CU_ASSERT(route[1].table == 254 && route[1].metric == 5);
+	CU_ASSERT_EQUAL_FATAL(v4->n_rules, 1);
+	CU_ASSERT(memcmp(v4->rules[0].from, v4->address, 16) == 0);
+	CU_ASSERT(v4->rules[0].from_prefix == 32 && v4->rules[0].to_prefix == 0);
+	CU_ASSERT(v4->rules[0].table == 100 && v4->rules[0].priority == 1000);
+	CU_ASSERT_EQUAL_FATAL(v6->n_routes, 1);
+	CU_ASSERT(v6->routes[0].family == AF_INET6 && v6->routes[0].to_prefix == 48);
+	CU_ASSERT_EQUAL_FATAL(v6->n_rules, 1);
+	const struct conf_rule *rule = v6->rules;
+	CU_ASSERT(rule->family == AF_INET6 && rule->from_prefix == 32);
+	CU_ASSERT(rule->to_prefix == 128 && rule->to[15] == 1);
+	CU_ASSERT(rule->table == UINT32_MAX && rule->priority == 7);
 	conf_free(conf);
 }
 
@@ -643,6 +679,7 @@ static const struct tap_case cases[] = {
 	    a_check_has_its_options_and_its_command },
 	{ "a role has its services, vips and hooks",
 	    a_role_has_its_services_vips_and_hooks },
+	{ "a vip has its routes and rules", a_vip_has_its_routes_and_rules },
 	{ "every index is a place in its list", every_index_is_a_place_in_its_list },
 	{ "the sample says the defaults", the_sample_says_the_defaults },
 	{ "a big node has a longer ttl", a_big_node_has_a_longer_ttl },
