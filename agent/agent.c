@@ -250,18 +250,19 @@ on_maintenance(void *arg, const char *name, const struct control_maintenance *wa
 	return 0;
 }
 
-/* Once the node's name is known and states have been taken over. */
+/* Once the node's name and the kind of fence are known and states have been taken over. */
 void
 agent_start_roles(struct agent *agent)
 {
 	struct roles_out out = { on_role_changed, on_roles_stopped, agent };
 
 	if (agent->conf->n_roles == 0 || agent->roles != NULL || agent->node == NULL ||
-	    !agent->adopted || agent->stopping)
+	    !agent->adopted || agent->fence.kind == WIRE_FENCE_UNKNOWN ||
+	    agent->stopping)
 		return;
 	char *state AUTO_FREE = path_state(NULL);
 	agent->roles = roles_new(agent->loop, agent->consul, agent->vips, agent->hooks,
-	    agent->conf, agent->node, state, &out);
+	    agent->conf, agent->fence.kind == WIRE_FENCE_BPF, agent->node, state, &out);
 	for (size_t i = 0; i < agent->conf->n_services; i++)
 		roles_service(agent->roles, agent->conf->services[i],
 		    services_verdict(agent->services, (uint32_t)i));
@@ -363,6 +364,14 @@ link_warden(struct agent *agent, int fd, uint32_t instance)
 }
 
 static void
+on_fence(struct agent *agent, const struct wire_fence_kind *fence)
+{
+	agent->fence = *fence;
+	vips_fence(agent->vips, fence);
+	agent_start_roles(agent);
+}
+
+static void
 on_runner_message(void *arg, const struct wire_message *message, int fd)
 {
 	struct agent *agent = arg;
@@ -372,6 +381,8 @@ on_runner_message(void *arg, const struct wire_message *message, int fd)
 		link_warden(agent, fd, message->link.instance);
 	else if (message->type == WIRE_PING)
 		wire_send(agent->runner, &pong, -1);
+	else if (message->type == WIRE_FENCE)
+		on_fence(agent, &message->fence);
 	else if (message->type == WIRE_STARTED)
 		sched_command_started(agent->sched, message->started.run);
 	else if (message->type == WIRE_EXITED)
@@ -410,6 +421,7 @@ on_status(void *arg)
 		.consul = agent->consul,
 		.report = agent->report,
 		.upkeep = agent->upkeep,
+		.fence = &agent->fence,
 		.roles = agent->roles,
 		.vips = agent->vips };
 
@@ -426,7 +438,9 @@ named_role(const struct agent *agent, const char *name, char *why, size_t size)
 		str_copy(why, size, "there is no role of that name here");
 	else if (agent->roles == NULL)
 		str_copy(why, size,
-		    "the node's name is not known yet: Consul has not answered");
+		    agent->node == NULL
+			? "the node's name is not known yet: Consul has not answered"
+			: "lictor is still starting");
 	return agent->roles != NULL ? role : NULL;
 }
 

@@ -33,9 +33,10 @@ struct agent {
 	struct services *services;
 	struct hooks *hooks;
 	struct vips *vips;
-	struct roles *roles;		/* NULL until the node's name is known */
+	struct roles *roles;		/* NULL until agent_start_roles */
 	struct control *control;
 	char *node;			/* NULL until known */
+	struct wire_fence_kind fence;	/* its kind unknown until the runner says it */
 	bool adopted, stopping;
 	int status;
 	/* a reload */
@@ -46,7 +47,8 @@ struct agent {
 	struct loop_timer *retire;
 };
 
-/* agent.c: as soon as the node's name is known and states have been taken over. */
+/* agent.c: as soon as the node's name and the kind of fence are known and states have been taken
+ * over. */
 void agent_start_roles(struct agent *agent);
 /* agent.c: services have this role's tag. */
 void agent_tell_role(struct agent *agent, uint32_t role, bool master, uint64_t term);

@@ -127,6 +127,28 @@ count_things(const struct conf *conf, char *out, size_t size)
 	    conf->n_roles, plural(conf->n_roles));
 }
 
+/* Which kind `auto` is, only a start finds out. */
+static void
+name_fence(const struct conf *conf)
+{
+	static const char *const names[] = { [CONF_FENCE_AUTO] = "auto",
+		[CONF_FENCE_BPF] = "bpf",
+		[CONF_FENCE_LIFETIME] = "lifetime" };
+	long long bpf = (long long)conf_lease(conf, true);
+	long long lifetime = (long long)conf_lease(conf, false);
+
+	if (conf->n_roles == 0)
+		return;
+	printf("fence %s: ", names[conf->fence]);
+	if (conf->fence == CONF_FENCE_AUTO)
+		printf("bpf if this host can have it, with a lease of %lld ms, else "
+		       "lifetime, with %lld ms\n",
+		    bpf, lifetime);
+	else
+		printf("a lease of %lld ms\n",
+		    conf->fence == CONF_FENCE_BPF ? bpf : lifetime);
+}
+
 /* What is no fault, but will not go well on this host; of each kind the first one. */
 static void
 warn(const struct conf *conf)
@@ -173,6 +195,7 @@ start_runner(const struct start *start)
 	if (start->test) {
 		warn(conf);
 		printf("configuration ok: %s\n", things);
+		name_fence(conf);
 		conf_free(conf);
 		return 0;
 	}

@@ -51,7 +51,7 @@ enum wire_type {
 	WIRE_RELOADED,	/* runner to agent: what came of a WIRE_RELOAD */
 	/* the kind of fence, which the runner fixes once for its life */
 	WIRE_FENCE,	/* runner to warden: find out, or use this one; to agent: it is this one */
-	WIRE_FENCED,	/* warden to runner, the answer to each WIRE_FENCE */
+	WIRE_FENCED,	/* warden to runner: its answer, and when that changes */
 	/* agent to warden; the first is answered with PROBED, the second with HELD or REFUSED */
 	WIRE_PROBE,	/* does anybody else have the address? */
 	WIRE_ANNOUNCE,	/* an address that is held, again */
@@ -122,10 +122,18 @@ enum wire_refusal {
 struct wire_carrier { uint32_t vip; uint32_t up; };
 
 enum wire_fence { WIRE_FENCE_UNKNOWN, WIRE_FENCE_BPF, WIRE_FENCE_LIFETIME };
-/* To a warden with `fixed` 0: the configuration wants `kind` (unknown: auto), find out; with 1:
- * this one or none. To an agent always with 1, before its first link. `why` is the warden's. */
-struct wire_fence_kind { uint32_t kind; uint32_t fixed; char why[WIRE_WHY_MAX]; };
-/* ok 0: not to be had, and `why`. `why` ends with a NUL, and says too why it is lifetime. */
+/* To a warden with `fixed` 0: find out which it is, bpf if that can be had; with 1: this `kind`
+ * or none. To an agent always with 1, before each link: what the runner has fixed for its life,
+ * and what the warden last said of it. Each `why` ends with a NUL. */
+struct wire_fence_kind {
+	uint32_t kind;		/* enum wire_fence */
+	uint32_t fixed;
+	uint32_t ok;		/* 0: it cannot be had now, and no address can be held */
+	uint32_t spare;
+	char why[WIRE_WHY_MAX];
+};
+/* Once for each WIRE_FENCE, and again of itself when `ok` changes. `why`: for what it is not ok,
+ * or not bpf. */
 struct wire_fenced { uint32_t kind; uint32_t ok; char why[WIRE_WHY_MAX]; };
 
 struct wire_probe { uint64_t order; uint32_t vip; uint32_t instance; }; /* ANNOUNCE as well */

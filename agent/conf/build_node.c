@@ -23,10 +23,13 @@
 #define TTL_MS 10000
 #define BIG_TTL_MS 30000
 #define BIG_NODE 1000000 /* services times checks */
-#define LEASE_DEFAULT_MS 2250
-#define LEASE_MIN_MS 1000
+#define LEASE_MIN_MS 200
 #define LEASE_MAX_MS 60000
-#define LEASE_MARGIN_MS 200
+#ifdef HAVE_BPF
+#define HAS_BPF true
+#else
+#define HAS_BPF false
+#endif
 
 /* Variables that stand for options. */
 static const struct {
@@ -297,31 +300,30 @@ build_defaults(struct build *build, const struct node *root)
 	    &build->defaults, schema_defaults, &section, build->host, build->error);
 }
 
-/* A kernel counts the lifetime of an address in whole seconds: a lease is so many, and
- * what a confirmation of it may take (failover protocol, section 8). */
+/* With the fence `auto` any will do: should that be lifetime and the lease not suit it, the
+ * runner says what it is instead. */
 static int
 set_lease(struct build *build, const struct node *section, const char *text)
 {
 	int64_t ms;
 
-	build->conf->lease_ms = LEASE_DEFAULT_MS;
 	if (strcmp(text, "auto") == 0)
 		return 0;
 	switch (parse_duration(text, LEASE_MIN_MS, LEASE_MAX_MS, &ms)) {
 	case 0: break;
 	case -ERANGE:
 		return options_fault(section, "lease", build->error,
-		    "%.40s is out of range, expected auto or 1s to 1m", text);
+		    "%.40s is out of range, expected auto or 200ms to 1m", text);
 	default:
 		return options_fault(section, "lease", build->error,
 		    "\"%.80s\" is no duration, expected auto or one such as 2250ms",
 		    text);
 	}
-	if (ms % 1000 < LEASE_MARGIN_MS)
+	if (build->conf->fence == CONF_FENCE_LIFETIME && !conf_lease_suits_lifetime(ms))
 		return options_fault(section, "lease", build->error,
-		    "%s is less than %dms over whole seconds, expected auto or seconds "
-		    "and 250ms, such as 2250ms",
-		    text, LEASE_MARGIN_MS);
+		    "%s is not 200ms over whole seconds, which the fence lifetime "
+		    "needs, expected auto or seconds and 250ms, such as 2250ms",
+		    text);
 	build->conf->lease_ms = ms;
 	return 0;
 }
@@ -338,15 +340,15 @@ build_failover(struct build *build, const struct node *root)
 	int result =
 	    options_fill(&raw, schema_failover, &section, build->host, build->error);
 
-	if (result == 0 && strcmp(raw.fence, "bpf") == 0)
-		result = options_fault(&section, "fence", build->error,
-		    "bpf is not in this version, expected auto or lifetime");
 	if (result == 0) {
 		int fence =
 		    options_choose(&section, "fence", raw.fence, fences, build->error);
 		build->conf->fence = fence < 0 ? 0 : (enum conf_fence)fence;
 		result = fence < 0 ? -1 : 0;
 	}
+	if (result == 0 && build->conf->fence == CONF_FENCE_BPF && !HAS_BPF)
+		result = options_fault(&section, "fence", build->error,
+		    "this lictord was built without bpf, expected auto or lifetime");
 	if (result == 0)
 		result = set_lease(build, &section, raw.lease);
 	options_free(&raw, schema_failover);

@@ -283,6 +283,25 @@ show_maintenance(FILE *out, const cJSON *status)
 	table_print(out, &table);
 }
 
+/* Which kind it is and why, and what that means for the roles. */
+static void
+show_fence(FILE *out, const cJSON *fence)
+{
+	uint64_t lease_ms, late_ms;
+
+	if (!json_get_uint(fence, "lease_ms", &lease_ms) ||
+	    !json_get_uint(fence, "late_ms", &late_ms))
+		fprintf(out, "fence: not known yet, no role begins before it is\n");
+	else if (!true_of(fence, "ok"))
+		fprintf(out, "fence: %s cannot be had, no address can be held: %s\n",
+		    text_of(fence, "kind"), text_of(fence, "why"));
+	else
+		fprintf(out,
+		    "fence: %s, because %s; lease %llu ms, at most %llu ms late\n",
+		    text_of(fence, "kind"), text_of(fence, "why"),
+		    (unsigned long long)lease_ms, (unsigned long long)late_ms);
+}
+
 void
 show_status(FILE *out, const cJSON *status)
 {
@@ -296,6 +315,7 @@ show_status(FILE *out, const cJSON *status)
 	fprintf(out, "lictor %s on %s: Consul at %s %s\n", text_of(status, "version"),
 	    text_of(status, "node"), text_of(consul, "address"), said);
 	if (cJSON_GetArraySize(roles) > 0) {
+		show_fence(out, cJSON_GetObjectItemCaseSensitive(status, "fence"));
 		fprintf(out, "\n");
 		show_roles(out, roles);
 	}

@@ -230,17 +230,16 @@ on_candidate_wrote(void *arg, uint32_t role, const struct consul_reply *reply)
 
 struct lease *
 lease_new(struct loop *loop, struct consul *consul, const struct conf *conf,
-    const char *node, const char *inst, const char *state_dir, int64_t margin_ms,
+    const char *node, const char *inst, const char *state_dir, bool bpf,
     const struct lease_out *out)
 {
 	struct lease *lease = xcalloc(1, sizeof(*lease));
 	struct presence_out presence_out = { on_duplicate, on_candidate_wrote, lease };
 	struct registers_out registers_out = { out->reg, out->wrote, out->arg };
-	struct role_params params = {
-		.lease_ms = conf->lease_ms,
-		.margin_ms = margin_ms,
-	};
+	struct role_params params = { 0 };
 
+	params.lease_ms = conf_lease(conf, bpf);
+	params.margin_ms = conf_margin(bpf);
 	str_copy(params.node, sizeof(params.node), node);
 	str_copy(params.inst, sizeof(params.inst), inst);
 	lease->loop = loop;
@@ -253,7 +252,7 @@ lease_new(struct loop *loop, struct consul *consul, const struct conf *conf,
 	for (size_t i = 0; i < conf->n_roles; i++)
 		lease->seats[i].conf = conf->roles[i];
 	lease->registers =
-	    registers_new(loop, consul, conf, &params, state_dir, &registers_out);
+	    registers_new(loop, consul, conf, &params, bpf, state_dir, &registers_out);
 	lease->presence =
 	    presence_new(loop, consul, conf, node, inst, state_dir, &presence_out);
 	return lease;

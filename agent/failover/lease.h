@@ -32,11 +32,12 @@ struct lease_out {
  * Consul's side of the roles of this host: consistent reads of the registers (one
  * transaction for all that are due), writes by compare-and-set, one watch on
  * lictor/roles/, one presence session with a candidates/<node> key per role, and the
- * first register where nobody ever made one. Never uses an agent endpoint.
+ * first register where nobody ever made one. Never uses an agent endpoint. `bpf`: the kind of
+ * fence, which says how long leases are.
  */
 struct lease *lease_new(struct loop *loop, struct consul *consul,
     const struct conf *conf, const char *node, const char *inst, const char *state_dir,
-    int64_t margin_ms, const struct lease_out *out);
+    bool bpf, const struct lease_out *out);
 void lease_free(struct lease *lease);	/* forgets; destroys nothing in Consul */
 void lease_start(struct lease *lease);
 

@@ -65,6 +65,7 @@ struct registers {
 	const struct conf *conf;
 	struct registers_out out;
 	struct role_params params; /* for a first register */
+	bool bpf;
 	char *state_dir;
 	struct loop_timer *read_timer, *init_timer;
 	int64_t init_at; /* loop time */
@@ -289,7 +290,7 @@ registers_init(struct registers *registers, uint32_t role, uint64_t rev)
 	role_register_init(&reg, &registers->params,
 	    wall > (int64_t)rev ? wall : (int64_t)rev, random_u64());
 	send_cas(errand_for(registers, role), registers->seats[role].index, &reg,
-	    registers->conf->lease_ms, on_init);
+	    registers->params.lease_ms, on_init);
 }
 
 /* Reads. */
@@ -338,7 +339,7 @@ ask_missing(struct registers *registers, uint32_t role)
 	struct consul_request request = {
 		.channel = CONSUL_LEASE,
 		.path = path,
-		.timeout_ms = registers->conf->lease_ms,
+		.timeout_ms = registers->params.lease_ms,
 	};
 
 	if (registers->seats[role].asking)
@@ -395,7 +396,7 @@ send_read(struct errand *errand)
 		.method = "PUT",
 		.path = "/v1/txn?consistent",
 		.body = body,
-		.timeout_ms = errand->registers->conf->lease_ms,
+		.timeout_ms = errand->registers->params.lease_ms,
 	};
 
 	for (size_t i = 0; i < errand->n_roles; i++)
@@ -532,14 +533,14 @@ registers_reload(struct registers *registers, const struct conf *next,
 	free(to);
 	free(before);
 	registers->conf = next;
-	registers->params.lease_ms = next->lease_ms;
+	registers->params.lease_ms = conf_lease(next, registers->bpf);
 	if (changes->roles.added > 0)
 		registers_start(registers);
 }
 
 struct registers *
 registers_new(struct loop *loop, struct consul *consul, const struct conf *conf,
-    const struct role_params *params, const char *state_dir,
+    const struct role_params *params, bool bpf, const char *state_dir,
     const struct registers_out *out)
 {
 	struct registers *registers = xcalloc(1, sizeof(*registers));
@@ -549,6 +550,7 @@ registers_new(struct loop *loop, struct consul *consul, const struct conf *conf,
 	registers->conf = conf;
 	registers->out = *out;
 	registers->params = *params;
+	registers->bpf = bpf;
 	LIST_INIT(&registers->errands);
 	registers->state_dir = xstrdup(state_dir);
 	registers->seats = xcalloc(conf->n_roles + 1, sizeof(*registers->seats));

@@ -26,12 +26,13 @@ struct registers_out {
 /*
  * The registers of the roles in Consul: consistent reads (one transaction for all that are
  * due), writes by compare-and-set, and the first register where nobody ever made one.
- * `params` is for that first one: node, inst, lease and margin. In `state_dir` a file for
+ * `params` is for that first one: node, inst, lease and margin, `bpf` says what the lease is
+ * with another configuration. In `state_dir` a file for
  * each role remembers that its register was seen.
  */
 struct registers *registers_new(struct loop *loop, struct consul *consul,
-    const struct conf *conf, const struct role_params *params, const char *state_dir,
-    const struct registers_out *out);
+    const struct conf *conf, const struct role_params *params, bool bpf,
+    const char *state_dir, const struct registers_out *out);
 void registers_free(struct registers *registers);	/* forgets what is under way */
 void registers_start(struct registers *registers);
 

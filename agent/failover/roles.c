@@ -278,7 +278,7 @@ on_stop_time(void *arg)
 
 struct roles *
 roles_new(struct loop *loop, struct consul *consul, struct vips *vips,
-    struct hooks *hooks, const struct conf *conf, const char *node,
+    struct hooks *hooks, const struct conf *conf, bool bpf, const char *node,
     const char *state_dir, const struct roles_out *out)
 {
 	struct roles *roles = xcalloc(1, sizeof(*roles));
@@ -297,6 +297,7 @@ roles_new(struct loop *loop, struct consul *consul, struct vips *vips,
 	roles->vips = vips;
 	roles->hooks = hooks;
 	roles->conf = conf;
+	roles->bpf = bpf;
 	roles->out = *out;
 	roles->node = xstrdup(node);
 	roles->verdicts = xcalloc(conf->n_services + 1, sizeof(*roles->verdicts));
@@ -304,8 +305,8 @@ roles_new(struct loop *loop, struct consul *consul, struct vips *vips,
 	roles->grace_timer = loop_timer_new(loop, on_grace, roles);
 	roles->stop_timer = loop_timer_new(loop, on_stop_time, roles);
 	roles->yield_timer = loop_timer_new(loop, roles_yield_end, roles);
-	roles->lease = lease_new(loop, consul, conf, node, roles->inst, state_dir,
-	    ROLES_MARGIN_MS, &lease_out);
+	roles->lease = lease_new(
+	    loop, consul, conf, node, roles->inst, state_dir, bpf, &lease_out);
 	make_seats(roles);
 	return roles;
 }

@@ -28,10 +28,11 @@ struct roles_out {
 
 /*
  * The roles of this host: feeds role_step with the news of services, lease, vips and
- * hooks, each with the clock read after it arrived, and carries out its actions.
+ * hooks, each with the clock read after it arrived, and carries out its actions. `bpf`: the kind
+ * of fence, which does not change any more.
  */
 struct roles *roles_new(struct loop *loop, struct consul *consul, struct vips *vips,
-    struct hooks *hooks, const struct conf *conf, const char *node,
+    struct hooks *hooks, const struct conf *conf, bool bpf, const char *node,
     const char *state_dir, const struct roles_out *out);
 void roles_free(struct roles *roles);
 void roles_start(struct roles *roles);

@@ -12,7 +12,6 @@
  * operator asks for) and roles_reload.c (another configuration) share, and nobody else may see.
  */
 
-#define ROLES_MARGIN_MS 1500		/* g of the lifetime fence */
 #define ROLES_GRACE_MS 1000		/* in which nobody is judged yet */
 #define ROLES_WHY_SIZE 320
 #define ROLES_ALARMS 4
@@ -49,6 +48,7 @@ struct roles {
 	struct vips *vips;
 	struct hooks *hooks;
 	const struct conf *conf;
+	bool bpf;			/* the kind of fence */
 	struct roles_out out;
 	struct lease *lease;
 	char *node;

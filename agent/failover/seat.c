@@ -108,7 +108,7 @@ carry_out(struct seat *seat, const struct role_action *action)
 	case ROLE_ACTION_READ: lease_read(roles->lease, role); break;
 	case ROLE_ACTION_WRITE:
 		lease_write(roles->lease, role, action->base, &action->content,
-		    roles->conf->lease_ms);
+		    conf_lease(roles->conf, roles->bpf));
 		break;
 	case ROLE_ACTION_VIP_HOLD:
 		if (seat->conf->n_vips > 0)
@@ -239,14 +239,14 @@ fill_params(const struct seat *seat, struct role_params *params)
 {
 	const struct roles *roles = seat->roles;
 	const struct conf_role *role = seat->conf;
-	int64_t lease_ms = roles->conf->lease_ms;
+	int64_t lease_ms = conf_lease(roles->conf, roles->bpf);
 
 	*params = (struct role_params){
 		.priority = role->priority,
 		.preempt = role->preempt,
 		.preempt_delay_ms = role->preempt_delay_ms,
 		.lease_ms = lease_ms,
-		.margin_ms = ROLES_MARGIN_MS,
+		.margin_ms = conf_margin(roles->bpf),
 		.confirm_ms = lease_ms / 7,
 		.silence_ms = SILENCE_MS,
 		.stagger_ms = STAGGER_MS,

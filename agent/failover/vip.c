@@ -36,7 +36,7 @@ struct address {
 	unsigned int unanswered; /* holds since the warden's last word on it */
 	bool announce; /* no hold of this term was answered yet */
 	bool carrier_known, carrier;
-	bool refused; /* by the kernel, lately */
+	uint32_t refused; /* lately, for what only the host can change; or NONE */
 	uint32_t refusal; /* the last one said in the log */
 };
 
@@ -53,6 +53,8 @@ struct vips {
 	struct wire *wire; /* NULL: no link */
 	uint32_t instance;
 	bool away; /* without a link for too long */
+	uint32_t fence; /* enum wire_fence */
+	char unfenced[96]; /* why there is none; "" */
 	struct address *addresses;
 	struct orders *roles;
 	struct loop_timer *away_timer, *refused_timer;
@@ -72,9 +74,11 @@ fault(const struct vips *vips, const struct conf_vip *vip, char why[WHY_SIZE])
 	else if (address->carrier_known && !address->carrier)
 		snprintf(
 		    why, WHY_SIZE, "interface %s is down or missing", vip->interface);
-	else if (address->refused)
-		snprintf(why, WHY_SIZE, "the kernel refused %s on %s", vip->text,
-		    vip->interface);
+	else if (vips->unfenced[0] != '\0')
+		snprintf(why, WHY_SIZE, "there is no fence: %s", vips->unfenced);
+	else if (address->refused != WIRE_REFUSAL_NONE)
+		snprintf(why, WHY_SIZE, "%s on %s: %s", vip->text, vip->interface,
+		    wire_refusal_text(address->refused));
 	else
 		return false;
 	return true;
@@ -132,7 +136,7 @@ on_refused_long_ago(void *arg)
 	struct vips *vips = arg;
 
 	for (size_t i = 0; i < vips->conf->n_vips; i++)
-		vips->addresses[i].refused = false;
+		vips->addresses[i].refused = WIRE_REFUSAL_NONE;
 	judge_all(vips);
 }
 
@@ -149,6 +153,18 @@ vips_new(struct loop *loop, const struct conf *conf, const struct vips_out *out)
 	vips->refused_timer = loop_timer_new(loop, on_refused_long_ago, vips);
 	loop_timer_after(vips->away_timer, AWAY_MS);
 	return vips;
+}
+
+void
+vips_fence(struct vips *vips, const struct wire_fence_kind *fence)
+{
+	vips->fence = fence->kind;
+	for (size_t i = 0; i < vips->conf->n_vips && fence->ok != 0; i++)
+		if (vips->addresses[i].refused == WIRE_REFUSAL_UNFENCED)
+			vips->addresses[i].refused = WIRE_REFUSAL_NONE;
+	str_copy(
+	    vips->unfenced, sizeof(vips->unfenced), fence->ok != 0 ? "" : fence->why);
+	judge_all(vips);
 }
 
 void
@@ -199,6 +215,7 @@ send_hold(struct vips *vips, uint32_t vip, uint64_t order, uint64_t term)
 			.term = term,
 			.until_ms = address->until,
 			.announce = address->announce,
+			.fence = vips->fence,
 		},
 	};
 
@@ -306,7 +323,8 @@ on_held(struct vips *vips, const struct conf_vip *vip, uint64_t order)
 		return;
 	address->held = order;
 	address->there = true;
-	address->announce = address->refused = false;
+	address->announce = false;
+	address->refused = WIRE_REFUSAL_NONE;
 	address->refusal = WIRE_REFUSAL_NONE;
 	judge_role(vips, role);
 	if (all_answered(vips, role, order, true))
@@ -332,8 +350,8 @@ on_refused(struct vips *vips, const struct conf_vip *vip, uint32_t reason)
 {
 	struct address *address = &vips->addresses[vip->index];
 
-	if (reason == WIRE_REFUSAL_KERNEL) {
-		address->refused = true;
+	if (reason == WIRE_REFUSAL_KERNEL || reason == WIRE_REFUSAL_UNFENCED) {
+		address->refused = reason;
 		loop_timer_after(vips->refused_timer, REFUSED_MS);
 		judge_role(vips, vip->role);
 		return;
@@ -350,7 +368,7 @@ on_carrier(struct vips *vips, const struct conf_vip *vip, bool up)
 	struct address *address = &vips->addresses[vip->index];
 
 	if (up && address->carrier_known && !address->carrier)
-		address->refused = false;
+		address->refused = WIRE_REFUSAL_NONE;
 	address->carrier_known = true;
 	address->carrier = up;
 	judge_role(vips, vip->role);

@@ -10,6 +10,7 @@ struct conf_changes;
 struct loop;
 struct vips;
 struct wire;
+struct wire_fence_kind;
 struct wire_message;
 
 struct vips_out {
@@ -17,7 +18,7 @@ struct vips_out {
 	void (*held)(void *arg, uint32_t role, uint64_t order);
 	void (*gone)(void *arg, uint32_t role, uint64_t order);
 	/* The role's addresses can, or cannot, be set (interface down or missing, the kernel
-	 * refused): part of readiness. Known from the warden's first word on. */
+	 * refused, no fence): part of readiness. Known from the warden's first word on. */
 	void (*usable)(void *arg, uint32_t role, bool usable, const char *why);
 	void *arg;
 };
@@ -26,6 +27,10 @@ struct vips_out {
 struct vips *vips_new(struct loop *loop, const struct conf *conf,
     const struct vips_out *out);
 void vips_free(struct vips *vips);
+
+/* What the runner says of the fence, before any hold. Its kind goes into every hold; one that
+ * cannot be had makes every address unusable. */
+void vips_fence(struct vips *vips, const struct wire_fence_kind *fence);
 
 /* A fresh link to the warden (instance: this agent's number), or NULL: it is gone (for
  * more than 2 s: the addresses are not usable). The wire stays the caller's. A drop that

@@ -30,6 +30,7 @@
 #include "agent/runner/account.h"
 #include "agent/runner/blame.h"
 #include "agent/runner/command.h"
+#include "agent/runner/fence_kind.h"
 #include "agent/runner/notify.h"
 #include "agent/runner/place.h"
 #include "agent/runner/process.h"
@@ -54,6 +55,7 @@ struct runner {
 	struct commands *commands;
 	struct blame *blame;
 	struct reload *reload;
+	struct fence_kind *fence;
 	struct process_shared shared;
 	struct process agent, warden;
 	uint32_t instance; /* of the newest agent */
@@ -69,7 +71,8 @@ is_agent(const struct process *process)
 }
 
 /* A fresh pair of sockets for the two, if both are there. The agent, which asks for another
- * when its end closes, hears of it before the warden closes the old one. */
+ * when its end closes, hears of it before the warden closes the old one. What fence that warden has, it
+ * knows by then. */
 static void
 link_both(struct runner *runner)
 {
@@ -78,7 +81,7 @@ link_both(struct runner *runner)
 
 	if (runner->agent.wire == NULL || runner->warden.wire == NULL ||
 	    runner->agent.generation != runner->warden.generation ||
-	    reload_turns(runner->reload))
+	    reload_turns(runner->reload) || !fence_kind_settled(runner->fence))
 		return;
 	int error = wire_pair(fds);
 	if (error != 0) {
@@ -173,6 +176,8 @@ on_message(void *arg, struct process *process, const struct wire_message *messag
 		runner->linked = false; /* until the next ping, or the warden's start */
 	else if (message->type == WIRE_COMMITTED && is_agent(process))
 		blame_turned(runner->blame);
+	else if (message->type == WIRE_FENCED)
+		fence_kind_answer(runner->fence, &message->fenced);
 	reload_message(runner->reload, process, message);
 	/* WIRE_DONE: its end follows */
 }
@@ -185,8 +190,18 @@ on_started(void *arg, struct process *process)
 	if (is_agent(process))
 		runner->instance++;
 	runner->linked = false;
+	fence_kind_started(runner->fence, process);
 	reload_started(runner->reload, process);
 	link_both(runner);
+}
+
+static void
+on_fence_settled(void *arg)
+{
+	struct runner *runner = arg;
+
+	if (!runner->linked)
+		link_both(runner);
 }
 
 static bool
@@ -264,6 +279,7 @@ on_swap(void *arg, struct conf *next, const struct process_conf *as_started)
 	cleanup_close(&runner->shared.conf.fd);
 	runner->shared.conf = *as_started;
 	blame_turn(runner->blame, next, runner->agent.pid != 0);
+	fence_kind_turn(runner->fence, next);
 }
 
 /* A reload that was given up leaves them their link, and what is on its way there. */
@@ -351,6 +367,7 @@ runner_init(struct runner *runner)
 		.exited = on_exited, .started = on_command_started, .arg = runner
 	};
 	struct reload_out reload = { on_swap, on_over, runner };
+	struct fence_kind_out fence = { on_fence_settled, runner };
 	struct loop *loop = runner->loop = loop_new();
 
 	runner->shared.loop = loop;
@@ -361,6 +378,8 @@ runner_init(struct runner *runner)
 	runner->agent.blackbox_fd = blame_fd(runner->blame);
 	runner->reload = reload_new(loop, runner->folder, &runner->agent,
 	    &runner->warden, runner->conf, &reload);
+	runner->fence =
+	    fence_kind_new(loop, runner->conf, &runner->agent, &runner->warden, &fence);
 	runner->commands = commands_new(loop, runner->place.id, &out);
 	runner->ping = loop_timer_new(loop, on_ping, runner);
 	runner->stop_limit = loop_timer_new(loop, on_stop_limit, runner);
@@ -378,6 +397,7 @@ runner_done(struct runner *runner)
 	loop_timer_free(runner->stop_limit);
 	loop_timer_free(runner->ping);
 	commands_free(runner->commands);
+	fence_kind_free(runner->fence);
 	reload_free(runner->reload);
 	free_retired(runner, true);
 	process_free(&runner->warden);

@@ -7,6 +7,7 @@
 #include "agent/status/status.h"
 
 #include "agent/base/util.h"
+#include "agent/base/wire.h"
 #include "agent/conf/conf.h"
 #include "agent/consul/consul.h"
 #include "agent/consul/report.h"
@@ -232,6 +233,30 @@ add_maintenance(cJSON *status, const struct status_sources *from)
 		add_entries(list, from, from->conf->services[i]);
 }
 
+static const char *
+fence_name(uint32_t kind)
+{
+	return kind == WIRE_FENCE_BPF     ? "bpf"
+	    : kind == WIRE_FENCE_LIFETIME ? "lifetime"
+					  : "unknown";
+}
+
+static void
+add_fence(cJSON *status, const struct status_sources *from)
+{
+	const struct wire_fence_kind *is = from->fence;
+	bool bpf = is->kind == WIRE_FENCE_BPF;
+	cJSON *fence = cJSON_AddObjectToObject(status, "fence");
+
+	cJSON_AddStringToObject(fence, "kind", fence_name(is->kind));
+	if (is->kind == WIRE_FENCE_UNKNOWN)
+		return;
+	cJSON_AddBoolToObject(fence, "ok", is->ok != 0);
+	cJSON_AddStringToObject(fence, "why", is->why);
+	json_add_uint(fence, "lease_ms", (uint64_t)conf_lease(from->conf, bpf));
+	json_add_uint(fence, "late_ms", (uint64_t)conf_margin(bpf));
+}
+
 cJSON *
 status_json(const struct status_sources *from)
 {
@@ -241,6 +266,7 @@ status_json(const struct status_sources *from)
 	cJSON_AddStringToObject(status, "version", PACKAGE_VERSION);
 	cJSON_AddStringToObject(status, "node", from->node);
 	add_consul(status, from);
+	add_fence(status, from);
 	add_maintenance(status, from);
 	cJSON *roles = cJSON_AddArrayToObject(status, "roles");
 	for (size_t i = 0; i < conf->n_roles; i++)

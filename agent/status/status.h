@@ -12,6 +12,7 @@ struct sched;
 struct services;
 struct upkeep;
 struct vips;
+struct wire_fence_kind;
 
 /* What the status is drawn from; roles and vips may be NULL (none configured, or the node's
  * name is not known yet). */
@@ -23,6 +24,7 @@ struct status_sources {
 	const struct consul *consul;
 	const struct report *report;
 	const struct upkeep *upkeep;
+	const struct wire_fence_kind *fence;
 	const struct roles *roles;
 	const struct vips *vips;
 };

@@ -115,6 +115,17 @@ on_alarm(void *arg, unsigned int events)
 }
 
 static void
+answer_fence(struct warden *warden, const struct wire_fence_kind *wanted)
+{
+	struct wire_message answer = { .type = WIRE_FENCED,
+		.fenced = { .kind = WIRE_FENCE_LIFETIME,
+		    .ok = wanted->kind != WIRE_FENCE_BPF,
+		    .why = "this lictord has no bpf fence" } };
+
+	wire_send(warden->runner, &answer, -1);
+}
+
+static void
 on_runner(void *arg, const struct wire_message *message, int fd)
 {
 	struct warden *warden = arg;
@@ -124,6 +135,8 @@ on_runner(void *arg, const struct wire_message *message, int fd)
 		orders_link(warden, message->link.instance, fd);
 	else if (message->type == WIRE_PING)
 		wire_send(warden->runner, &pong, -1);
+	else if (message->type == WIRE_FENCE)
+		answer_fence(warden, &message->fence);
 	else if (message->type == WIRE_PREPARE)
 		turn_prepare(warden, message->prepare.next, fd);
 	else if (message->type == WIRE_COMMIT)

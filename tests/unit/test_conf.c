@@ -263,7 +263,11 @@ assert_defaults(const struct conf *conf)
 	CU_ASSERT_PTR_NULL(conf->consul.server_name);
 	CU_ASSERT(conf->consul.verify);
 	CU_ASSERT_EQUAL(conf->consul.ttl_ms, 10000);
-	CU_ASSERT_EQUAL(conf->lease_ms, 2250);
+	CU_ASSERT_EQUAL(conf->fence, CONF_FENCE_AUTO);
+	CU_ASSERT_EQUAL(conf_lease(conf, true), 1000);
+	CU_ASSERT_EQUAL(conf_lease(conf, false), 2250);
+	CU_ASSERT_EQUAL(conf_margin(true), 10);
+	CU_ASSERT_EQUAL(conf_margin(false), 1500);
 	CU_ASSERT_EQUAL_FATAL(conf->n_checks, 1);
 	CU_ASSERT_EQUAL(conf->checks[0]->interval_ms, 2000);
 	CU_ASSERT_EQUAL(conf->checks[0]->fast_interval_ms, 500);
@@ -538,18 +542,35 @@ who_receives_does_not_ask_the_host(void)
 	conf_free(conf);
 }
 
-/* The rule of a lease, tried over every 50 ms up to 5 s. */
 static void
-a_lease_leaves_a_margin_over_seconds(void)
+try_lease(const char *fence, int64_t ms)
+{
+	bool suits = ms >= 1000 && ms % 1000 >= 200;
+	bool good = strcmp(fence, "lifetime") == 0 ? suits : ms >= 200;
+	char error[CONF_ERROR_MAX];
+	AUTO_FREE char *text =
+	    xasprintf("failover { fence = %s lease = %lldms }", fence, (long long)ms);
+	struct conf *conf = conf_parse(bundle_of("", text, ""), error);
+
+#ifndef HAVE_BPF
+	good = good && strcmp(fence, "bpf") != 0;
+#endif
+	CU_ASSERT_EQUAL(conf != NULL, good);
+	if (conf == NULL)
+		return;
+	CU_ASSERT_EQUAL(conf_lease(conf, true), ms);
+	CU_ASSERT_EQUAL(conf_lease(conf, false), suits ? ms : 2250);
+	conf_free(conf);
+}
+
+/* The rule of a lease with each fence, tried over every 50 ms up to 5 s. */
+static void
+a_lease_suits_its_fence(void)
 {
 	for (int64_t ms = 0; ms <= 5000; ms += 50) {
-		char error[CONF_ERROR_MAX];
-		AUTO_FREE char *text =
-		    xasprintf("failover { lease = %lldms }", (long long)ms);
-		struct conf *conf = conf_parse(bundle_of("", text, ""), error);
-		CU_ASSERT_EQUAL(conf != NULL, ms >= 1000 && ms % 1000 >= 200);
-		CU_ASSERT(conf == NULL || conf->lease_ms == ms);
-		conf_free(conf);
+		try_lease("auto", ms);
+		try_lease("bpf", ms);
+		try_lease("lifetime", ms);
 	}
 }
 
@@ -694,8 +715,7 @@ static const struct tap_case cases[] = {
 	{ "what is sent is received", what_is_sent_is_received },
 	{ "pieces of a bundle are refused", pieces_of_a_bundle_are_refused },
 	{ "who receives does not ask the host", who_receives_does_not_ask_the_host },
-	{ "a lease leaves a margin over seconds",
-	    a_lease_leaves_a_margin_over_seconds },
+	{ "a lease suits its fence", a_lease_suits_its_fence },
 	{ "every broken configuration is refused",
 	    every_broken_configuration_is_refused },
 };

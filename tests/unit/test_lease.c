@@ -28,7 +28,6 @@
 
 #define LIMIT_MS 8000
 #define ROLES 130
-#define MARGIN_MS 1500
 
 static struct consul_server *server;
 
@@ -134,7 +133,7 @@ start(struct fixture *f, const char *inst)
 		on_duplicate, f };
 
 	f->lease = lease_new(
-	    f->loop, f->consul, &f->conf, f->node, inst, f->state_dir, MARGIN_MS, &out);
+	    f->loop, f->consul, &f->conf, f->node, inst, f->state_dir, false, &out);
 	lease_start(f->lease);
 }
 
@@ -457,7 +456,6 @@ test_frozen(void)
 		lease_read(f.lease, 0);
 		run_for(f.loop, 10);
 	}
-	f.conf.lease_ms = 500;
 	CU_ASSERT_TRUE(write_and_wait(&f, 1, 1) && !f.told[0].wrote_ok);
 	consul_server_thaw(server);
 	CU_ASSERT_TRUE(read_all(&f));

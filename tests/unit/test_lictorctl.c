@@ -23,7 +23,8 @@
 static const char status_text[] =
     "{\"version\":\"1\",\"node\":\"web-1\",\"consul\":{\"address\":\"http://"
     "127.0.0.1:8500\","
-    "\"answers\":true,\"in_sync\":false},\"maintenance\":{\"kept\":%s,%s\"list\":[%s]},"
+    "\"answers\":true,\"in_sync\":false},\"fence\":{%s},\"maintenance\":{\"kept\":%s,%"
+    "s\"list\":[%s]},"
     "\"roles\":[{\"name\":\"web\",\"priority\":100,"
     "\"state\":\"master\",\"reason\":\"elected\",\"ready\":\"yes\",\"lost\":false,"
     "\"term\":17,"
@@ -43,6 +44,7 @@ static const char status_text[] =
 
 struct state {
 	bool moved, full;
+	const char *fence; /* its members */
 	char maintenance[256];
 	struct control *control;
 	struct loop_timer *reloaded;
@@ -55,9 +57,10 @@ on_status(void *arg)
 {
 	const struct state *state = arg;
 	const char *master = state->moved ? "web-2" : "web-1";
-	char *text AUTO_FREE = xasprintf(status_text, state->full ? "false" : "true",
-	    state->full ? "\"error\":\"No space left on device\"," : "",
-	    state->maintenance, master, master);
+	char *text AUTO_FREE =
+	    xasprintf(status_text, state->fence, state->full ? "false" : "true",
+		state->full ? "\"error\":\"No space left on device\"," : "",
+		state->maintenance, master, master);
 
 	return cJSON_Parse(text);
 }
@@ -131,9 +134,9 @@ on_reloaded(void *arg)
 }
 
 static void
-serve(int listener)
+serve(int listener, const char *fence)
 {
-	struct state state = { 0 };
+	struct state state = { .fence = fence };
 	struct control_out out = { on_status, on_switchover, on_init, on_report,
 		on_maintenance, on_reload, &state };
 	struct loop *loop = loop_new();
@@ -151,7 +154,7 @@ struct bench {
 };
 
 static void
-bench_open(struct bench *bench)
+bench_open_with(struct bench *bench, const char *fence)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 
@@ -167,8 +170,14 @@ bench_open(struct bench *bench)
 	fflush(stdout);
 	bench->server = fork();
 	if (bench->server == 0)
-		serve(fd);
+		serve(fd, fence);
 	close(fd);
+}
+
+static void
+bench_open(struct bench *bench)
+{
+	bench_open_with(bench, "\"kind\":\"unknown\"");
 }
 
 static void
@@ -218,12 +227,27 @@ slurp(const char *path, char *text, size_t size)
 #define WORDS(...) ((char *const[]){ __VA_ARGS__, NULL })
 #define W(text) ((char *)(text))
 
+static const struct {
+	const char *members, *line;
+} fences[] = {
+	{ "\"kind\":\"unknown\"", "fence: not known yet, no role begins before it is" },
+	{ "\"kind\":\"bpf\",\"ok\":true,\"why\":\"this host can have it\","
+	  "\"lease_ms\":1000,\"late_ms\":10",
+	    "fence: bpf, because this host can have it; lease 1000 ms, at most 10 ms "
+	    "late" },
+	{ "\"kind\":\"bpf\",\"ok\":false,\"why\":\"tun0 cannot be fenced\","
+	  "\"lease_ms\":1000,\"late_ms\":10",
+	    "fence: bpf cannot be had, no address can be held: tun0 cannot be "
+	    "fenced" },
+};
+
 static void
 test_status_table(void)
 {
 	static const char wanted[] =
 	    "lictor 1 on web-1: Consul at http://127.0.0.1:8500 answers and is being "
 	    "told\n"
+	    "%s\n"
 	    "\n"
 	    "ROLE  STATE   READY  TERM  WHY      MASTER  CANDIDATES                    "
 	    "   "
@@ -236,14 +260,17 @@ test_status_table(void)
 	    "web      passing  page   http    passing        ok      12    200 OK\n"
 	    "idle     passing  -      -       -              -       -     -\n"
 	    "(node)   -        disk   script  not known yet  -       -     -\n";
-	struct bench bench;
 	char text[4096];
 
-	bench_open(&bench);
-	CU_ASSERT(run(&bench, WORDS(W("status"))) == 0);
-	slurp(bench.out, text, sizeof(text));
-	CU_ASSERT_STRING_EQUAL(text, wanted);
-	bench_close(&bench);
+	for (size_t i = 0; i < ARRAY_LENGTH(fences); i++) {
+		struct bench bench;
+		AUTO_FREE char *all = xasprintf(wanted, fences[i].line);
+		bench_open_with(&bench, fences[i].members);
+		CU_ASSERT(run(&bench, WORDS(W("status"))) == 0);
+		slurp(bench.out, text, sizeof(text));
+		CU_ASSERT_STRING_EQUAL(text, all);
+		bench_close(&bench);
+	}
 }
 
 static void

@@ -57,6 +57,7 @@ struct agent {
 struct test {
 	struct loop *loop;
 	char name[16];
+	bool bpf; /* the kind of fence */
 	struct agent agents[AGENTS];
 	size_t n_agents;
 };
@@ -88,6 +89,9 @@ on_order(void *arg, const struct wire_message *message, int fd)
 	}
 	CU_ASSERT_TRUE(
 	    !hold || message->hold.until_ms <= clock_boot_ms() + agent->conf.lease_ms);
+	CU_ASSERT_TRUE(!hold ||
+	    message->hold.fence ==
+		(agent->test->bpf ? WIRE_FENCE_BPF : WIRE_FENCE_LIFETIME));
 	wire_send(agent->warden, &answer, -1);
 }
 
@@ -238,7 +242,7 @@ make_conf(struct agent *agent, const char *role_name, bool with_vip)
 	str_copy(agent->test->name, sizeof(agent->test->name), role_name);
 	agent->roles[0] = &agent->role;
 	agent->conf = (struct conf){
-		.lease_ms = 2250,
+		.lease_ms = agent->test->bpf ? 1000 : 2250,
 		.consul = { .address = xstrdup(consul_server_address(server)) },
 		.roles = agent->roles,
 		.n_roles = 1,
@@ -264,12 +268,18 @@ start(struct agent *agent)
 	struct hooks_out hooks_out = { on_hook_done, on_command, agent };
 	struct roles_out roles_out = { on_changed, on_stopped, agent };
 	struct loop *loop = agent->test->loop;
+	struct wire_fence_kind fence = {
+		.kind = agent->test->bpf ? WIRE_FENCE_BPF : WIRE_FENCE_LIFETIME,
+		.fixed = 1,
+		.ok = 1,
+	};
 
 	agent->consul = consul_new(loop, &agent->conf.consul);
 	agent->vips = vips_new(loop, &agent->conf, &vips_out);
+	vips_fence(agent->vips, &fence);
 	agent->hooks = hooks_new(&agent->conf, &hooks_out);
 	agent->roles_module = roles_new(loop, agent->consul, agent->vips, agent->hooks,
-	    &agent->conf, agent->node, agent->state_dir, &roles_out);
+	    &agent->conf, agent->test->bpf, agent->node, agent->state_dir, &roles_out);
 	if (agent->conf.n_vips > 0)
 		link_warden(agent);
 	roles_start(agent->roles_module);

@@ -29,6 +29,7 @@
 #include "tests/unit/tap.h"
 
 #define SOCKET_VARIABLE "LICTOR_TEST_SOCKET"
+#define FENCE_VARIABLE "LICTOR_TEST_FENCE" /* set: a warden says nothing of its fence */
 #define PAUSE_MS 100 /* before one that died early is started again */
 #define LIMIT_MS 20000 /* for what must come; no test waits so long unless it fails */
 
@@ -108,6 +109,19 @@ puppet_turns(struct puppet *puppet, uint64_t next)
 	wire_turn(puppet->runner, next);
 }
 
+/* What it is asked for it has, unless the test speaks for it. */
+static void
+puppet_has_fence(struct puppet *puppet, const struct wire_fence_kind *asked)
+{
+	struct wire_message message = { .type = WIRE_FENCED,
+		.fenced = {
+		    .kind = asked->fixed != 0 ? asked->kind : WIRE_FENCE_LIFETIME,
+		    .ok = 1 } };
+
+	if (puppet->kind == WIRE_WARDEN && getenv(FENCE_VARIABLE) == NULL)
+		wire_send(puppet->runner, &message, -1);
+}
+
 static void
 puppet_hears(void *arg, const struct wire_message *message, int fd)
 {
@@ -123,6 +137,8 @@ puppet_hears(void *arg, const struct wire_message *message, int fd)
 		puppet_turns(puppet, message->step.next);
 	if (message->type == WIRE_PING && !puppet->deaf)
 		wire_send(puppet->runner, &pong, -1);
+	if (message->type == WIRE_FENCE)
+		puppet_has_fence(puppet, &message->fence);
 	tell(puppet, message, works);
 }
 

@@ -5,6 +5,7 @@
 
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
+#include "agent/base/wire.h"
 #include "agent/conf/conf.h"
 #include "agent/consul/consul.h"
 #include "agent/consul/report.h"
@@ -123,7 +124,12 @@ draw(const char *node)
 		.adopted = nothing,
 		.stopped = nothing,
 	};
-	struct status_sources from = { .conf = make_conf(), .node = node };
+	struct wire_fence_kind fence = {
+		.kind = WIRE_FENCE_LIFETIME, .ok = 1, .why = "there is no clang"
+	};
+	struct status_sources from = {
+		.conf = make_conf(), .node = node, .fence = &fence
+	};
 	struct loop *loop = loop_new();
 
 	CU_ASSERT_FATAL(from.conf != NULL);
@@ -174,6 +180,11 @@ test_members(void)
 		{ "node", "\"web-1\"" },
 		{ "consul.address", "\"http://127.0.0.1:8500\"" },
 		{ "consul.in_sync", "false" },
+		{ "fence.kind", "\"lifetime\"" },
+		{ "fence.ok", "true" },
+		{ "fence.why", "\"there is no clang\"" },
+		{ "fence.lease_ms", "2250" },
+		{ "fence.late_ms", "1500" },
 		{ "maintenance.kept", "false" },
 		{ "maintenance.list.0.service", NULL },
 		{ "maintenance.list.0.by", "\"consul\"" },

@@ -142,7 +142,7 @@ static size_t
 payload(uint32_t type)
 {
 	static const size_t sizes[] = { 0, 4, 0, 0, 0, 0, 0, 8, 20, 40, 8, 0, 40, 24,
-		16, 16, 16, 8, 8, 8, 528, 8, 8, 8, 8, 8, 528, 520, 520, 16, 16, 24, 16,
+		16, 16, 16, 8, 8, 8, 528, 8, 8, 8, 8, 8, 528, 528, 520, 16, 16, 24, 16,
 		136 };
 
 	return type < ARRAY_LENGTH(sizes) ? sizes[type] : 0;
