@@ -250,6 +250,25 @@ on_maintenance(void *arg, const char *name, const struct control_maintenance *wa
 	return 0;
 }
 
+static int
+on_handover(void *arg, bool on, char *why, size_t size)
+{
+	struct agent *agent = arg;
+
+	if (agent->stopping) {
+		str_copy(why, size, "lictor stops");
+		return -ESHUTDOWN;
+	}
+	if (agent->aside != on)
+		log_notice("role", "%s",
+		    on ? "this host hands its roles over, for an operator asks for it"
+		       : "this host takes roles again, for an operator allows it");
+	agent->aside = on;
+	if (agent->roles != NULL)
+		roles_hand_over(agent->roles, on);
+	return 0;
+}
+
 /* Once the node's name and the kind of fence are known and states have been taken over. */
 void
 agent_start_roles(struct agent *agent)
@@ -269,6 +288,7 @@ agent_start_roles(struct agent *agent)
 	for (size_t i = 0; i <= agent->conf->n_services; i++)
 		tell_maintenance(agent,
 		    i < agent->conf->n_services ? agent->conf->services[i] : NULL);
+	roles_hand_over(agent->roles, agent->aside);
 	vips_tell(agent->vips);
 	roles_start(agent->roles);
 }
@@ -416,6 +436,7 @@ on_status(void *arg)
 	struct agent *agent = arg;
 	struct status_sources sources = { .conf = agent->conf,
 		.node = agent->node != NULL ? agent->node : "",
+		.aside = agent->aside,
 		.sched = agent->sched,
 		.services = agent->services,
 		.consul = agent->consul,
@@ -636,7 +657,7 @@ agent_main(struct conf *conf, int runner_fd, int control_fd, struct blackbox *bo
 	struct agent agent = { .conf = conf, .blackbox = box, .loop = loop_new() };
 	struct wire_out runner = { on_runner_message, on_runner_closed, &agent };
 	struct control_out control = { on_status, on_switchover, on_init, on_report,
-		on_maintenance, on_reload, &agent };
+		on_maintenance, on_handover, on_reload, &agent };
 	struct wire_message ready = { .type = WIRE_READY };
 
 	raise_descriptor_limit();

@@ -38,6 +38,7 @@ struct agent {
 	char *node;			/* NULL until known */
 	struct wire_fence_kind fence;	/* its kind unknown until the runner says it */
 	bool adopted, stopping;
+	bool aside;			/* its roles are handed over, it takes none */
 	int status;
 	/* a reload */
 	bool locked;			/* for addresses */

@@ -10,6 +10,7 @@
 #include "agent/base/paths.h"
 #include "agent/base/util.h"
 #include "agent/ctl/client.h"
+#include "agent/ctl/handover.h"
 #include "agent/ctl/maintenance.h"
 #include "agent/ctl/show.h"
 
@@ -21,6 +22,7 @@
 
 #define WAIT_MS 60000
 #define KEPT_MS 5000
+#define HANDOVER_MS 300000 /* demote hooks take their time */
 #define LOOK_MS 20
 #define OUTPUT_MAX 4096
 
@@ -290,6 +292,59 @@ do_maintenance(const struct ctl *ctl, char **args)
 	return 1;
 }
 
+/* Looks until all that can go has gone. */
+static int
+follow_handover(const struct ctl *ctl)
+{
+	struct timespec pause = { .tv_nsec = LOOK_MS * 1000000L };
+	int64_t began = clock_boot_ms();
+	struct handover_view view;
+
+	for (;;) {
+		cJSON *answer AUTO_JSON = ask(ctl, "status", NULL, NULL);
+
+		if (answer == NULL)
+			return 1;
+		handover_look(
+		    cJSON_GetObjectItemCaseSensitive(answer, "status"), &view);
+		if (view.going == 0 || clock_boot_ms() - began > HANDOVER_MS)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	if (view.here > 0)
+		fprintf(stderr, "lictorctl: %s\n", view.why);
+	else if (!ctl->json)
+		printf("this host has no role; it took %lld ms\n",
+		    (long long)(clock_boot_ms() - began));
+	return view.here > 0 ? 1 : 0;
+}
+
+static int
+do_handover(const struct ctl *ctl, char **args)
+{
+	cJSON *request AUTO_JSON = cJSON_CreateObject();
+
+	if (args[0] != NULL && strcmp(args[0], "off") != 0) {
+		fprintf(stderr,
+		    "lictorctl: \"%s\": a handover is begun without a word more, or "
+		    "ended with off\n",
+		    args[0]);
+		return 2;
+	}
+	cJSON_AddStringToObject(request, "command", "handover");
+	cJSON_AddBoolToObject(request, "on", args[0] == NULL);
+	cJSON *answer AUTO_JSON = ask_with(ctl, request);
+	if (answer == NULL)
+		return 1;
+	int status = args[0] == NULL ? follow_handover(ctl) : 0;
+	if (ctl->json) {
+		cJSON_ReplaceItemInObjectCaseSensitive(
+		    answer, "ok", cJSON_CreateBool(status == 0));
+		print_json(answer);
+	}
+	return status;
+}
+
 /* It may wait for a handover, and for hooks. */
 static int
 do_reload(const struct ctl *ctl, char **args)
@@ -316,6 +371,9 @@ static const struct command {
 	{ "status", "", "roles, services and checks of this host", 0, 0, do_status },
 	{ "switchover", " ROLE [NODE]", "make NODE, or the best candidate, master", 1,
 	    2, do_switchover },
+	{ "handover", " [off]",
+	    "give this host's roles to others and take none; off: take them again", 0,
+	    1, do_handover },
 	{ "init", " ROLE",
 	    "your word that no host holds a role whose register was lost", 1, 1,
 	    do_init },

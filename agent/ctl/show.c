@@ -314,6 +314,10 @@ show_status(FILE *out, const cJSON *status)
 
 	fprintf(out, "lictor %s on %s: Consul at %s %s\n", text_of(status, "version"),
 	    text_of(status, "node"), text_of(consul, "address"), said);
+	if (true_of(status, "handover"))
+		fprintf(out,
+		    "this host takes no role until \"lictorctl handover off\" or a "
+		    "restart\n");
 	if (cJSON_GetArraySize(roles) > 0) {
 		show_fence(out, cJSON_GetObjectItemCaseSensitive(status, "fence"));
 		fprintf(out, "\n");

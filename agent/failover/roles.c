@@ -29,13 +29,15 @@
 /* Readiness: nothing in maintenance, all services well, addresses usable, no other host
  * with our name. */
 
-/* Why the role is not to be here however well all is; NULL: nothing of it is in maintenance. */
+/* Why the role is not to be here however well all is; NULL: nothing stands against it. */
 static const char *
-find_maintenance(const struct seat *seat)
+find_operators_word(const struct seat *seat)
 {
 	const struct roles *roles = seat->roles;
 	const char *why = roles->maintenance[roles->conf->n_services];
 
+	if (why == NULL && roles->aside)
+		why = "its roles are being handed over";
 	for (size_t i = 0; why == NULL && i < seat->conf->n_services; i++)
 		why = roles->maintenance[seat->conf->services[i]->index];
 	return why;
@@ -68,12 +70,12 @@ judge_services(const struct seat *seat, char why[ROLES_WHY_SIZE])
 static enum role_ready
 judge(const struct seat *seat, char why[ROLES_WHY_SIZE])
 {
-	const char *maintenance = find_maintenance(seat);
+	const char *word = find_operators_word(seat);
 	enum role_ready ready = judge_services(seat, why);
 
-	if (maintenance != NULL)
-		str_copy(why, ROLES_WHY_SIZE, maintenance);
-	if (maintenance != NULL || ready == ROLE_READY_NO)
+	if (word != NULL)
+		str_copy(why, ROLES_WHY_SIZE, word);
+	if (word != NULL || ready == ROLE_READY_NO)
 		return ROLE_READY_NO;
 	if (seat->roles->duplicate) {
 		str_copy(why, ROLES_WHY_SIZE, "another host uses this node's name");
@@ -153,6 +155,13 @@ roles_maintenance(
 		roles_judge(roles);
 	else if (service->role != NULL)
 		update_ready(roles->seats[service->role->index]);
+}
+
+void
+roles_hand_over(struct roles *roles, bool on)
+{
+	roles->aside = on;
+	roles_judge(roles);
 }
 
 void

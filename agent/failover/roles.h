@@ -42,6 +42,8 @@ void roles_service(struct roles *roles, const struct conf_service *service,
 /* A service, or (NULL) this host, is in a maintenance; why NULL: in none. */
 void roles_maintenance(
     struct roles *roles, const struct conf_service *service, const char *why);
+/* Hands over what this host has to whoever is ready, and takes nothing, until `off`. */
+void roles_hand_over(struct roles *roles, bool on);
 /* From vips and hooks. */
 void roles_held(struct roles *roles, uint32_t role, uint64_t order);
 void roles_gone(struct roles *roles, uint32_t role, uint64_t order);

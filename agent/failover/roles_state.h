@@ -54,6 +54,7 @@ struct roles {
 	char *node;
 	struct loop_timer *grace_timer, *stop_timer;
 	bool duplicate;			/* another host uses our name */
+	bool aside;			/* an operator has this host's roles handed over */
 	bool stopping, ending;		/* ending: all is given away */
 	struct service_verdict *verdicts;
 	char **maintenance;		/* why a service is in one, by index, and then this

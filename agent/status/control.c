@@ -234,6 +234,18 @@ do_maintenance(struct client *client, const cJSON *request)
 	    out->maintenance(out->arg, service, &wanted, why, sizeof(why)), why);
 }
 
+static cJSON *
+do_handover(struct client *client, const cJSON *request)
+{
+	const struct control_out *out = &client->control->out;
+	char why[256] = "";
+	bool on;
+
+	if (!json_get_bool(request, "on", &on))
+		return refusal("a handover is to be on or off");
+	return outcome(out->handover(out->arg, on, why, sizeof(why)), why);
+}
+
 /* There is no answer yet. */
 static cJSON *
 do_reload(struct client *client, const cJSON *request)
@@ -261,6 +273,7 @@ static const struct {
 	{ "warn", ACCESS_CHANGE, do_warn },
 	{ "fail", ACCESS_CHANGE, do_fail },
 	{ "maintenance", ACCESS_CHANGE, do_maintenance },
+	{ "handover", ACCESS_CHANGE, do_handover },
 	{ "reload", ACCESS_CHANGE, do_reload },
 };
 

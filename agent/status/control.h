@@ -30,6 +30,8 @@ struct control_out {
 	/* Begins or ends a maintenance of ours; NULL: of the whole host. */
 	int (*maintenance)(void *arg, const char *service,
 	    const struct control_maintenance *wanted, char *why, size_t size);
+	/* This host's roles go to whoever is ready, and it takes none; off: it may again. */
+	int (*handover)(void *arg, bool on, char *why, size_t size);
 	/* Begins a reload; control_reloaded answers `request`. 0, or -errno with `why`. */
 	int (*reload)(void *arg, uint64_t request, char *why, size_t size);
 	void *arg;
@@ -39,7 +41,7 @@ struct control_out {
  * The control socket: one JSON object a line in, one out ({"command":"status"},
  * {"command":"switchover","role":"db","to":""}, {"command":"pass","check":"db/backup",
  * "output":"done"}, {"command":"maintenance","on":true,"service":"db","span_ms":1800000,
- * "reason":"new disk","who":"alice"}, {"command":"reload"}; answers have "ok" and "error", or
+ * "reason":"new disk","who":"alice"}, {"command":"handover","on":true}, {"command":"reload"}; answers have "ok" and "error", or
  * "text"). Bounded in clients, time and bytes. Changing commands need root, our own user or the group
  * lictor-admin; reading ones the group lictor-status as well (SO_PEERCRED,
  * SO_PEERGROUPS). `fd` is a listening socket that stays the caller's.

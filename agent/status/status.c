@@ -268,6 +268,7 @@ status_json(const struct status_sources *from)
 	add_consul(status, from);
 	add_fence(status, from);
 	add_maintenance(status, from);
+	cJSON_AddBoolToObject(status, "handover", from->aside);
 	cJSON *roles = cJSON_AddArrayToObject(status, "roles");
 	for (size_t i = 0; i < conf->n_roles; i++)
 		cJSON_AddItemToArray(roles, role_json(from, conf->roles[i]));

@@ -19,6 +19,7 @@ struct wire_fence_kind;
 struct status_sources {
 	const struct conf *conf;
 	const char *node;	/* "" while unknown */
+	bool aside;		/* its roles are handed over, it takes none */
 	const struct sched *sched;
 	const struct services *services;
 	const struct consul *consul;

@@ -77,6 +77,16 @@ on_maintenance(void *arg, const char *service, const struct control_maintenance 
 }
 
 static int
+on_handover(void *arg, bool on, char *why, size_t size)
+{
+	struct bench *bench = arg;
+
+	snprintf(bench->said, sizeof(bench->said), "handover %s", on ? "on" : "off");
+	str_copy(why, size, "lictor stops");
+	return on ? 0 : -ESHUTDOWN;
+}
+
+static int
 on_reload(void *arg, uint64_t request, char *why, size_t size)
 {
 	struct bench *bench = arg;
@@ -125,7 +135,7 @@ static void
 bench_open(struct bench *bench)
 {
 	struct control_out out = { on_status, on_switchover, on_init, on_report,
-		on_maintenance, on_reload, bench };
+		on_maintenance, on_handover, on_reload, bench };
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 
 	*bench = (struct bench){ .dir = "/tmp/lictor-test-XXXXXX" };
@@ -230,6 +240,10 @@ test_commands(void)
 		    "no such candidate", "switchover db n9" },
 		{ "{\"command\":\"switchover\"}\n", "switchover needs a role", "" },
 		{ "{\"command\":\"init\",\"role\":\"db\"}\n", "ok", "init db" },
+		{ "{\"command\":\"handover\",\"on\":true}\n", "ok", "handover on" },
+		{ "{\"command\":\"handover\",\"on\":false}\n", "lictor stops",
+		    "handover off" },
+		{ "{\"command\":\"handover\"}\n", "a handover is to be on or off", "" },
 		{ "{\"command\":\"init\",\"role\":7}\n", "init needs a role", "" },
 		{ "{\"command\":\"pass\",\"check\":\"db/job\",\"output\":\"done\"}\n",
 		    "ok", "passing db/job done" },

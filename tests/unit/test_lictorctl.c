@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* lictorctl against a control socket in another process: what it prints and how it ends. */
 #include "agent/ctl/ctl.h"
+#include "agent/ctl/handover.h"
 #include "agent/ctl/show.h"
 
 #include "agent/base/loop.h"
@@ -43,7 +44,7 @@ static const char status_text[] =
     "\"output\":\"\",\"runs\":0}]}";
 
 struct state {
-	bool moved, full;
+	bool moved, full, asked;
 	const char *fence; /* its members */
 	char maintenance[256];
 	struct control *control;
@@ -113,6 +114,20 @@ on_maintenance(void *arg, const char *service, const struct control_maintenance 
 	return 0;
 }
 
+/* The first finds nobody who is ready, the second gives the role away. */
+static int
+on_handover(void *arg, bool on, char *why, size_t size)
+{
+	struct state *state = arg;
+
+	str_copy(why, size, "lictor stops");
+	if (!on)
+		return -ESHUTDOWN;
+	state->moved = state->asked;
+	state->asked = true;
+	return 0;
+}
+
 static int
 on_reload(void *arg, uint64_t request, char *why, size_t size)
 {
@@ -138,7 +153,7 @@ serve(int listener, const char *fence)
 {
 	struct state state = { .fence = fence };
 	struct control_out out = { on_status, on_switchover, on_init, on_report,
-		on_maintenance, on_reload, &state };
+		on_maintenance, on_handover, on_reload, &state };
 	struct loop *loop = loop_new();
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -322,6 +337,63 @@ test_reload(void)
 }
 
 static void
+test_handover(void)
+{
+	struct bench bench;
+	char text[4096];
+
+	bench_open(&bench);
+	CU_ASSERT(run(&bench, WORDS(W("handover"))) == 1);
+	slurp(bench.err, text, sizeof(text));
+	CU_ASSERT_STRING_EQUAL(
+	    text, "lictorctl: web stays here: no other host is ready for it\n");
+	CU_ASSERT(run(&bench, WORDS(W("handover"), W("--json"))) == 0);
+	slurp(bench.out, text, sizeof(text));
+	CU_ASSERT_STRING_EQUAL(text, "{\"ok\":true}\n");
+	CU_ASSERT(run(&bench, WORDS(W("handover"))) == 0);
+	slurp(bench.out, text, sizeof(text));
+	CU_ASSERT_NSTRING_EQUAL(text, "this host has no role; it took ", 31);
+	CU_ASSERT(run(&bench, WORDS(W("handover"), W("off"))) == 1);
+	slurp(bench.err, text, sizeof(text));
+	CU_ASSERT_STRING_EQUAL(text, "lictorctl: lictor stops\n");
+	CU_ASSERT(run(&bench, WORDS(W("handover"), W("on"))) == 2);
+	bench_close(&bench);
+}
+
+/* {"role": {state, fence, leaving, …}} in all ways that count. */
+static void
+test_handover_view(void)
+{
+	static const struct {
+		const char *fence, *peer;
+		bool ready, leaving;
+		int here, going;
+	} rows[] = {
+		{ "a", "b", true, false, 1, 1 },
+		{ "a", "b", false, false, 1, 0 },
+		{ "a", "b", false, true, 1, 1 },
+		{ "a", "a", true, false, 1, 0 },
+		{ "b", "b", true, true, 0, 0 },
+		{ "", "b", true, false, 0, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
+		char *text AUTO_FREE = xasprintf(
+		    "{\"node\":\"a\",\"roles\":[{\"name\":\"web\",\"fence\":\"%s\","
+		    "\"leaving\":%s,\"candidates\":[{\"node\":\"%s\",\"ready\":%s}]}]}",
+		    rows[i].fence, rows[i].leaving ? "true" : "false", rows[i].peer,
+		    rows[i].ready ? "true" : "false");
+		cJSON *status AUTO_JSON = cJSON_Parse(text);
+		struct handover_view view;
+
+		handover_look(status, &view);
+		CU_ASSERT_EQUAL(view.here, rows[i].here);
+		CU_ASSERT_EQUAL(view.going, rows[i].going);
+		CU_ASSERT_EQUAL(view.why[0] != '\0', rows[i].here > 0);
+	}
+}
+
+static void
 test_init(void)
 {
 	struct bench bench;
@@ -448,6 +520,8 @@ static const struct tap_case cases[] = {
 	{ "status --json prints the object", test_status_json },
 	{ "switchover says why not, or waits until it is seen", test_switchover },
 	{ "a reload is waited for", test_reload },
+	{ "handover", test_handover },
+	{ "how far a handover is", test_handover_view },
 	{ "init says why not", test_init },
 	{ "maintenance is begun, shown and ended", test_maintenance },
 	{ "what maintenance does not take", test_maintenance_usage },

@@ -537,6 +537,29 @@ test_maintenance(void)
 	tear_down(&test);
 }
 
+/* Who hands over takes nothing; where nobody else is ready all stays as it is. */
+static void
+test_handover(void)
+{
+	struct test test;
+	struct agent *master, *backup;
+
+	set_up_agents(&test, "aside", 2, true);
+	put_free_register(&test);
+	start_all(&test);
+	master = elect(&test);
+	backup = other(&test, master);
+	roles_hand_over(master->roles_module, true);
+	expect_handover(&test, master, backup);
+	expect_refused(backup, master->node, -EAGAIN);
+	roles_hand_over(backup->roles_module, true);
+	run_for(test.loop, 500);
+	CU_ASSERT_TRUE(backup->master && holds(backup));
+	roles_hand_over(master->roles_module, false);
+	expect_handover(&test, backup, master);
+	tear_down(&test);
+}
+
 static bool
 is_stopped(void *arg)
 {
@@ -778,6 +801,7 @@ static const struct tap_case cases[] = {
 	{ "one is elected, and switched over twice", test_elect_and_switch },
 	{ "a failed service hands over", test_service },
 	{ "maintenance hands over", test_maintenance },
+	{ "a host hands all over", test_handover },
 	{ "a stop hands over", test_stop },
 	{ "a restart adopts", test_restart },
 	{ "a role without addresses", test_without_address },

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * How far `lictorctl handover` is, from the status that it looks at again and again. A role
+ * is gone from here when its fence names this host no more: then the addresses are gone too,
+ * by the kernel's word. One that nobody else is ready for stays where it is, for a service in
+ * a bad place is better than none; there is nothing to wait for then.
+ */
+#include "agent/ctl/handover.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool
+names(const cJSON *object, const char *member, const char *node)
+{
+	const char *text = json_text(object, member);
+
+	return text != NULL && strcmp(text, node) == 0;
+}
+
+static bool
+is_true(const cJSON *object, const char *member)
+{
+	bool value = false;
+
+	return json_get_bool(object, member, &value) && value;
+}
+
+static bool
+can_go(const cJSON *role, const char *node)
+{
+	const cJSON *candidate;
+
+	if (is_true(role, "leaving"))
+		return true;
+	cJSON_ArrayForEach (
+	    candidate, cJSON_GetObjectItemCaseSensitive(role, "candidates"))
+		if (is_true(candidate, "ready") && !names(candidate, "node", node))
+			return true;
+	return false;
+}
+
+void
+handover_look(const cJSON *status, struct handover_view *view)
+{
+	const char *node = json_text(status, "node"), *name;
+	const cJSON *role;
+
+	*view = (struct handover_view){ 0 };
+	cJSON_ArrayForEach (role, cJSON_GetObjectItemCaseSensitive(status, "roles")) {
+		if (node == NULL || !names(role, "fence", node))
+			continue;
+		view->here++;
+		name = json_text(role, "name");
+		if (can_go(role, node))
+			view->going++;
+		else
+			snprintf(view->why, sizeof(view->why),
+			    "%s stays here: no other host is ready for it",
+			    name != NULL ? name : "a role");
+	}
+	if (view->going > 0)
+		snprintf(view->why, sizeof(view->why),
+		    "%d of its roles could not be given away in time", view->going);
+}
