@@ -453,6 +453,53 @@ test_shorter_lease(void)
 	bench_free(bench);
 }
 
+/* This host was master with one kind of fence and is started again with the other: it adopts
+ * by what is published, or by more, and lowers that once it holds by the smaller one. */
+static void
+restart_with(const struct role_params *now, int64_t published, int64_t first)
+{
+	struct bench *bench = bench_new(now);
+	struct role_event event = { .type = ROLE_EVENT_VIP_HELD };
+	int64_t own = now->lease_ms + now->margin_ms;
+
+	bench->reg.rev = 1000;
+	bench->reg.index = 7;
+	str_copy(bench->reg.holder, ROLE_NODE_SIZE, "web-1");
+	str_copy(bench->reg.wid, ROLE_WID_SIZE, "web-1.i0.OWN.1");
+	set_fence(&bench->reg.fence, "web-1", published, 0);
+	show(bench, true);
+	CU_ASSERT_PTR_NULL(find(bench, ROLE_ACTION_VIP_HOLD));
+	const struct role_action *write = find(bench, ROLE_ACTION_WRITE);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(write);
+	CU_ASSERT_EQUAL(write->content.fence.lease_ms, first);
+	reply(bench, write, true);
+	const struct role_action *hold = find(bench, ROLE_ACTION_VIP_HOLD);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(hold);
+	CU_ASSERT(hold->until <= bench->now.boot + now->lease_ms);
+	CU_ASSERT(hold->until >= bench->now.boot + now->lease_ms - 10);
+	event.order = hold->order;
+	feed(bench, &event);
+	write = find(bench, ROLE_ACTION_WRITE);
+	CU_ASSERT_EQUAL(write != NULL, own < first);
+	if (write != NULL)
+		CU_ASSERT_EQUAL(write->content.fence.lease_ms, own);
+	bench_free(bench);
+}
+
+static void
+test_other_fence(void)
+{
+	struct role_params bpf = usual;
+
+	bpf.lease_ms = 1000;
+	bpf.margin_ms = 10;
+	bpf.confirm_ms = bpf.lease_ms / 7;
+	restart_with(&bpf, 3750, 3750);
+	restart_with(&bpf, 1010, 1010);
+	restart_with(&usual, 1010, 3750);
+	restart_with(&usual, 3750, 3750);
+}
+
 /* S14 once more, in the middle of a term: what the warden held before the reload may last for
  * the longer lease. A larger one is published at once, and binds when Consul has it. */
 static void
@@ -513,6 +560,7 @@ test_yield(void)
 }
 
 static const struct tap_case cases[] = {
+	{ "a restart with another fence", test_other_fence },
 	{ "a lease that changes", test_lease_changes },
 	{ "a role that yields", test_yield },
 	{ "who may write what", test_table },

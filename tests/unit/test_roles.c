@@ -49,6 +49,7 @@ struct agent {
 	uint64_t run; /* a hook that runs */
 	bool hooks_end; /* at once, well */
 	unsigned int promoted, demoted, changes, stopped;
+	bool bpf; /* the kind of its fence */
 	bool master; /* as told to tags */
 	uint64_t term;
 	int64_t held_until; /* as the warden has it; 0: dropped */
@@ -57,7 +58,6 @@ struct agent {
 struct test {
 	struct loop *loop;
 	char name[16];
-	bool bpf; /* the kind of fence */
 	struct agent agents[AGENTS];
 	size_t n_agents;
 };
@@ -87,11 +87,11 @@ on_order(void *arg, const struct wire_message *message, int fd)
 
 		CU_ASSERT_TRUE(other == agent || !holds(other));
 	}
-	CU_ASSERT_TRUE(
-	    !hold || message->hold.until_ms <= clock_boot_ms() + agent->conf.lease_ms);
 	CU_ASSERT_TRUE(!hold ||
-	    message->hold.fence ==
-		(agent->test->bpf ? WIRE_FENCE_BPF : WIRE_FENCE_LIFETIME));
+	    message->hold.until_ms <=
+		clock_boot_ms() + conf_lease(&agent->conf, agent->bpf));
+	CU_ASSERT_TRUE(!hold ||
+	    message->hold.fence == (agent->bpf ? WIRE_FENCE_BPF : WIRE_FENCE_LIFETIME));
 	wire_send(agent->warden, &answer, -1);
 }
 
@@ -242,7 +242,6 @@ make_conf(struct agent *agent, const char *role_name, bool with_vip)
 	str_copy(agent->test->name, sizeof(agent->test->name), role_name);
 	agent->roles[0] = &agent->role;
 	agent->conf = (struct conf){
-		.lease_ms = agent->test->bpf ? 1000 : 2250,
 		.consul = { .address = xstrdup(consul_server_address(server)) },
 		.roles = agent->roles,
 		.n_roles = 1,
@@ -269,7 +268,7 @@ start(struct agent *agent)
 	struct roles_out roles_out = { on_changed, on_stopped, agent };
 	struct loop *loop = agent->test->loop;
 	struct wire_fence_kind fence = {
-		.kind = agent->test->bpf ? WIRE_FENCE_BPF : WIRE_FENCE_LIFETIME,
+		.kind = agent->bpf ? WIRE_FENCE_BPF : WIRE_FENCE_LIFETIME,
 		.fixed = 1,
 		.ok = 1,
 	};
@@ -279,7 +278,7 @@ start(struct agent *agent)
 	vips_fence(agent->vips, &fence);
 	agent->hooks = hooks_new(&agent->conf, &hooks_out);
 	agent->roles_module = roles_new(loop, agent->consul, agent->vips, agent->hooks,
-	    &agent->conf, agent->test->bpf, agent->node, agent->state_dir, &roles_out);
+	    &agent->conf, agent->bpf, agent->node, agent->state_dir, &roles_out);
 	if (agent->conf.n_vips > 0)
 		link_warden(agent);
 	roles_start(agent->roles_module);
@@ -452,13 +451,17 @@ expect_handover(struct test *test, const struct agent *from, struct agent *to)
 /* ---- cases ---- */
 
 static void
-test_elect_and_switch(void)
+elect_and_switch(const char *role, bool first_bpf, bool second_bpf, bool first_start)
 {
 	struct test test;
 	struct agent *master, *backup;
 	char why[160];
 
-	set_up_agents(&test, "elect", 2, true);
+	set_up_agents(&test, role, 2, true);
+	test.agents[0].bpf = first_bpf;
+	test.agents[1].bpf = second_bpf;
+	if (!first_start)
+		put_free_register(&test);
 	start_all(&test);
 	master = elect(&test);
 	backup = other(&test, master);
@@ -475,6 +478,19 @@ test_elect_and_switch(void)
 	    roles_switchover(master->roles_module, 0, "", why, sizeof(why)), 0);
 	expect_handover(&test, backup, master);
 	tear_down(&test);
+}
+
+static void
+test_elect_and_switch(void)
+{
+	elect_and_switch("elect", true, true, true);
+}
+
+/* Each host has the fence that it can have: they agree by what is published. */
+static void
+test_two_kinds(void)
+{
+	elect_and_switch("mixed", true, false, false);
 }
 
 static void
@@ -589,15 +605,16 @@ test_stop(void)
 	tear_down(&test);
 }
 
-/* Killed and started again within its lease: it goes on, the other never sees a gap. */
 static void
-test_restart(void)
+restart(const char *role, bool bpf, bool then_bpf)
 {
 	struct test test;
 	struct agent *master, *backup;
 	uint64_t term;
 
-	set_up_agents(&test, "restart", 2, true);
+	set_up_agents(&test, role, 2, true);
+	for (size_t i = 0; i < test.n_agents; i++)
+		test.agents[i].bpf = bpf;
 	put_free_register(&test);
 	start_all(&test);
 	master = elect(&test);
@@ -605,6 +622,7 @@ test_restart(void)
 	term = master->term;
 	kill_agent(master);
 	master->master = false;
+	master->bpf = then_bpf;
 	start(master); /* its services' states are not known yet */
 	CU_ASSERT_TRUE(until(test.loop, is_master, master, 1500));
 	CU_ASSERT_TRUE(master->term > term);
@@ -612,6 +630,21 @@ test_restart(void)
 	run_for(test.loop, 1000);
 	CU_ASSERT_TRUE(master->master && !backup->master && holds(master));
 	tear_down(&test);
+}
+
+/* Killed and started again within its lease: it goes on, the other never sees a gap. */
+static void
+test_restart(void)
+{
+	restart("restart", false, false);
+}
+
+/* The same where the kind of fence is another one after it. */
+static void
+test_restart_kind(void)
+{
+	restart("to-bpf", false, true);
+	restart("to-lifetime", true, false);
 }
 
 static void
@@ -799,11 +832,13 @@ static const struct tap_case cases[] = {
 	{ "a register that is lost", test_lost },
 	{ "a lost one from a clock that was ahead", test_lost_from_the_future },
 	{ "one is elected, and switched over twice", test_elect_and_switch },
+	{ "two kinds of fence", test_two_kinds },
 	{ "a failed service hands over", test_service },
 	{ "maintenance hands over", test_maintenance },
 	{ "a host hands all over", test_handover },
 	{ "a stop hands over", test_stop },
 	{ "a restart adopts", test_restart },
+	{ "a restart with another fence adopts", test_restart_kind },
 	{ "a role without addresses", test_without_address },
 	{ "hooks hold the address back and keep it", test_hooks },
 	{ "what cannot be done is refused", test_refusals },

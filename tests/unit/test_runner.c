@@ -228,13 +228,14 @@ write_file(const char *folder, const char *name, const char *text)
 }
 
 static struct conf *
-make_conf(const char *folder)
+make_conf(const char *folder, const char *options)
 {
 	AUTO_FREE char *services = xasprintf("%s/services.d", folder);
 	char error[CONF_ERROR_MAX] = "";
 
 	CU_ASSERT_FATAL(mkdir(services, 0755) == 0);
-	write_file(folder, "lictor.conf", "node = \"n1\"\n");
+	AUTO_FREE char *node = xasprintf("node = \"n1\"\n%s\n", options);
+	write_file(folder, "lictor.conf", node);
 	write_file(services, "a.conf",
 	    "service \"web\" {\n"
 	    "  script \"hello\" { command = {\"/bin/echo\", \"hello\"} }\n"
@@ -373,8 +374,9 @@ both_linked(struct bed *bed, uint32_t instance)
 	    warden.message.link.instance == instance;
 }
 
+/* Its two processes run. */
 static void
-bed_open(struct bed *bed)
+bed_begin(struct bed *bed, const char *options)
 {
 	struct told told = { 0 };
 
@@ -391,7 +393,7 @@ bed_open(struct bed *bed)
 	setenv("STATE_DIRECTORY", state, 1);
 	setenv(SOCKET_VARIABLE, puppets, 1);
 	setenv("NOTIFY_SOCKET", bed->notify_path, 1);
-	bed->conf = make_conf(bed->folder);
+	bed->conf = make_conf(bed->folder, options);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(bed->conf);
 	bed->notify_fd = bind_at(bed->notify_path, SOCK_DGRAM);
 	bed->listen_fd = bind_at(puppets, SOCK_SEQPACKET);
@@ -400,6 +402,12 @@ bed_open(struct bed *bed)
 	CU_ASSERT(meet(bed, &told, 5000));
 	CU_ASSERT(meet(bed, &told, 5000));
 	CU_ASSERT_FATAL(bed->agent != 0 && bed->warden != 0);
+}
+
+static void
+bed_open(struct bed *bed)
+{
+	bed_begin(bed, "");
 	CU_ASSERT(both_linked(bed, 1));
 }
 
@@ -474,6 +482,101 @@ test_respawn(void)
 		CU_ASSERT(shortest < PAUSE_MS);
 	}
 	bed_close(&bed);
+}
+
+static void
+say_fenced(struct bed *bed, uint32_t kind, bool ok)
+{
+	struct wire_message message = { .type = WIRE_FENCED,
+		.fenced = { .kind = kind, .ok = ok, .why = "so it is" } };
+
+	say(bed->warden_fd, &message);
+}
+
+/* The agent is told of the fence, and before a link. */
+static bool
+hears_fence(struct bed *bed, uint32_t kind, bool ok)
+{
+	struct told told = { 0 };
+
+	while (told.message.type != WIRE_FENCE && told.message.type != WIRE_LINK)
+		if (!can_read(bed->agent_fd, LIMIT_MS) ||
+		    recv(bed->agent_fd, &told, sizeof(told), 0) != sizeof(told))
+			return false;
+	return told.message.type == WIRE_FENCE && told.message.fence.kind == kind &&
+	    told.message.fence.fixed == 1 && (told.message.fence.ok != 0) == ok;
+}
+
+/* The warden is asked to find out, or for this one. */
+static bool
+asked_for_fence(struct bed *bed, uint32_t kind)
+{
+	struct told told = { 0 };
+
+	return hears(bed->warden_fd, WIRE_FENCE, &told, LIMIT_MS) &&
+	    told.message.fence.kind == kind &&
+	    told.message.fence.fixed == (kind != WIRE_FENCE_UNKNOWN);
+}
+
+/* What the first warden says is what there is, whatever becomes of whom. */
+static void
+test_fence_found(void)
+{
+	static const uint32_t kinds[] = { WIRE_FENCE_BPF, WIRE_FENCE_LIFETIME };
+
+	setenv(FENCE_VARIABLE, "silent", 1);
+	for (size_t i = 0; i < ARRAY_LENGTH(kinds); i++) {
+		struct bed bed;
+		struct told told = { 0 };
+		bed_begin(&bed, "");
+		CU_ASSERT(asked_for_fence(&bed, WIRE_FENCE_UNKNOWN));
+		CU_ASSERT_FALSE(hears(bed.agent_fd, WIRE_LINK, &told, 50));
+		say_fenced(&bed, kinds[i], true);
+		CU_ASSERT(hears_fence(&bed, kinds[i], true));
+		CU_ASSERT(both_linked(&bed, 1));
+		replace(&bed, WIRE_AGENT);
+		CU_ASSERT(hears_fence(&bed, kinds[i], true));
+		CU_ASSERT(both_linked(&bed, 2));
+		replace(&bed, WIRE_WARDEN);
+		CU_ASSERT(asked_for_fence(&bed, kinds[i]));
+		CU_ASSERT_FALSE(hears(bed.agent_fd, WIRE_LINK, &told, 50));
+		say_fenced(&bed, kinds[i], false);
+		CU_ASSERT(hears_fence(&bed, kinds[i], false));
+		CU_ASSERT(both_linked(&bed, 2));
+		say_fenced(&bed, kinds[i], true);
+		CU_ASSERT(hears_fence(&bed, kinds[i], true));
+		bed_close(&bed);
+	}
+	unsetenv(FENCE_VARIABLE);
+}
+
+/* What is configured need not be found out, but there is no link before the warden has it. */
+static void
+test_fence_configured(void)
+{
+	static const struct {
+		uint32_t kind;
+		const char *options;
+	} rows[] = {
+#ifdef HAVE_BPF
+		{ WIRE_FENCE_BPF, "failover { fence = bpf }" },
+#endif
+		{ WIRE_FENCE_LIFETIME, "failover { fence = lifetime }" },
+	};
+
+	setenv(FENCE_VARIABLE, "silent", 1);
+	for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
+		struct bed bed;
+		struct told told = { 0 };
+		bed_begin(&bed, rows[i].options);
+		CU_ASSERT(asked_for_fence(&bed, rows[i].kind));
+		CU_ASSERT(hears_fence(&bed, rows[i].kind, true));
+		CU_ASSERT_FALSE(hears(bed.agent_fd, WIRE_LINK, &told, 50));
+		say_fenced(&bed, rows[i].kind, true);
+		CU_ASSERT(both_linked(&bed, 1));
+		bed_close(&bed);
+	}
+	unsetenv(FENCE_VARIABLE);
 }
 
 /* The link broke though both live: they get another one, which is no new agent. */
@@ -1161,6 +1264,8 @@ test_reload_stop(void)
 static const struct tap_case cases[] = {
 	{ "a process that died is started again", test_respawn },
 	{ "a link that broke is replaced", test_unlinked },
+	{ "the kind of fence is found once", test_fence_found },
+	{ "the kind of fence that is configured", test_fence_configured },
 	{ "one that dies early is started again each 100 ms", test_early_deaths },
 	{ "systemd is told", test_systemd },
 	{ "one that does not answer is killed", test_deaf },

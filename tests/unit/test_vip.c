@@ -262,6 +262,34 @@ test_hold(void)
 	tear_down(&f);
 }
 
+static void
+tell_fence(struct fixture *f, uint32_t kind, bool ok)
+{
+	struct wire_fence_kind fence = {
+		.kind = kind, .fixed = 1, .ok = ok, .why = "tun0 cannot be fenced"
+	};
+
+	vips_fence(f->vips, &fence);
+}
+
+/* Each hold says what its deadline was reckoned for. */
+static void
+test_kind(void)
+{
+	for (uint32_t kind = WIRE_FENCE_BPF; kind <= WIRE_FENCE_LIFETIME; kind++) {
+		struct fixture f;
+
+		set_up(&f);
+		tell_fence(&f, kind, true);
+		link_up(&f, 1);
+		vips_hold(f.vips, 0, 1, 1, INT64_MAX, true);
+		receive(&f, VIPS);
+		for (uint32_t i = 0; i < VIPS; i++)
+			CU_ASSERT_EQUAL(f.messages[i].hold.fence, kind);
+		tear_down(&f);
+	}
+}
+
 /* Announced until the address answered a hold of the term. */
 static void
 test_announce(void)
@@ -311,7 +339,7 @@ test_relink(void)
 static void
 test_usable(void)
 {
-	enum { UNKNOWN, UP, DOWN, REFUSED, KINDS };
+	enum { UNKNOWN, UP, DOWN, REFUSED, UNFENCED, KINDS };
 
 	for (unsigned int i = 0; i < KINDS * KINDS; i++) {
 		unsigned int kinds[VIPS] = { i % KINDS, i / KINDS };
@@ -325,7 +353,9 @@ test_usable(void)
 				carrier(&f, vip, kinds[vip] != DOWN);
 			if (kinds[vip] == REFUSED)
 				answer(&f, WIRE_REFUSED, vip, 1, WIRE_REFUSAL_KERNEL);
-			bad = bad || kinds[vip] == DOWN || kinds[vip] == REFUSED;
+			if (kinds[vip] == UNFENCED)
+				answer(&f, WIRE_REFUSED, vip, 1, WIRE_REFUSAL_UNFENCED);
+			bad = bad || kinds[vip] >= DOWN;
 			unknown = unknown || kinds[vip] == UNKNOWN;
 		}
 		CU_ASSERT_EQUAL(f.n_usable > 0, bad || !unknown);
@@ -353,6 +383,31 @@ test_usable_again(void)
 	CU_ASSERT_TRUE(f.usable);
 	vips_tell(f.vips);
 	CU_ASSERT_EQUAL(f.n_usable, 4);
+	tear_down(&f);
+}
+
+/* A fence that cannot be had, and one that was lost under an address, until it is back. */
+static void
+test_unfenced(void)
+{
+	struct fixture f;
+
+	set_up(&f);
+	f.wanted = 1;
+	tell_fence(&f, WIRE_FENCE_BPF, false);
+	CU_ASSERT_TRUE(f.n_usable == 1 && !f.usable);
+	CU_ASSERT_STRING_EQUAL(f.why, "there is no fence: tun0 cannot be fenced");
+	carrier(&f, 0, true);
+	carrier(&f, 1, true);
+	CU_ASSERT_FALSE(f.usable);
+	tell_fence(&f, WIRE_FENCE_BPF, true);
+	CU_ASSERT_TRUE(f.usable);
+	answer(&f, WIRE_REFUSED, 1, 1, WIRE_REFUSAL_UNFENCED);
+	CU_ASSERT_FALSE(f.usable);
+	CU_ASSERT_STRING_EQUAL(
+	    f.why, "10.0.0.2 on eth0: its fence cannot be put in place");
+	tell_fence(&f, WIRE_FENCE_BPF, true);
+	CU_ASSERT_TRUE(f.usable);
 	tear_down(&f);
 }
 
@@ -441,10 +496,12 @@ test_foreign_index(void)
 static const struct tap_case cases[] = {
 	{ "every sequence keeps the rule", test_every_sequence },
 	{ "a hold goes to each address", test_hold },
+	{ "a hold carries the kind of fence", test_kind },
 	{ "an address is announced until it is held", test_announce },
 	{ "a fresh warden hears the newest drop", test_relink },
 	{ "one bad address makes the role unusable", test_usable },
 	{ "what became good again is usable", test_usable_again },
+	{ "no fence makes the role unusable", test_unfenced },
 	{ "a warden that stays away makes the role unusable", test_away },
 	{ "a warden that does not answer makes the role unusable", test_unanswered },
 	{ "held is what was said, until the deadline", test_is_held },
