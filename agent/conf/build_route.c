@@ -17,6 +17,7 @@
 #include "agent/conf/scan.h"
 
 #define LIST_MAX 64 /* routes of a vip, and rules */
+#define ROUTE_METRIC_V6 1024 /* the kernel's, IP6_RT_PRIO_USER */
 #define RULE_PRIORITY 1000
 #define RULE_PRIORITY_MAX 32765 /* the table main is asked at the next */
 

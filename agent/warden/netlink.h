@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct conf_route;
+struct conf_rule;
 struct loop;
 struct netlink;
 
@@ -86,5 +88,24 @@ int netlink_hooks(struct netlink *netlink, unsigned int ifindex, bool out,
 /* Deletes that bpf filter, never the qdisc. 0 also if it was not there; else -errno. */
 int netlink_hook_delete(struct netlink *netlink, unsigned int ifindex, bool out,
     uint32_t priority, uint32_t handle);
+
+/* Sets (the host's own traffic by it comes from `source`) or deletes a route through the
+ * interface, or a rule, with our protocol number. -EEXIST: there is one, whose ever it is; to
+ * delete what is not there, or not ours, is 0; otherwise -errno. */
+int netlink_route(struct netlink *netlink, bool add, unsigned int ifindex,
+    const struct conf_route *route, const unsigned char *source);
+int netlink_rule(struct netlink *netlink, bool add, const struct conf_rule *rule);
+/* All that bear our number, through callbacks that must give no order. 0 or -errno. */
+struct netlink_listing {
+	void (*route)(void *arg, const struct conf_route *route, unsigned int ifindex);
+	void (*rule)(void *arg, const struct conf_rule *rule);
+	void *arg;
+};
+int netlink_list_routes(struct netlink *netlink, const struct netlink_listing *listing);
+
+/* Ends sockets with a peer whose own address it is, at most `limit`: TCP, and UDP that is
+ * connected. How many were, or -errno; -EOPNOTSUPP: this kernel cannot. */
+int netlink_end_sockets(struct netlink *netlink, int family,
+    const unsigned char *address, size_t limit);
 
 #endif

@@ -15,8 +15,10 @@
 #define NETLINK_ORDER_SIZE 256 /* more than one order or request takes */
 #define NETLINK_ANSWER_SIZE 32768
 
-/* Who made an address, a route or a rule (IFA_PROTO, rtm_protocol, FRA_PROTOCOL). */
-#define NETLINK_PROTOCOL 0xba
+/* Who made an address, a route or a rule (IFA_PROTO, rtm_protocol, FRA_PROTOCOL). A number
+ * that linux/rtnetlink.h gives to nobody, nor a routing daemon to itself: what bears it is
+ * taken for ours, and removed. */
+#define NETLINK_PROTOCOL 108
 
 struct netlink {
 	struct netlink_out out;
