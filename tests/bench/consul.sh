@@ -132,7 +132,7 @@ in_sync()
 bench_files()
 {
 	local etc="$LAB_DIR/web-1/etc" s c
-	mkdir -p "$etc/services.d" "$LAB_DIR/web-1/run" "$LAB_DIR/web-1/state"
+	host_folders web-1
 	cat >"$etc/lictor.conf" <<-END
 		consul { ttl = $1 }
 		defaults { interval = 30s fast-interval = 5s }

@@ -10,6 +10,9 @@
 # The caller sets LICTOR_BUILD (the folder of lictord, lictorctl and tests/tools) and
 # CONSUL_BIN and calls lab_new, which sets a trap for the end.
 
+# shellcheck source=tests/lib/accounts.sh
+. "${BASH_SOURCE[0]%/*}/accounts.sh"
+
 VIP=10.77.0.100
 HOSTS="web-1 web-2"
 SERVERS=server
@@ -122,6 +125,7 @@ host_new()
 lab_new()
 {
 	local host dir
+	accounts_make
 	# in memory where possible: what is measured is lictor, not the disk under Consul
 	if [ -w /dev/shm ]; then dir=/dev/shm; else dir=/tmp; fi
 	LAB_DIR=$(mktemp -d "$dir/lictor.XXXXXX")
@@ -143,6 +147,14 @@ lab_namespaces()
 	ip netns list | awk -v lab="$LAB-" 'index($1, lab) == 1 { print $1 }'
 }
 
+lab_unmount()
+{
+	local folder
+	for folder in "$LAB_DIR"/*/run/bpf; do
+		! mountpoint -q "$folder" || umount "$folder"
+	done
+}
+
 # Kills all that runs in the lab's namespaces, by process id, and removes the lab.
 lab_end()
 {
@@ -157,6 +169,7 @@ lab_end()
 		done
 		ip netns del "$ns"
 	done
+	lab_unmount
 	rm -rf "$LAB_DIR"
 	LAB=
 }
@@ -271,10 +284,18 @@ acl_policy()
 	    api server "/v1/acl/policy${2:+/$2}" -X PUT -d @- | jq -r .ID
 }
 
+# secret FILE: for lictord's agent alone, which is the one in its group.
+secret()
+{
+	! getent group lictor >/dev/null || chgrp lictor "$1"
+	chmod 640 "$1"
+}
+
 # acl_token HOST: a token of the host's policy, in its token file.
 acl_token()
 {
 	install -m 600 /dev/null "$LAB_DIR/$1/token"
+	secret "$LAB_DIR/$1/token"
 	api server /v1/acl/token -X PUT -d "{\"Policies\":[{\"Name\":\"$1\"}]}" |
 	    jq -r .SecretID >"$LAB_DIR/$1/token"
 }
@@ -303,12 +324,25 @@ service_start()
 	start "$1" webservice "$LICTOR_BUILD/tests/tools/webservice" "$1" 8080
 }
 
+# host_folders HOST: what a lictord there finds, each folder with the owner that the package
+# gives it. What it pins is not to go with its process: that is what happens to a file system
+# that is mounted within "ip netns exec".
+host_folders()
+{
+	local dir="$LAB_DIR/$1"
+	mkdir -p "$dir/etc/services.d" "$dir/run/bpf" "$dir/state"
+	! id lictor >/dev/null 2>&1 || chown lictor:lictor "$dir/state"
+	mountpoint -q "$dir/run/bpf" ||
+	    mount -t bpf -o mode=0755 none "$dir/run/bpf" 2>/dev/null ||
+	    rmdir "$dir/run/bpf"
+}
+
 # The two files, all that a host needs. NODE_MORE, CHECK_MORE, SERVICE_MORE and ROLE_MORE add
 # to them.
 host_files()
 {
 	local host=$1 etc="$LAB_DIR/$1/etc"
-	mkdir -p "$etc/services.d" "$LAB_DIR/$host/run" "$LAB_DIR/$host/state"
+	host_folders "$host"
 	cat >"$etc/lictor.conf" <<-END
 		defaults {
 		  interval      = 500ms

@@ -13,7 +13,7 @@ etc=$LAB_DIR/server/etc
 
 configuration()
 {
-	mkdir -p "$etc/services.d" "$LAB_DIR/server/run" "$LAB_DIR/server/state"
+	host_folders server
 	cat >"$etc/lictor.conf" <<-END
 		defaults { interval = 300ms fast-interval = 100ms timeout = 5s fall = 1 rise = 1 }
 		script "disk" { convention = nagios

@@ -14,7 +14,8 @@ plugins=$LICTOR_BUILD/plugins
 postgres=$(find /usr/lib/postgresql -name initdb -printf '%h\n' 2>/dev/null | sort -V | tail -n 1)
 declare -A EXPECTED=()
 loaded=()
-mkdir -p "$etc/services.d" "$LAB_DIR/server/run" "$LAB_DIR/server/state" "$data"
+host_folders server
+mkdir "$data"
 chmod 755 "$LAB_DIR" "$data"
 
 # is_loaded NAME PROGRAM
@@ -30,10 +31,10 @@ probe()
 	echo "$1 \"$2\" { ${*:5} }" >>"$etc/services.d/checks.conf"
 }
 
-secret()
+secret_of()
 {
 	echo "$2" >"$data/$1"
-	chmod 600 "$data/$1"
+	secret "$data/$1"
 }
 
 redis()
@@ -172,9 +173,9 @@ at_most_descriptors()
 	at_most "$(agent_descriptors)" "$1"
 }
 
-secret sesame sesame
-secret wrong open
-secret guest guest
+secret_of sesame sesame
+secret_of wrong open
+secret_of guest guest
 install -m 644 "$data/sesame" "$data/pg-password"
 consul_start server
 service_start server

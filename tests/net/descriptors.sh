@@ -29,7 +29,7 @@ question='\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x04kept\x04test\x00\x
 
 configuration()
 {
-	mkdir -p "$etc/services.d" "$dir/run" "$dir/state"
+	host_folders server
 	cat >"$etc/lictor.conf" <<-END
 		consul { ttl = ${ttl}s }
 		defaults { interval = 1s fast-interval = 500ms timeout = 60s fall = 1 rise = 1 }

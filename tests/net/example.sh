@@ -54,7 +54,7 @@ check "the example builds with it" make_example
 check "it goes where plugins are" make_example DESTDIR="$LAB_DIR" plugindir=/plugins install
 
 etc=$LAB_DIR/server/etc
-mkdir -p "$etc/services.d" "$LAB_DIR/server/run" "$LAB_DIR/server/state"
+host_folders server
 cat >"$etc/lictor.conf" <<-END
 	plugins = {"memcached"}
 	plugin-directory = "$LAB_DIR/plugins"

@@ -25,7 +25,7 @@ declare -A TRUTH=([web:a]="" [web:b]="" [job:c]="" [lictor:disk]=""
 configuration()
 {
 	local etc="$LAB_DIR/$HOST/etc"
-	mkdir -p "$etc/services.d" "$LAB_DIR/$HOST/run" "$LAB_DIR/$HOST/state"
+	host_folders "$HOST"
 	echo 'ttl "disk" { ttl = 1h flap-threshold = 0 }' >"$etc/lictor.conf"
 	cat >"$etc/services.d/all.conf" <<-END
 		service "web" {

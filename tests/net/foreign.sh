@@ -12,7 +12,7 @@ up=$LAB_DIR/server/up
 
 configuration()
 {
-	mkdir -p "$etc/services.d" "$LAB_DIR/server/run" "$LAB_DIR/server/state"
+	host_folders server
 	echo 'defaults { interval = 200ms fast-interval = 100ms fall = 1 rise = 1 }' \
 	    >"$etc/lictor.conf"
 	cat >"$etc/services.d/app.conf" <<-END

@@ -8,7 +8,7 @@
 
 HOSTS=server # whose log is shown
 etc=$LAB_DIR/server/etc
-mkdir -p "$etc" "$LAB_DIR/server/run" "$LAB_DIR/server/state"
+host_folders server
 declare -A EXPECTED=()
 
 # probe NAME STATUS REASON OPTION...

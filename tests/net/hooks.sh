@@ -9,6 +9,7 @@
 # hook HOST: what the hooks of that host do: a line "KIND ARGUMENTS | ENVIRONMENT | ADDRESS".
 hook_file()
 {
+	install -m 666 /dev/null "$LAB_DIR/$1/hooks.out"
 	cat >"$LAB_DIR/$1/hook" <<-END
 		kind=\$1; shift
 		address=\$(ip -4 -o address show dev eth0 to $VIP | wc -l)

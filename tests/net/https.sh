@@ -10,7 +10,8 @@ command -v openssl >/dev/null || tap_skip_all "the program openssl is missing"
 HOSTS=server # whose log is shown
 tls=$LAB_DIR/tls
 etc=$LAB_DIR/server/etc
-mkdir -p "$tls" "$etc/services.d" "$LAB_DIR/server/run" "$LAB_DIR/server/state"
+host_folders server
+mkdir "$tls"
 
 # certificate NAME SUBJECTS DAYS: signed by our authority.
 certificate()
@@ -24,6 +25,7 @@ certificate()
 
 certificates()
 {
+	local key
 	openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=authority -days 2 \
 	    -keyout "$tls/ca.key" -out "$tls/ca.pem"
 	openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=stranger -days 2 \
@@ -37,6 +39,9 @@ certificates()
 	openssl rsa -aes128 -passout pass:secret -in "$tls/client.key" \
 	    -out "$tls/locked.key"
 	echo nonsense >"$tls/nonsense.pem"
+	for key in client stranger locked; do
+		secret "$tls/$key.key"
+	done
 }
 
 # server PORT CERTIFICATE OPTION...

@@ -13,7 +13,7 @@ etc=$dir/etc
 
 configuration()
 {
-	mkdir -p "$etc/services.d" "$dir/run" "$dir/state"
+	host_folders server
 	cat >"$etc/lictor.conf" <<-END
 		defaults { interval = 200ms fast-interval = 200ms timeout = 1s fall = 1 rise = 1 }
 		tcp "address" { address = "127.0.0.1:8080" }

@@ -7,7 +7,7 @@
 
 HOSTS=server # whose log is shown
 etc=$LAB_DIR/server/etc
-mkdir -p "$etc/services.d" "$LAB_DIR/server/run" "$LAB_DIR/server/state"
+host_folders server
 echo 'service "web" { ttl "job" { ttl = 1h } } role "web" { services = {"web"} }' \
     >"$etc/services.d/web.conf"
 

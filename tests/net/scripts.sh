@@ -19,7 +19,7 @@ hostile_files()
 {
 	local dir="$LAB_DIR/$1" soon='timeout = 300ms' i
 	local few='timeout = 300ms interval = 6s processes = 20'
-	mkdir -p "$dir/etc/services.d" "$dir/run" "$dir/state"
+	host_folders "$1"
 	echo 'defaults { interval = 2s  fast-interval = 2s }' >"$dir/etc/lictor.conf"
 	# shellcheck disable=SC2016 # the shells' of the checks
 	{

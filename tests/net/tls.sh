@@ -12,7 +12,8 @@ HOSTS=server # whose log is shown
 tls=$LAB_DIR/tls
 etc=$LAB_DIR/server/etc
 socket=$LAB_DIR/server/http.sock
-mkdir -p "$tls" "$etc/services.d" "$LAB_DIR/server/run" "$LAB_DIR/server/state"
+host_folders server
+mkdir "$tls"
 
 # certificate AUTHORITY NAME SUBJECTS
 certificate()
@@ -39,7 +40,11 @@ give()
 	local file
 	for file in "$2.pem" "$2-$1.pem" "$2-$1.key"; do
 		cp "$tls/$file" "$tls/new"
-		chmod 644 "$tls/new"
+		if [[ $file == *.key ]]; then
+			secret "$tls/new"
+		else
+			chmod 644 "$tls/new"
+		fi
 		mv "$tls/new" "$tls/$1-${file##*"$2"}"
 	done
 }

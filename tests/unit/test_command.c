@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
+#include "agent/runner/account.h"
 #include "tests/unit/command_bed.h"
 #include "tests/unit/tap.h"
 
@@ -255,6 +257,25 @@ test_arguments(void)
 	bed_free(bed);
 }
 
+/* Whoever commands run as that say nothing: root where the machine has no such account. */
+static const struct passwd *
+usual_user(void)
+{
+	const struct passwd *user = geteuid() == 0 ? getpwnam(ACCOUNT_DEFAULT) : NULL;
+
+	return user != NULL ? user : getpwuid(geteuid());
+}
+
+/* To those, who may not touch what another has made in /tmp. */
+static void
+give(const char *path)
+{
+	const struct passwd *user = usual_user();
+
+	if (user != NULL)
+		CU_ASSERT_EQUAL(chown(path, user->pw_uid, user->pw_gid), 0);
+}
+
 static void
 test_user(void)
 {
@@ -281,8 +302,11 @@ test_user(void)
 	CU_ASSERT_EQUAL(geteuid(), 0);
 	CU_ASSERT_EQUAL(setgroups(0, NULL), 0);
 	command.user = NULL;
-	CU_ASSERT(
-	    strncmp(run_command(bed, &command, 5000)->output, "root 0 0 ", 9) == 0);
+	const struct passwd *usual = usual_user();
+	snprintf(want, sizeof(want), "%s %u %u ", usual->pw_name, usual->pw_uid,
+	    usual->pw_gid);
+	CU_ASSERT_NSTRING_EQUAL(
+	    run_command(bed, &command, 5000)->output, want, strlen(want));
 	bed_free(bed);
 }
 
@@ -317,6 +341,7 @@ test_hooks_overlap(void)
 	snprintf(text[0], sizeof(text[0]), "read word < %s", fifo);
 	snprintf(text[1], sizeof(text[1]), "echo word > %s", fifo);
 	CU_ASSERT_EQUAL(mkfifo(fifo, 0600), 0);
+	give(fifo);
 	for (size_t i = 0; i < 3; i++) {
 		hooks[i].kind = CONF_COMMAND_HOOK;
 		hooks[i].role = &roles[i];
@@ -436,6 +461,7 @@ test_orphan(void)
 	struct conf_command next = shell(argv[2], "echo new");
 
 	int fd = mkstemp(file);
+	give(file);
 	snprintf(text[0], sizeof(text[0]),
 	    "trap 'echo ended >> %s; exit' TERM; echo check >> %s; sleep 100 & wait",
 	    file, file);
