@@ -12,23 +12,23 @@ LICTOR_BUILD=$(realpath "${top_builddir:-.}")
 . "$top/tests/lib/tap.sh"
 # shellcheck source=tests/lib/net.sh
 . "$top/tests/lib/net.sh"
+# shellcheck source=tests/lib/container.sh
+. "$top/tests/lib/container.sh"
 
 [ "${LICTOR_NET_TESTS:-yes}" = yes ] || tap_skip_all "LICTOR_NET_TESTS is $LICTOR_NET_TESTS"
-[ "$(id -u)" = 0 ] || tap_skip_all "a container needs root"
-command -v systemd-nspawn >/dev/null || tap_skip_all "Debian's systemd-container is missing"
+impossible=$(container_impossible)
+[ -z "$impossible" ] || tap_skip_all "$impossible"
 grep -q HAVE_LIBSYSTEMD.1 "$LICTOR_BUILD/config.h" || tap_skip_all "built without libsystemd"
 
 dir=$(mktemp -d /dev/shm/lictor.XXXXXX)
-machine=${dir##*/lictor.}
-init='' container=''
+CONTAINER_DIR=$dir
 
-# The container is a namespace of processes: they go with the first one.
 finish()
 {
 	if [ $? != 0 ] || [ "$TAP_FAILED" != 0 ]; then
 		tail -n 40 "$dir/boot.log" "$dir/lictord.log" 2>&1 | sed 's/^/# /' || true
 	fi
-	[ -z "$init" ] || kill -KILL "$init" 2>/dev/null || true
+	container_end
 	wait
 	rm -rf "$dir"
 }
@@ -60,44 +60,6 @@ make_units()
 		Wants=dbus.service well.service well@a\x2db\x2fc.service broken.service
 		Wants=starting.service stopping.service
 	END
-}
-
-# In a mount namespace of its own, since the root itself cannot be taken.
-boot()
-{
-	# shellcheck disable=SC2016 # the inner shell's arguments
-	unshare -m bash -c '
-		mkdir -p "$1/root" /run/systemd/nspawn &&
-		mount -t tmpfs none /run/systemd/nspawn && mount --bind / "$1/root" &&
-		exec systemd-nspawn -q -D "$1/root" -M "lictor-$2" --volatile=overlay \
-		    --private-network --register=no --keep-unit --bind="$1:/lab" \
-		    --bind-ro="$3:/build" --bind-ro="$1/units:/etc/systemd/system" \
-		    --kill-signal=SIGKILL -b systemd.unit=lab.target
-	' boot "$dir" "$machine" "$LICTOR_BUILD" >"$dir/boot.log" 2>&1 </dev/null &
-	container=$!
-}
-
-# The first process of the container: of those below ours the one that is number 1 in it.
-find_init()
-{
-	local pid
-	for pid in $(ps -o pid= --ppid "$container"); do
-		if [ "$(awk '/^NSpid:/ { print $NF }' "/proc/$pid/status")" = 1 ]; then
-			init=$pid
-			return
-		fi
-	done
-	return 1
-}
-
-inside()
-{
-	nsenter -t "$init" -m -u -i -n -p "$@"
-}
-
-is()
-{
-	[ "$(inside systemctl is-active "$1")" = "$2" ]
 }
 
 configuration()
@@ -134,8 +96,7 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 make_units
-boot
-wait_for 20 find_init || tap_skip_all "this machine does not let us boot a container: $(tail -n 1 "$dir/boot.log")"
+container_boot --private-network || tap_skip_all "this machine does not let us boot a container: $(tail -n 1 "$dir/boot.log")"
 check "systemd has booted, with a bus" wait_for 30 is dbus.service active
 wait_for 10 is starting.service activating
 wait_for 10 is stopping.service active
@@ -166,9 +127,9 @@ expect well passing 'not done within 500ms' timeout
 expect broken critical 'not done within 500ms' timeout
 inside kill -CONT "$bus"
 expect well passing 'well.service is active (running)' ok
-kill -STOP "$init"
+kill -STOP "$CONTAINER_INIT"
 expect well passing 'not done within 500ms' timeout
-kill -CONT "$init"
+kill -CONT "$CONTAINER_INIT"
 expect well passing 'well.service is active (running)' ok
 inside systemctl stop dbus.service dbus.socket
 expect well passing 'well.service: systemd cannot be asked: ' local
