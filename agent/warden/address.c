@@ -26,9 +26,6 @@
 /* So far a lifetime, which has whole seconds, may reach beyond the lease. */
 #define LATE_MS 50
 
-/* When the announcements of an address go out, from the first on; then each refresh. */
-static const int64_t announce_at[] = { 0, 20, 100, 400, 1000 };
-
 bool
 address_is_held(const struct vip *vip)
 {
@@ -78,41 +75,12 @@ address_tell_carrier(struct vip *vip)
 		wire_send(vip->shared->agent, &message, -1);
 }
 
-static void
-on_announce(void *arg)
-{
-	struct vip *vip = arg;
-	size_t last = ARRAY_LENGTH(announce_at) - 1;
-
-	if (!address_is_held(vip))
-		return;
-	int error = announce_send(vip->ifindex, vip->conf->family, vip->conf->address);
-	if (error != 0 && !vip->announce_failed)
-		log_warning("vip", "%s cannot be announced on %s: %s", vip->conf->text,
-		    vip->conf->interface, strerror(-error));
-	vip->announce_failed = error != 0;
-	if (vip->announced < last) {
-		loop_timer_after(vip->announce,
-		    announce_at[vip->announced + 1] - announce_at[vip->announced]);
-		vip->announced++;
-	} else if (vip->conf->announce_refresh_ms > 0) {
-		loop_timer_after(vip->announce, vip->conf->announce_refresh_ms);
-	}
-}
-
-static void
-announce_now(struct vip *vip)
-{
-	vip->announced = 0;
-	on_announce(vip);
-}
-
 /* From here on it is not held; that it is gone is another question. */
 static void
 release(struct vip *vip)
 {
 	vip->until = 0;
-	loop_timer_stop(vip->announce);
+	announcement_end(vip->announcement);
 }
 
 static int
@@ -168,18 +136,10 @@ recast(struct vip *vip)
 void
 address_turn(struct vip *vip, const struct conf_vip *conf)
 {
-	int64_t refresh_ms = conf->announce_refresh_ms;
-	bool refreshed = refresh_ms == vip->conf->announce_refresh_ms;
-
 	if (conf->prefix != vip->conf->prefix && vip->expires != 0)
 		recast(vip);
 	vip->conf = conf;
-	if (refreshed || !address_is_held(vip) ||
-	    vip->announced < ARRAY_LENGTH(announce_at) - 1)
-		return;
-	loop_timer_stop(vip->announce);
-	if (refresh_ms > 0)
-		loop_timer_after(vip->announce, refresh_ms);
+	announcement_turn(vip->announcement, conf);
 }
 
 void
@@ -208,7 +168,8 @@ address_set_link(struct vip *vip, unsigned int ifindex, bool up)
 		return;
 	address_tell_carrier(vip);
 	if (up && address_is_held(vip))
-		announce_now(vip); /* perhaps to another switch */
+		announcement_begin_soon(
+		    vip->announcement, ifindex); /* perhaps to another switch */
 }
 
 /* Whole seconds, the one that has begun included, as the kernel tells them. */
@@ -300,7 +261,7 @@ take_held(struct vip *vip, int64_t until, int64_t expires, bool missing)
 		    vip->conf->text, vip->conf->interface);
 	vip->recast = false;
 	if (announce)
-		announce_now(vip);
+		announcement_begin(vip->announcement, vip->ifindex);
 }
 
 /* A lifetime counts from when the kernel sets it: set late, it reaches beyond the lease. An
@@ -366,16 +327,31 @@ address_drop(struct vip *vip, const struct wire_drop *drop)
 }
 
 void
+address_announce(struct vip *vip, const struct wire_probe *order)
+{
+	enum wire_refusal reason = WIRE_REFUSAL_NONE;
+
+	if (order->instance != vip->shared->instance)
+		reason = WIRE_REFUSAL_INSTANCE;
+	else if (!address_is_held(vip))
+		reason = WIRE_REFUSAL_NOT_HELD;
+	else
+		announcement_begin(vip->announcement, vip->ifindex);
+	answer(vip, reason == WIRE_REFUSAL_NONE ? WIRE_HELD : WIRE_REFUSED,
+	    order->order, reason);
+}
+
+void
 address_init(struct vip *vip, const struct address_shared *shared,
     const struct conf_vip *conf, struct loop *loop)
 {
 	vip->shared = shared;
 	vip->conf = conf;
-	vip->announce = loop_timer_new(loop, on_announce, vip);
+	vip->announcement = announcement_new(shared->announcer, conf);
 }
 
 void
 address_done(struct vip *vip)
 {
-	loop_timer_free(vip->announce);
+	announcement_free(vip->announcement);
 }

@@ -8,6 +8,8 @@
 
 #include "agent/base/wire.h"
 
+struct announcement;
+struct announcer;
 struct conf_vip;
 struct loop;
 struct loop_timer;
@@ -21,10 +23,20 @@ struct netlink_address;
 struct address_shared {
 	int64_t lease_ms; /* no hold may be longer */
 	struct netlink *netlink;
+	struct announcer *announcer;
 	struct wire *agent; /* NULL: none is there to be told */
 	uint32_t instance; /* of the newest agent */
 	struct loop_timer *work, *again; /* warden's next work; the same, after a failure */
 	bool doubt; /* what is there must be asked for */
+};
+
+/* What conflict knows of an address: its own. Times are the loop's. */
+struct vip_watch {
+	uint64_t probe; /* the order of the probe that goes on; 0: none */
+	int64_t probe_ends;
+	int64_t repeat_at; /* it is not announced against another host before that */
+	int64_t told_since;
+	unsigned int told; /* frames passed on since then */
 };
 
 /* One address of the configuration and all that is known of it. Times are milliseconds of
@@ -51,9 +63,8 @@ struct vip {
 	bool delete_failed; /* which was said */
 	bool recast; /* it is missing because its prefix is another one now */
 
-	struct loop_timer *announce;
-	size_t announced; /* of announce_at */
-	bool announce_failed;
+	struct announcement *announcement;
+	struct vip_watch watch;
 };
 
 /* `vip` is zeroed; what it points to stays the caller's. */
@@ -88,6 +99,8 @@ void address_take_result(struct vip *vip, int error, int64_t until, int64_t expi
     int64_t now);
 /* An order to let go; false: it was refused. */
 bool address_drop(struct vip *vip, const struct wire_drop *drop);
+/* An order to announce it again. */
+void address_announce(struct vip *vip, const struct wire_probe *order);
 /* Removes it, and tells who ordered that as soon as the kernel has confirmed it. */
 void address_finish_drop(struct vip *vip);
 /* Removes it if its lease has ended. */

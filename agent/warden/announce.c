@@ -1,167 +1,303 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The frames by which neighbours and switches learn that an address has moved to this
- * host's interface; the kernel sends none by itself when an address is added. They are
- * written here byte by byte and sent by a packet socket that receives nothing, so that
- * no routing and no address of the interface has a say.
+ * When neighbours and switches are told that an address is here. Each address has its
+ * rounds, of which the first is the one that counts and the others are for frames that get
+ * lost; all of them draw from one bucket, so that a hundred addresses at once are a stream
+ * and not a burst that a switch drops. When there is not room for all, whoever has been
+ * told less goes first: no address waits for another's second round.
+ *
+ * Owns the packet socket, which receives nothing. What the interface is comes from links;
+ * one that is no Ethernet has nobody who has to be told.
  */
 #include "agent/warden/announce.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_packet.h>
-#include <net/ethernet.h>
-#include <net/if.h>
 #include <net/if_arp.h>
-#include <netinet/icmp6.h>
-#include <netinet/ip6.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
+#include "agent/base/log.h"
+#include "agent/base/loop.h"
 #include "agent/base/util.h"
+#include "agent/conf/conf.h"
+#include "agent/warden/frame.h"
+#include "agent/warden/links.h"
+#include "agent/warden/netlink.h"
 
-#define MAC_SIZE 6
-#define ALL_NODES_MAC "\x33\x33\x00\x00\x00\x01"
+/* The rounds of an address, from the first one on; then comes each refresh. */
+static const int64_t round_at[] = { 0, 10, 20, 30, 40, 1000, 1010, 1020, 1030, 1040 };
+#define ROUNDS ARRAY_LENGTH(round_at)
 
-static const unsigned char all_nodes[16] = { 0xff, 0x02, [15] = 0x01 };
+/* The bucket, in frames: so many a millisecond come in, so many fit. */
+#define FILL_PER_MS 1
+#define BUCKET 256
+#define FRAMES_PER_ROUND 2 /* of IPv6 one */
 
-static size_t
-put(unsigned char *frame, size_t at, const void *data, size_t len)
-{
-	memcpy(frame + at, data, len);
-	return at + len;
-}
+struct announcement {
+	TAILQ_ENTRY(announcement) link;
+	struct announcer *announcer;
+	const struct conf_vip *conf;
+	unsigned int ifindex; /* 0: it is not announced */
+	int64_t begun, due;
+	size_t round; /* the next; ROUNDS: a refresh */
+	bool never; /* no refresh is configured */
+	bool failed; /* which was said */
+};
 
-static size_t
-put_u16(unsigned char *frame, size_t at, unsigned int value)
-{
-	const unsigned char bytes[2] = { (unsigned char)(value >> 8),
-		(unsigned char)value };
-
-	return put(frame, at, bytes, sizeof(bytes));
-}
-
-/* RFC 826; "gratuitous": sender and target are the same address (RFC 5227). With another
- * target hardware address than the sender's Linux does not take a reply for gratuitous, and
- * ignores it within a second of the last change. */
-size_t
-announce_arp_frame(unsigned char frame[64], const unsigned char mac[6],
-    const unsigned char address[4], int reply)
-{
-	size_t at = put(frame, 0, "\xff\xff\xff\xff\xff\xff", MAC_SIZE);
-
-	at = put(frame, at, mac, MAC_SIZE);
-	at = put_u16(frame, at, ETHERTYPE_ARP);
-	at = put_u16(frame, at, ARPHRD_ETHER);
-	at = put_u16(frame, at, ETHERTYPE_IP);
-	at = put_u16(frame, at, MAC_SIZE << 8 | 4);
-	at = put_u16(frame, at, reply ? ARPOP_REPLY : ARPOP_REQUEST);
-	at = put(frame, at, mac, MAC_SIZE);
-	at = put(frame, at, address, 4);
-	at = put(
-	    frame, at, reply ? mac : (const unsigned char[MAC_SIZE]){ 0 }, MAC_SIZE);
-	return put(frame, at, address, 4);
-}
-
-/* RFC 1071, big-endian. */
-static uint32_t
-sum16(uint32_t sum, const unsigned char *data, size_t len)
-{
-	for (size_t i = 0; i + 1 < len; i += 2)
-		sum += (uint32_t)data[i] << 8 | data[i + 1];
-	return sum;
-}
-
-/* RFC 4443 2.3: the pseudo-header's addresses, length and type, then the message. */
-static unsigned int
-icmp_checksum(const unsigned char source[16], const unsigned char *message, size_t len)
-{
-	uint32_t sum = (uint32_t)len + IPPROTO_ICMPV6;
-
-	sum = sum16(sum, source, 16);
-	sum = sum16(sum, all_nodes, 16);
-	sum = sum16(sum, message, len);
-	while (sum >> 16 != 0)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return ~sum & 0xffff;
-}
-
-/* RFC 4861 4.4 and 7.2.6: to all nodes, override set, the target's hardware address. */
-size_t
-announce_na_frame(unsigned char frame[128], const unsigned char mac[6],
-    const unsigned char address[16])
-{
-	const size_t icmp_len = sizeof(struct nd_neighbor_advert) + 8;
-	size_t at = put(frame, 0, ALL_NODES_MAC, MAC_SIZE);
-
-	at = put(frame, at, mac, MAC_SIZE);
-	at = put_u16(frame, at, ETHERTYPE_IPV6);
-	at = put(frame, at, "\x60\x00\x00\x00", 4);
-	at = put_u16(frame, at, (unsigned int)icmp_len);
-	at = put_u16(frame, at, IPPROTO_ICMPV6 << 8 | 255); /* hop limit */
-	at = put(frame, at, address, 16);
-	at = put(frame, at, all_nodes, 16);
-	const size_t icmp = at;
-	at = put_u16(frame, at, ND_NEIGHBOR_ADVERT << 8);
-	at = put_u16(frame, at, 0);
-	at = put(frame, at, "\x20\x00\x00\x00", 4); /* override */
-	at = put(frame, at, address, 16);
-	at = put_u16(frame, at, ND_OPT_TARGET_LINKADDR << 8 | 1);
-	at = put(frame, at, mac, MAC_SIZE);
-	put_u16(frame, icmp + 2, icmp_checksum(address, frame + icmp, icmp_len));
-	return at;
-}
-
-/* 0 or -errno; -EOPNOTSUPP: not an Ethernet. */
-static int
-find_mac(int fd, unsigned int ifindex, unsigned char mac[MAC_SIZE])
-{
-	struct ifreq request = { .ifr_ifindex = (int)ifindex };
-
-	if (ioctl(fd, SIOCGIFNAME, &request) != 0 ||
-	    ioctl(fd, SIOCGIFHWADDR, &request) != 0)
-		return -errno;
-	if (request.ifr_hwaddr.sa_family != ARPHRD_ETHER)
-		return -EOPNOTSUPP;
-	memcpy(mac, request.ifr_hwaddr.sa_data, MAC_SIZE);
-	return 0;
-}
+struct announcer {
+	struct loop *loop;
+	const struct links *links;
+	struct netlink *netlink;
+	struct loop_timer *timer;
+	int fd;
+	int64_t tokens, filled_at;
+	TAILQ_HEAD(announcements, announcement) all;
+};
 
 static int
-send_frame(int fd, unsigned int ifindex, const unsigned char *frame, size_t len)
+send_frame(const struct announcement *announcement, enum frame_kind kind,
+    const unsigned char mac[6], bool router)
 {
+	unsigned char frame[FRAME_MAX];
+	size_t len = frame_write(frame, kind, mac, announcement->conf->address, router);
 	struct sockaddr_ll to = { .sll_family = AF_PACKET,
-		.sll_ifindex = (int)ifindex,
-		.sll_halen = MAC_SIZE };
+		.sll_ifindex = (int)announcement->ifindex,
+		.sll_halen = 6 };
 
-	memcpy(to.sll_addr, frame, MAC_SIZE);
-	return sendto(fd, frame, len, 0, (struct sockaddr *)&to, sizeof(to)) < 0
+	memcpy(to.sll_addr, frame, 6);
+	return sendto(announcement->announcer->fd, frame, len, 0,
+		   (struct sockaddr *)&to, sizeof(to)) < 0
 	    ? -errno
 	    : 0;
 }
 
-int
-announce_send(unsigned int ifindex, int family, const unsigned char *address)
+/* One round. 0 or -errno. */
+static int
+tell(const struct announcement *announcement)
 {
-	unsigned char mac[MAC_SIZE], frame[128];
-	AUTO_CLOSE int fd =
-	    socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	const struct announcer *announcer = announcement->announcer;
+	const struct netlink_link *link =
+	    links_find(announcer->links, announcement->ifindex);
 
-	if (fd < 0)
-		return -errno;
-	int error = find_mac(fd, ifindex, mac);
-	if (error != 0)
-		return error == -EOPNOTSUPP ? 0
-					    : error; /* nobody there has to be told */
-	if (family == AF_INET6)
-		return send_frame(
-		    fd, ifindex, frame, announce_na_frame(frame, mac, address));
-	error =
-	    send_frame(fd, ifindex, frame, announce_arp_frame(frame, mac, address, 0));
-	if (error != 0)
-		return error;
-	return send_frame(
-	    fd, ifindex, frame, announce_arp_frame(frame, mac, address, 1));
+	if (link == NULL)
+		return -ENODEV;
+	if (link->type != ARPHRD_ETHER || !link->has_mac)
+		return 0;
+	if (announcement->conf->family == AF_INET6)
+		return send_frame(announcement, FRAME_NA, link->mac,
+		    netlink_forwards(announcer->netlink, announcement->ifindex));
+	int error = send_frame(announcement, FRAME_ARP_REQUEST, link->mac, false);
+	return error != 0 ? error
+			  : send_frame(announcement, FRAME_ARP_REPLY, link->mac, false);
+}
+
+static void
+tell_once(struct announcement *announcement)
+{
+	int error = tell(announcement);
+
+	announcement->announcer->tokens -= FRAMES_PER_ROUND;
+	if (error != 0 && !announcement->failed)
+		log_warning("vip", "%s cannot be announced on %s: %s",
+		    announcement->conf->text, announcement->conf->interface,
+		    strerror(-error));
+	announcement->failed = error != 0;
+}
+
+static void
+fill(struct announcer *announcer)
+{
+	int64_t now = loop_now(announcer->loop);
+
+	announcer->tokens += (now - announcer->filled_at) * FILL_PER_MS;
+	if (announcer->tokens > BUCKET)
+		announcer->tokens = BUCKET;
+	announcer->filled_at = now;
+}
+
+/* When the next one is due, and which one. */
+static void
+plan(struct announcement *announcement)
+{
+	int64_t refresh_ms = announcement->conf->announce_refresh_ms;
+	int64_t now = loop_now(announcement->announcer->loop);
+
+	if (announcement->round < ROUNDS)
+		announcement->round++;
+	announcement->never = false;
+	if (announcement->round < ROUNDS) {
+		announcement->due = announcement->begun + round_at[announcement->round];
+		return;
+	}
+	announcement->never = refresh_ms == 0;
+	announcement->due = now + refresh_ms;
+}
+
+static bool
+waits(const struct announcement *announcement)
+{
+	return announcement->ifindex != 0 && !announcement->never;
+}
+
+/* The one that is due and has been told least, and of those the first; NULL: none is. */
+static struct announcement *
+find_due(const struct announcer *announcer)
+{
+	int64_t now = loop_now(announcer->loop);
+	struct announcement *i, *best = NULL;
+
+	TAILQ_FOREACH(i, &announcer->all, link)
+	if (waits(i) && i->due <= now &&
+	    (best == NULL || i->round < best->round ||
+		(i->round == best->round && i->due < best->due)))
+		best = i;
+	return best;
+}
+
+static void
+set_timer(struct announcer *announcer)
+{
+	struct announcement *i;
+	int64_t next = INT64_MAX;
+
+	TAILQ_FOREACH(i, &announcer->all, link)
+	if (waits(i) && i->due < next)
+		next = i->due;
+	int64_t room = loop_now(announcer->loop) +
+	    (FRAMES_PER_ROUND - announcer->tokens) / FILL_PER_MS;
+	if (next == INT64_MAX)
+		loop_timer_stop(announcer->timer);
+	else
+		loop_timer_at(announcer->timer, next > room ? next : room);
+}
+
+static void
+work(struct announcer *announcer)
+{
+	struct announcement *next;
+
+	fill(announcer);
+	while (announcer->tokens >= FRAMES_PER_ROUND &&
+	    (next = find_due(announcer)) != NULL) {
+		tell_once(next);
+		plan(next);
+	}
+	set_timer(announcer);
+}
+
+static void
+on_timer(void *arg)
+{
+	work(arg);
+}
+
+struct announcer *
+announcer_new(struct loop *loop, const struct links *links)
+{
+	struct announcer *announcer = xcalloc(1, sizeof(*announcer));
+
+	announcer->loop = loop;
+	announcer->links = links;
+	announcer->fd = -1;
+	announcer->tokens = BUCKET;
+	announcer->filled_at = loop_now(loop);
+	announcer->timer = loop_timer_new(loop, on_timer, announcer);
+	TAILQ_INIT(&announcer->all);
+	return announcer;
+}
+
+int
+announcer_open(struct announcer *announcer, struct netlink *netlink)
+{
+	announcer->netlink = netlink;
+	announcer->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	return announcer->fd < 0 ? -errno : 0;
+}
+
+void
+announcer_free(struct announcer *announcer)
+{
+	if (announcer == NULL)
+		return;
+	loop_timer_free(announcer->timer);
+	cleanup_close(&announcer->fd);
+	free(announcer);
+}
+
+struct announcement *
+announcement_new(struct announcer *announcer, const struct conf_vip *conf)
+{
+	struct announcement *announcement = xcalloc(1, sizeof(*announcement));
+
+	announcement->announcer = announcer;
+	announcement->conf = conf;
+	TAILQ_INSERT_TAIL(&announcer->all, announcement, link);
+	return announcement;
+}
+
+void
+announcement_free(struct announcement *announcement)
+{
+	if (announcement == NULL)
+		return;
+	TAILQ_REMOVE(&announcement->announcer->all, announcement, link);
+	free(announcement);
+}
+
+void
+announcement_turn(struct announcement *announcement, const struct conf_vip *conf)
+{
+	bool refreshes = announcement->ifindex != 0 && announcement->round == ROUNDS;
+	bool same = refreshes && /* else the old one may be gone */
+	    conf->announce_refresh_ms == announcement->conf->announce_refresh_ms;
+
+	announcement->conf = conf;
+	if (!refreshes || same)
+		return;
+	plan(announcement);
+	set_timer(announcement->announcer);
+}
+
+static void
+start(struct announcement *announcement, unsigned int ifindex)
+{
+	announcement->ifindex = ifindex;
+	announcement->begun = announcement->due =
+	    loop_now(announcement->announcer->loop);
+	announcement->round = 0;
+	announcement->never = false;
+}
+
+void
+announcement_begin(struct announcement *announcement, unsigned int ifindex)
+{
+	start(announcement, ifindex);
+	work(announcement->announcer);
+}
+
+void
+announcement_begin_soon(struct announcement *announcement, unsigned int ifindex)
+{
+	start(announcement, ifindex);
+	loop_timer_at(announcement->announcer->timer, 0);
+}
+
+void
+announcement_repeat(struct announcement *announcement)
+{
+	fill(announcement->announcer);
+	if (announcement->ifindex != 0 &&
+	    announcement->announcer->tokens >= FRAMES_PER_ROUND)
+		tell_once(announcement);
+}
+
+void
+announcement_end(struct announcement *announcement)
+{
+	announcement->ifindex = 0;
+	set_timer(announcement->announcer);
 }

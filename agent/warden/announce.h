@@ -2,20 +2,40 @@
 #ifndef LICTOR_ANNOUNCE_H
 #define LICTOR_ANNOUNCE_H
 
-#include <stddef.h>
+#include <stdbool.h>
+
+struct announcement;
+struct announcer;
+struct conf_vip;
+struct links;
+struct loop;
+struct netlink;
+
+/* Sends for all addresses. `links` stay the caller's. */
+struct announcer *announcer_new(struct loop *loop, const struct links *links);
+/* Its packet socket, which must be had before the warden's filter and before anything is
+ * announced; netlink stays the caller's. 0 or -errno. */
+int announcer_open(struct announcer *announcer, struct netlink *netlink);
+void announcer_free(struct announcer *announcer);
+
+/* Those of one address; they are freed before the announcer is. */
+struct announcement *announcement_new(
+    struct announcer *announcer, const struct conf_vip *conf);
+void announcement_free(struct announcement *announcement);
+/* The same address, as another configuration has it. */
+void announcement_turn(struct announcement *announcement, const struct conf_vip *conf);
 
 /*
- * Tells the neighbours that an address has moved here: gratuitous ARP in request and in
- * reply form (RFC 5227, tha equal to sha in the reply), or an unsolicited neighbour
- * advertisement with the override flag (RFC 4861 7.2.6). One frame of each kind per call;
- * 0 or -errno. The interface needs no address of its own.
+ * Tells the neighbours that the address is on this interface from now on: five times at
+ * once, five times after a second, then each announce-refresh. One of them goes out before
+ * this returns, or as soon as the other addresses leave room for it; an IPv6 one asks the
+ * kernel whether the interface forwards, so not while a dump goes on.
  */
-int announce_send(unsigned int ifindex, int family, const unsigned char *address);
-
-/* The frames themselves, for tests: returns the length. */
-size_t announce_arp_frame(unsigned char frame[64], const unsigned char mac[6],
-    const unsigned char address[4], int reply);
-size_t announce_na_frame(unsigned char frame[128], const unsigned char mac[6],
-    const unsigned char address[16]);
+void announcement_begin(struct announcement *announcement, unsigned int ifindex);
+/* The same from the loop's next turn on. */
+void announcement_begin_soon(struct announcement *announcement, unsigned int ifindex);
+/* Once, at once, if it is announced at all: another host has just said otherwise. */
+void announcement_repeat(struct announcement *announcement);
+void announcement_end(struct announcement *announcement);
 
 #endif

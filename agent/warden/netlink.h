@@ -108,4 +108,7 @@ int netlink_list_routes(struct netlink *netlink, const struct netlink_listing *l
 int netlink_end_sockets(struct netlink *netlink, int family,
     const unsigned char *address, size_t limit);
 
+/* The interface forwards IPv6, as far as the kernel tells. */
+bool netlink_forwards(struct netlink *netlink, unsigned int ifindex);
+
 #endif

@@ -11,6 +11,7 @@
 #include "agent/base/util.h"
 #include "agent/base/wire.h"
 #include "agent/conf/conf.h"
+#include "agent/warden/conflict.h"
 #include "agent/warden/warden_state.h"
 
 static void
@@ -30,12 +31,19 @@ take_drop(struct warden *warden, const struct wire_drop *drop)
 		warden_set_alarm(warden);
 }
 
+static uint32_t
+vip_of(const struct wire_message *message)
+{
+	if (message->type == WIRE_HOLD)
+		return message->hold.vip;
+	return message->type == WIRE_DROP ? message->drop.vip : message->probe.vip;
+}
+
 static void
 on_agent(void *arg, const struct wire_message *message, int fd)
 {
 	struct warden *warden = arg;
-	uint32_t vip =
-	    message->type == WIRE_HOLD ? message->hold.vip : message->drop.vip;
+	uint32_t vip = vip_of(message);
 
 	warden_lapse(warden, clock_boot_ms());
 	if (vip >= warden->held.count)
@@ -44,6 +52,10 @@ on_agent(void *arg, const struct wire_message *message, int fd)
 		take_hold(warden, &message->hold);
 	else if (message->type == WIRE_DROP)
 		take_drop(warden, &message->drop);
+	else if (message->type == WIRE_PROBE)
+		conflict_probe(warden->conflict, &message->probe);
+	else if (message->type == WIRE_ANNOUNCE)
+		address_announce(warden->held.vips[vip], &message->probe);
 }
 
 void
@@ -55,6 +67,7 @@ orders_forget(struct warden *warden)
 		warden->held.vips[i]->asked = false;
 		warden->held.vips[i]->gone_order = 0;
 	}
+	conflict_forget(warden->conflict);
 }
 
 static void

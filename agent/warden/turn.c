@@ -11,6 +11,7 @@
 #include "agent/base/wire.h"
 #include "agent/conf/bundle.h"
 #include "agent/conf/conf.h"
+#include "agent/warden/conflict.h"
 #include "agent/warden/warden_state.h"
 
 void
@@ -51,6 +52,7 @@ turn(struct warden *warden)
 	conf_free(warden->own);
 	warden->own = warden->next;
 	warden->next = NULL;
+	conflict_watch(warden->conflict);
 	if (any_new)
 		reality_dump(warden);
 	warden_set_alarm(warden);

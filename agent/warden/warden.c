@@ -25,6 +25,8 @@
 #include "agent/base/util.h"
 #include "agent/base/wire.h"
 #include "agent/conf/conf.h"
+#include "agent/warden/announce.h"
+#include "agent/warden/conflict.h"
 #include "agent/warden/netlink.h"
 #include "agent/warden/warden_state.h"
 
@@ -154,10 +156,25 @@ on_runner_closed(void *arg, const char *why)
 	loop_stop(warden->loop);
 }
 
+/* What speaks and listens beside the kernel. 0, or -1 with errno set. */
+static int
+open_packets(struct warden *warden)
+{
+	int error = announcer_open(warden->shared.announcer, warden->shared.netlink);
+
+	if (error == 0) {
+		warden->conflict =
+		    conflict_new(warden->loop, &warden->links, &warden->held);
+		return warden->conflict != NULL ? 0 : -1;
+	}
+	errno = -error;
+	return -1;
+}
+
 static int
 warden_open(struct warden *warden)
 {
-	if (reality_open(warden) == 0)
+	if (reality_open(warden) == 0 && open_packets(warden) == 0)
 		warden->alarm_fd =
 		    timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC);
 	if (warden->alarm_fd < 0) {
@@ -183,13 +200,16 @@ warden_init(struct warden *warden, int runner_fd)
 	warden->shared.again = loop_timer_new(warden->loop, on_again, warden);
 	warden->runner = wire_new(
 	    warden->loop, runner_fd, WIRE_WARDEN, WIRE_RUNNER, conf->generation, &out);
+	warden->shared.announcer = announcer_new(warden->loop, &warden->links);
 	holdings_init(&warden->held, &warden->shared, conf, warden->loop);
 }
 
 static void
 warden_done(struct warden *warden)
 {
+	conflict_free(warden->conflict);
 	holdings_done(&warden->held);
+	announcer_free(warden->shared.announcer);
 	links_done(&warden->links);
 	turn_forget(warden);
 	conf_free(warden->own);
@@ -211,6 +231,7 @@ warden_main(const struct conf *conf, int runner_fd)
 	warden_init(&warden, runner_fd);
 	int error = warden_open(&warden);
 	if (error == 0) {
+		conflict_watch(warden.conflict);
 		reality_dump(&warden);
 		loop_run(warden.loop);
 	}

@@ -11,6 +11,7 @@
 #include "agent/warden/links.h"
 
 struct conf;
+struct conflict;
 struct loop;
 struct loop_io;
 struct loop_timer;
@@ -31,6 +32,7 @@ struct warden {
 	struct conf *own, *next; /* from a reload: `conf`, or NULL; prepared, or NULL */
 	struct holdings held;
 	struct links links; /* reality's */
+	struct conflict *conflict;
 	size_t postponed; /* times that `work` waited for more orders */
 	bool failed;
 	bool dumping; /* addresses and links are answers, not events */

@@ -13,6 +13,8 @@
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
 #include "agent/warden/address.h"
+#include "agent/warden/announce.h"
+#include "agent/warden/links.h"
 #include "agent/warden/netlink.h"
 #include "tests/unit/tap.h"
 
@@ -24,6 +26,12 @@ netlink_delete(struct netlink *netlink, const struct netlink_address *address)
 {
 	deletions += refusal == 0;
 	return refusal;
+}
+
+bool
+netlink_forwards(struct netlink *netlink, unsigned int ifindex)
+{
+	return false;
 }
 
 static void
@@ -47,7 +55,9 @@ test_back(void)
 	struct address_shared shared = { .work = loop_timer_new(loop, ignore, NULL),
 		.again = loop_timer_new(loop, ignore, NULL) };
 	struct holdings held = { 0 };
+	struct links links = { NULL, 0, NULL };
 
+	shared.announcer = announcer_new(loop, &links);
 	holdings_init(&held, &shared, &with, loop);
 	held.vips[0]->ifindex = 7;
 	held.vips[0]->until = held.vips[0]->expires = clock_boot_ms() + 60000;
@@ -66,6 +76,7 @@ test_back(void)
 	CU_ASSERT_EQUAL(deletions, 1);
 	CU_ASSERT_FALSE(held.vips[0]->delete_due);
 	holdings_done(&held);
+	announcer_free(shared.announcer);
 	loop_timer_free(shared.work);
 	loop_timer_free(shared.again);
 	loop_free(loop);
@@ -87,7 +98,9 @@ test_held_again(void)
 	struct wire_drop drop = { .order = 1, .instance = 1, .up_to = 1 };
 	int64_t now = clock_boot_ms(), until = now + 2000;
 	struct vip vip = { .ifindex = 7, .until = until, .expires = until };
+	struct links links = { NULL, 0, NULL };
 
+	shared.announcer = announcer_new(loop, &links);
 	address_init(&vip, &shared, &conf, loop);
 	refusal = -ETIMEDOUT;
 	CU_ASSERT_TRUE(address_drop(&vip, &drop));
@@ -99,6 +112,7 @@ test_held_again(void)
 	CU_ASSERT_TRUE(address_is_held(&vip));
 	CU_ASSERT_FALSE(vip.delete_due);
 	address_done(&vip);
+	announcer_free(shared.announcer);
 	loop_timer_free(shared.work);
 	loop_timer_free(shared.again);
 	loop_free(loop);
