@@ -27,6 +27,7 @@
 #define AWAY_MS 2000 /* the runner starts a dead warden again within 100 ms */
 #define UNANSWERED 8 /* holds, of which one goes out at each seventh of a lease */
 #define REFUSED_MS 60000 /* then the kernel may be asked again */
+#define CALM_MS 500 /* an interface that was down counts again after so long */
 #define WHY_SIZE 192
 
 struct address {
@@ -36,6 +37,7 @@ struct address {
 	unsigned int unanswered; /* holds since the warden's last word on it */
 	bool announce; /* no hold of this term was answered yet */
 	bool carrier_known, carrier;
+	int64_t calm_at; /* up since CALM_MS before; 0: it is not, or counts already */
 	uint32_t refused; /* lately, for what only the host can change; or NONE */
 	uint32_t refusal; /* the last one said in the log */
 };
@@ -57,7 +59,8 @@ struct vips {
 	char unfenced[96]; /* why there is none; "" */
 	struct address *addresses;
 	struct orders *roles;
-	struct loop_timer *away_timer, *refused_timer;
+	struct loop *loop;
+	struct loop_timer *away_timer, *refused_timer, *calm_timer;
 };
 
 /* What keeps the address from being set; false: nothing known. */
@@ -140,6 +143,40 @@ on_refused_long_ago(void *arg)
 	judge_all(vips);
 }
 
+/* Sets the timer to the first interface that counts, if any is to. */
+static void
+await_calm(struct vips *vips)
+{
+	int64_t first = 0;
+
+	for (size_t i = 0; i < vips->conf->n_vips; i++) {
+		int64_t at = vips->addresses[i].calm_at;
+		if (at != 0 && (first == 0 || at < first))
+			first = at;
+	}
+	if (first != 0)
+		loop_timer_at(vips->calm_timer, first);
+	else
+		loop_timer_stop(vips->calm_timer);
+}
+
+static void
+on_calm(void *arg)
+{
+	struct vips *vips = arg;
+
+	for (size_t i = 0; i < vips->conf->n_vips; i++) {
+		struct address *address = &vips->addresses[i];
+		if (address->calm_at == 0 || loop_now(vips->loop) < address->calm_at)
+			continue;
+		address->calm_at = 0;
+		address->carrier = true;
+		address->refused = false;
+	}
+	judge_all(vips);
+	await_calm(vips);
+}
+
 struct vips *
 vips_new(struct loop *loop, const struct conf *conf, const struct vips_out *out)
 {
@@ -147,10 +184,12 @@ vips_new(struct loop *loop, const struct conf *conf, const struct vips_out *out)
 
 	vips->conf = conf;
 	vips->out = *out;
+	vips->loop = loop;
 	vips->addresses = xcalloc(conf->n_vips + 1, sizeof(*vips->addresses));
 	vips->roles = xcalloc(conf->n_roles + 1, sizeof(*vips->roles));
 	vips->away_timer = loop_timer_new(loop, on_away, vips);
 	vips->refused_timer = loop_timer_new(loop, on_refused_long_ago, vips);
+	vips->calm_timer = loop_timer_new(loop, on_calm, vips);
 	loop_timer_after(vips->away_timer, AWAY_MS);
 	return vips;
 }
@@ -174,6 +213,7 @@ vips_free(struct vips *vips)
 		return;
 	loop_timer_free(vips->away_timer);
 	loop_timer_free(vips->refused_timer);
+	loop_timer_free(vips->calm_timer);
 	free(vips->addresses);
 	free(vips->roles);
 	free(vips);
@@ -200,6 +240,7 @@ vips_reload(
 			vips->roles[i] = roles[changes->from.roles[i]];
 	free(addresses);
 	free(roles);
+	await_calm(vips);
 }
 
 static void
@@ -362,16 +403,23 @@ on_refused(struct vips *vips, const struct conf_vip *vip, uint32_t reason)
 	address->refusal = reason;
 }
 
+/* Down counts at once; up after some calm, for one that flaps is of no use and each of its
+ * turns would be a handover. What is heard first of it counts as it is. */
 static void
 on_carrier(struct vips *vips, const struct conf_vip *vip, bool up)
 {
 	struct address *address = &vips->addresses[vip->index];
 
-	if (up && address->carrier_known && !address->carrier)
-		address->refused = WIRE_REFUSAL_NONE;
-	address->carrier_known = true;
-	address->carrier = up;
-	judge_role(vips, vip->role);
+	if (up && address->carrier_known && !address->carrier) {
+		if (address->calm_at == 0)
+			address->calm_at = loop_now(vips->loop) + CALM_MS;
+	} else {
+		address->carrier_known = true;
+		address->carrier = up;
+		address->calm_at = 0;
+		judge_role(vips, vip->role);
+	}
+	await_calm(vips);
 }
 
 /* A warden that can be linked to may still be frozen, or not come as far as its loop. */
