@@ -7,8 +7,8 @@
  * folder of the network namespace's own, the programs beside it for those who look, and the
  * next warden takes the map over as it is, whatever its version. The programs are loaded
  * anew and replace the old ones on an interface in one step. In place means: the first
- * filter of a clsact qdisc, with nothing of tcx before it, and the program that this
- * process loaded, by its number. Only netlink can tell that, so each look is netlink's.
+ * filter of its way, with nothing of tcx before it, and the program that this process
+ * loaded, by its number. Only netlink can tell that, so each look is netlink's.
  */
 #include "agent/warden/fence.h"
 
@@ -333,11 +333,11 @@ has_tcx(unsigned int ifindex, enum way way)
 	return count > 0;
 }
 
+/* On a plain ingress qdisc the two ways are one, and no program can be the first of both. */
 static bool
 is_first(const struct netlink_hook *hook, uint32_t program)
 {
-	return strcmp(hook->qdisc, "clsact") == 0 &&
-	    hook->first.priority == FENCE_PRIORITY &&
+	return hook->first.priority == FENCE_PRIORITY &&
 	    hook->first.handle == FENCE_HANDLE && hook->first.program == program;
 }
 
@@ -380,7 +380,7 @@ prepare(const struct place *place, struct netlink_hook *hook)
 	    .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
 	int error = look(place->netlink, ifindex, place->way, hook);
 
-	if (error == 0 && hook->qdisc[0] == '\0') {
+	if (error == 0 && hook->fixed.handle == 0 && hook->qdisc[0] == '\0') {
 		error = bpf_tc_hook_create(&qdisc);
 		if (error == 0 || error == -EEXIST)
 			error = look(place->netlink, ifindex, place->way, hook);
@@ -388,7 +388,7 @@ prepare(const struct place *place, struct netlink_hook *hook)
 	if (error != 0)
 		return refuse(place, error, "no clsact qdisc can be had there: %s",
 		    strerror(-error));
-	if (strcmp(hook->qdisc, "clsact") != 0)
+	if (hook->fixed.handle == 0 && strcmp(hook->qdisc, "clsact") != 0)
 		return refuse(place, -EOPNOTSUPP,
 		    "somebody has given it the qdisc %s, where clsact belongs",
 		    hook->qdisc);

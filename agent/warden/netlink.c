@@ -284,7 +284,8 @@ netlink_get(
 {
 	struct asking asking = { .take = take, .arg = arg };
 
-	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+	/* without ECHO some answers are told to those who listen, not to who asked */
+	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_ECHO;
 	return ask_once(netlink, request, &asking);
 }
 

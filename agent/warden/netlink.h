@@ -47,7 +47,7 @@ struct netlink_filter {
 
 /* What passes by one direction of an interface, in chain 0. */
 struct netlink_hook {
-	char qdisc[16]; /* "clsact", "ingress", or "": none */
+	char qdisc[16]; /* "clsact", "ingress", or "": none; "" also where `fixed` is */
 	struct netlink_filter first; /* runs first */
 	struct netlink_filter fixed; /* the one that was asked for */
 };
@@ -82,7 +82,7 @@ int netlink_delete(struct netlink *netlink, const struct netlink_address *addres
 int netlink_dump(struct netlink *netlink);
 
 /* How the interface's egress (`out`) or ingress is hooked, and which filter has `priority`
- * and `handle`. 0 or -errno. */
+ * and `handle`. 0 or -errno; -ENODEV: there is no such interface. */
 int netlink_hooks(struct netlink *netlink, unsigned int ifindex, bool out,
     uint32_t priority, uint32_t handle, struct netlink_hook *hook);
 /* Deletes that bpf filter, never the qdisc. 0 also if it was not there; else -errno. */

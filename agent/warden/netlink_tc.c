@@ -102,6 +102,18 @@ take_filter(void *arg, const struct nlmsghdr *message)
 		looking->hook->fixed = filter;
 }
 
+/* The kernel shows the answer to everybody who listens to changes of tc, so this is not a
+ * question for each look. */
+static int
+ask_qdisc(struct netlink *netlink, unsigned int ifindex, struct looking *looking)
+{
+	_Alignas(NLMSG_ALIGNTO) char data[NETLINK_ORDER_SIZE];
+	int error = netlink_get(netlink,
+	    put_request(data, RTM_GETQDISC, ifindex, TC_H_CLSACT), take_qdisc, looking);
+
+	return error == -ENOENT ? 0 : error;
+}
+
 int
 netlink_hooks(struct netlink *netlink, unsigned int ifindex, bool out,
     uint32_t priority, uint32_t handle, struct netlink_hook *hook)
@@ -109,15 +121,14 @@ netlink_hooks(struct netlink *netlink, unsigned int ifindex, bool out,
 	_Alignas(NLMSG_ALIGNTO) char data[NETLINK_ORDER_SIZE];
 	struct looking looking = { priority, handle, hook };
 	struct nlmsghdr *request =
-	    put_request(data, RTM_GETQDISC, ifindex, TC_H_CLSACT);
+	    put_request(data, RTM_GETTFILTER, ifindex, parent_of(out));
 
 	memset(hook, 0, sizeof(*hook));
-	int error = netlink_get(netlink, request, take_qdisc, &looking);
-	if (error != 0 || hook->qdisc[0] == '\0')
-		return error == -ENOENT ? 0 : error;
-	request = put_request(data, RTM_GETTFILTER, ifindex, parent_of(out));
 	mnl_attr_put_u32(request, TCA_CHAIN, 0);
-	return netlink_ask(netlink, request, take_filter, &looking);
+	int error = netlink_ask(netlink, request, take_filter, &looking);
+	if (error != 0 || hook->fixed.handle != 0)
+		return error;
+	return ask_qdisc(netlink, ifindex, &looking);
 }
 
 int

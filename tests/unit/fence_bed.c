@@ -8,12 +8,19 @@
 
 #include <bpf/bpf.h>
 #include <dirent.h>
+#include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include "agent/base/loop.h"
+#include "agent/base/util.h"
+#include "agent/warden/fence.h"
+#include "agent/warden/netlink.h"
 #include "tests/unit/netns.h"
+#include "tests/unit/tap.h"
 
 bool
 fence_bed_enter(void)
@@ -32,23 +39,127 @@ fence_bed_enter(void)
 	return false;
 }
 
+char *
+fence_bed_path(const char *name)
+{
+	DIR *folder = opendir(FENCE_BED_FOLDER);
+	char *path = NULL;
+
+	if (folder == NULL)
+		return NULL;
+	for (const struct dirent *entry = readdir(folder);
+	     entry != NULL && path == NULL; entry = readdir(folder))
+		if (entry->d_name[0] != '.' && strncmp(entry->d_name, "test-", 5) != 0)
+			path =
+			    xasprintf(FENCE_BED_FOLDER "/%s/%s", entry->d_name, name);
+	closedir(folder);
+	return path;
+}
+
 int
 fence_bed_pinned(const char *name)
 {
-	DIR *folder = opendir(FENCE_BED_FOLDER);
-	char path[512];
-	int fd = -1;
+	AUTO_FREE char *path = fence_bed_path(name);
+	int fd = path == NULL ? -1 : bpf_obj_get(path);
 
-	if (folder == NULL)
-		return -1;
-	for (const struct dirent *entry = readdir(folder); entry != NULL && fd < 0;
-	     entry = readdir(folder)) {
-		if (entry->d_name[0] == '.')
-			continue;
-		snprintf(
-		    path, sizeof(path), FENCE_BED_FOLDER "/%s/%s", entry->d_name, name);
-		fd = bpf_obj_get(path);
-	}
-	closedir(folder);
 	return fd < 0 ? -1 : fd;
+}
+
+static void
+on_address(void *arg, const struct netlink_address *address, bool present)
+{
+}
+
+static void
+on_link(void *arg, const struct netlink_link *link, bool gone)
+{
+	struct fence_bed *bed = arg;
+
+	links_take(&bed->links, link, gone);
+}
+
+static void
+on_lost(void *arg)
+{
+}
+
+static void
+make_pair(struct fence_bed *bed)
+{
+	char words[64];
+
+	bed->neighbour = netns_neighbour();
+	CU_ASSERT_FATAL(bed->neighbour > 0);
+	CU_ASSERT_FATAL(netns_ip(0, "link add va type veth peer name vb", NULL, 0));
+	snprintf(words, sizeof(words), "link set vb netns %d", (int)bed->neighbour);
+	CU_ASSERT_FATAL(netns_ip(0, words, NULL, 0));
+	CU_ASSERT_FATAL(netns_ip(0, "link set va up", NULL, 0));
+	CU_ASSERT_FATAL(netns_ip(bed->neighbour, "link set vb up", NULL, 0));
+}
+
+void
+fence_bed_open(struct fence_bed *bed)
+{
+	struct netlink_out out = {
+		.address = on_address, .link = on_link, .lost = on_lost, .arg = bed
+	};
+	char why[256] = "";
+
+	*bed = (struct fence_bed){ .loop = loop_new() };
+	make_pair(bed);
+	bed->netlink = netlink_new(bed->loop, &out);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(bed->netlink);
+	bed->fence = fence_open(FENCE_BED_FOLDER, why, sizeof(why));
+	if (bed->fence == NULL)
+		printf("# %s\n", why);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(bed->fence);
+}
+
+void
+fence_bed_close(struct fence_bed *bed)
+{
+	fence_free(bed->fence);
+	netlink_free(bed->netlink);
+	links_done(&bed->links);
+	loop_free(bed->loop);
+	netns_ip(0, "link del va", NULL, 0);
+	netns_leave(bed->neighbour);
+}
+
+void
+fence_bed_look(struct fence_bed *bed)
+{
+	links_begin(&bed->links);
+	CU_ASSERT_EQUAL(netlink_dump(bed->netlink), 0);
+	links_end(&bed->links);
+}
+
+int
+fence_bed_attach(struct fence_bed *bed)
+{
+	char why[256];
+	int first = 0;
+
+	fence_bed_look(bed);
+	for (size_t i = 0; i < bed->links.count; i++) {
+		int error = fence_attach(bed->fence, bed->netlink, &bed->links.list[i],
+		    bed->links.list, bed->links.count, why, sizeof(why));
+		if (error != 0)
+			printf("# %s\n", why);
+		first = first == 0 ? error : first;
+	}
+	return first;
+}
+
+bool
+fence_bed_stands(struct fence_bed *bed, const char *name)
+{
+	unsigned int open = 0;
+
+	fence_bed_look(bed);
+	if (fence_verify(
+		bed->fence, bed->netlink, bed->links.list, bed->links.count, &open))
+		return true;
+	CU_ASSERT(name == NULL || open == if_nametoindex(name));
+	return false;
 }

@@ -83,9 +83,9 @@ netns_leave(pid_t neighbour)
 }
 
 static void
-exec_ip(pid_t where, const char *words, int output)
+exec_tool(pid_t where, const char *tool, const char *words, int output)
 {
-	char path[64], *argv[WORDS_MAX + 2] = { xstrdup("ip") }, *text = xstrdup(words);
+	char path[64], *argv[WORDS_MAX + 2] = { xstrdup(tool) }, *text = xstrdup(words);
 	size_t count = 1;
 
 	if (where != 0) {
@@ -99,11 +99,11 @@ exec_ip(pid_t where, const char *words, int output)
 		argv[count++] = word;
 	dup2(output, 1);
 	dup2(output, 2);
-	execvp("ip", argv);
+	execvp(tool, argv);
 }
 
 bool
-netns_ip(pid_t where, const char *words, char *out, size_t size)
+netns_run(pid_t where, const char *tool, const char *words, char *out, size_t size)
 {
 	int output[2], status;
 	char rest[512];
@@ -114,7 +114,7 @@ netns_ip(pid_t where, const char *words, char *out, size_t size)
 		return false;
 	pid_t pid = fork();
 	if (pid == 0) {
-		exec_ip(where, words, output[1]);
+		exec_tool(where, tool, words, output[1]);
 		_exit(127);
 	}
 	close(output[1]);
@@ -131,4 +131,10 @@ netns_ip(pid_t where, const char *words, char *out, size_t size)
 		out[len] = '\0';
 	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
 	    WEXITSTATUS(status) == 0;
+}
+
+bool
+netns_ip(pid_t where, const char *words, char *out, size_t size)
+{
+	return netns_run(where, "ip", words, out, size);
 }

@@ -17,5 +17,8 @@ void netns_leave(pid_t neighbour);
 /* Runs `ip` with words that are parted by single spaces, in the namespace of `where` (0:
  * ours). True: exit status 0. `out` gets what it printed, cut to size; or NULL. */
 bool netns_ip(pid_t where, const char *words, char *out, size_t size);
+/* The same with another tool. */
+bool netns_run(
+    pid_t where, const char *tool, const char *words, char *out, size_t size);
 
 #endif
