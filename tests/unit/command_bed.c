@@ -183,7 +183,7 @@ run_command(struct bed *bed, const struct conf_command *command, int64_t timeout
 
 	commands_run(bed->commands, 7, command, NULL, NULL, timeout_ms);
 	CU_ASSERT_EQUAL(bed->count, before);
-	CU_ASSERT_FATAL(await(bed, 1, timeout_ms + 5000));
+	CU_ASSERT_FATAL(await(bed, 1, timeout_ms + 20000));
 	CU_ASSERT_EQUAL(bed->results[before].exited.run, 7);
 	return &bed->results[before].exited;
 }

@@ -6,13 +6,14 @@
 
 struct pace;
 
-/* Measures from now on, in a process of its own that inherits what is open here: begin
- * before there are connections whose end is to be noticed. */
-struct pace *pace_new(void);
+/* Measures from now on, each so many milliseconds, what it takes to wake up and to `act`, in
+ * a process of its own that inherits what is open here: begin before there are connections
+ * whose end is to be noticed. */
+struct pace *pace_new(int64_t each_ms, void (*act)(void *arg), void *arg);
 void pace_free(struct pace *pace);
 
-/* The longest time so far, in milliseconds, by which a process that had to act at a moment
- * was late with it. */
+/* The longest time so far, in milliseconds, by which that process was
+ * done late. */
 int64_t pace_late_ms(const struct pace *pace);
 
 #endif

@@ -36,7 +36,7 @@ test_exit_codes(void)
 
 	for (unsigned int code = 0; code < 256; code++) {
 		snprintf(text, sizeof(text), "exit %u", code);
-		const struct wire_exited *exited = run_shell(bed, text, 5000);
+		const struct wire_exited *exited = run_shell(bed, text, LIMIT_MS);
 		wrong += exited->how != WIRE_EXIT_CODE || exited->value != code ||
 		    exited->output_len != 0;
 	}
@@ -54,7 +54,7 @@ test_signals(void)
 
 	for (size_t i = 0; i < ARRAY_LENGTH(signals); i++) {
 		snprintf(text, sizeof(text), "ulimit -c 0; kill -%d $$", signals[i]);
-		const struct wire_exited *exited = run_shell(bed, text, 5000);
+		const struct wire_exited *exited = run_shell(bed, text, LIMIT_MS);
 		CU_ASSERT_EQUAL(exited->how, WIRE_EXIT_SIGNAL);
 		CU_ASSERT_EQUAL(exited->value, (uint32_t)signals[i]);
 	}
@@ -68,19 +68,19 @@ test_cannot_run(void)
 	char *argv[] = { (char *)(uintptr_t) "/nonexistent/program", NULL };
 	char *no_environment[] = { NULL };
 	struct conf_command command = { .argv = argv, .environment = no_environment };
-	const struct wire_exited *exited = run_command(bed, &command, 5000);
+	const struct wire_exited *exited = run_command(bed, &command, LIMIT_MS);
 
 	CU_ASSERT_EQUAL(exited->how, WIRE_EXIT_UNKNOWN);
 	CU_ASSERT(output_is(exited, "cannot execute it: No such file or directory"));
 	argv[0] = (char *)(uintptr_t) "/bin/true";
 	command.directory = (char *)(uintptr_t) "/nonexistent";
-	exited = run_command(bed, &command, 5000);
+	exited = run_command(bed, &command, LIMIT_MS);
 	CU_ASSERT_EQUAL(exited->how, WIRE_EXIT_UNKNOWN);
 	CU_ASSERT(
 	    output_is(exited, "cannot enter its directory: No such file or directory"));
 	command.directory = NULL;
 	command.user = (char *)(uintptr_t) "no-such-user-here";
-	exited = run_command(bed, &command, 5000);
+	exited = run_command(bed, &command, LIMIT_MS);
 	CU_ASSERT_EQUAL(exited->how, WIRE_EXIT_UNKNOWN);
 	CU_ASSERT(output_is(exited, "cannot find its user: No such file or directory"));
 	bed_free(bed);
@@ -168,7 +168,7 @@ test_output_tail(void)
 
 	char *argv[4];
 	struct conf_command command = shell(argv, "echo to stdout; echo to stderr >&2");
-	exited = run_command(bed, &command, 5000);
+	exited = run_command(bed, &command, LIMIT_MS);
 	CU_ASSERT(output_is(exited, "to stdout\nto stderr\n"));
 	bed_free(bed);
 }
@@ -213,21 +213,22 @@ test_given(void)
 	sigaddset(&set, SIGUSR2);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	CU_ASSERT(
-	    output_is(run_shell(bed, "cd /proc/$$/fd; echo *", 5000), "0 1 2 3\n"));
-	CU_ASSERT(output_is(run_shell(bed, "readlink /proc/$$/fd/0; cat; pwd", 5000),
-	    "/dev/null\n/\n"));
+	    output_is(run_shell(bed, "cd /proc/$$/fd; echo *", LIMIT_MS), "0 1 2 3\n"));
+	CU_ASSERT(
+	    output_is(run_shell(bed, "readlink /proc/$$/fd/0; cat; pwd", LIMIT_MS),
+		"/dev/null\n/\n"));
 	/* glibc's posix_spawn (make starts tests with it) leaves its own signals 32 and 33
 	 * ignored, which nobody can undo. */
 	CU_ASSERT(output_is(run_shell(bed,
 				"grep -E '^Sig(Blk|Ign):' /proc/$$/status | cut -f2 | "
 				"sed s/00000001800/00000000000/",
-				5000),
+				LIMIT_MS),
 	    "0000000000000000\n0000000000000000\n"));
 	CU_ASSERT(
 	    output_is(run_shell(bed,
 			  "read -r p a b c g s x < /proc/$$/stat; "
 			  "test $p = $$ && test $g = $$ && test $s = $$ && echo own",
-			  5000),
+			  LIMIT_MS),
 		"own\n"));
 	sigprocmask(SIG_UNBLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_DFL);
@@ -249,10 +250,10 @@ test_arguments(void)
 	{ /* copied: gone before the command runs */
 		char more[] = "x y", set[] = "B=3";
 		const char *arguments[] = { more, "", NULL }, *extra[] = { set, NULL };
-		commands_run(bed->commands, 1, &command, arguments, extra, 5000);
+		commands_run(bed->commands, 1, &command, arguments, extra, LIMIT_MS);
 		more[0] = set[2] = '?';
 	}
-	CU_ASSERT(await(bed, 1, 5000));
+	CU_ASSERT(await(bed, 1, LIMIT_MS));
 	CU_ASSERT(output_is(&bed->results[0].exited, "own|x y||1|3|/bin|C.UTF-8\n"));
 	bed_free(bed);
 }
@@ -288,7 +289,7 @@ test_user(void)
 
 	if (geteuid() != 0) {
 		command.user = (char *)(uintptr_t) "root";
-		const struct wire_exited *exited = run_command(bed, &command, 5000);
+		const struct wire_exited *exited = run_command(bed, &command, LIMIT_MS);
 		CU_ASSERT_EQUAL(exited->how, WIRE_EXIT_UNKNOWN);
 		bed_free(bed);
 		return;
@@ -298,7 +299,7 @@ test_user(void)
 	command.user = (char *)(uintptr_t) "nobody";
 	snprintf(want, sizeof(want),
 	    "nobody 65534 65534 65534 nobody nobody /nonexistent\n1\n");
-	CU_ASSERT(output_is(run_command(bed, &command, 5000), want));
+	CU_ASSERT(output_is(run_command(bed, &command, LIMIT_MS), want));
 	CU_ASSERT_EQUAL(geteuid(), 0);
 	CU_ASSERT_EQUAL(setgroups(0, NULL), 0);
 	command.user = NULL;
@@ -306,7 +307,7 @@ test_user(void)
 	snprintf(want, sizeof(want), "%s %u %u ", usual->pw_name, usual->pw_uid,
 	    usual->pw_gid);
 	CU_ASSERT_NSTRING_EQUAL(
-	    run_command(bed, &command, 5000)->output, want, strlen(want));
+	    run_command(bed, &command, LIMIT_MS)->output, want, strlen(want));
 	bed_free(bed);
 }
 
@@ -361,58 +362,78 @@ test_hooks_overlap(void)
 	bed_free(bed);
 }
 
-/* 64 at once. One that waits for longer than its timeout is unknown; once it has begun, all
- * of its time is its own. */
+static bool
+await_size(struct bed *bed, int fd, off_t size)
+{
+	int64_t end = clock_boot_ms() + LIMIT_MS;
+	struct stat st;
+
+	while (fstat(fd, &st) == 0 && st.st_size < size && clock_boot_ms() < end)
+		await(bed, RESULTS_MAX, 20);
+	return st.st_size == size;
+}
+
+/* 64 at once. One that waits for longer than its timeout is unknown, one that may wait runs
+ * when another has ended. */
 static void
 test_turns(void)
 {
 	struct bed *bed = bed_new(false);
-	char *argv[4], *brief_argv[4];
+	char *argv[4], *brief_argv[4], text[64], file[] = "/tmp/lictor-test-XXXXXX";
 	struct conf_command *all = xcalloc(80, sizeof(*all));
-	size_t unknown = 0, timeout = 0, ok = 0;
+	size_t unknown = 0, ended = 0, ok = 0;
+	int fd = mkstemp(file);
 
+	give(file);
+	snprintf(text, sizeof(text), "echo >> %s; exec sleep 100", file);
 	for (uint64_t i = 0; i < 80; i++) {
-		all[i] = i < 72 ? shell(argv, "exec sleep 100")
-				: shell(brief_argv, "sleep 0.7");
+		all[i] = shell(i < 72 ? argv : brief_argv, i < 72 ? text : "exit 0");
+		if (i == 64)
+			CU_ASSERT(await_size(bed, fd, 64)); /* all of them have begun */
 		commands_run(bed->commands, i, &all[i], NULL, NULL,
-		    i < 64       ? 1500
-			: i < 72 ? 500
-				 : 30000);
+		    i >= 64 && i < 72 ? 500 : 2 * LIMIT_MS);
 	}
-	CU_ASSERT(await(bed, 80, 2 * LIMIT_MS));
+	CU_ASSERT(await(bed, 8, LIMIT_MS));
+	for (size_t i = 0; i < 64; i++)
+		commands_kill(bed->commands, i);
+	CU_ASSERT(await(bed, 72, LIMIT_MS));
 	for (size_t i = 0; i < 80; i++) {
 		const struct wire_exited *exited = &bed->results[i].exited;
 		unknown += exited->how == WIRE_EXIT_UNKNOWN && exited->run >= 64 &&
-		    exited->run < 72 &&
+		    exited->run < 72 && i < 8 &&
 		    output_is(exited, "not started in time: others were before it");
-		timeout += exited->how == WIRE_EXIT_TIMEOUT && exited->run < 64;
+		ended += exited->how == WIRE_EXIT_SIGNAL && exited->run < 64;
 		ok += exited->how == WIRE_EXIT_CODE && exited->run >= 72;
 	}
 	CU_ASSERT_EQUAL(unknown, 8);
-	CU_ASSERT_EQUAL(timeout, 64);
+	CU_ASSERT_EQUAL(ended, 64);
 	CU_ASSERT_EQUAL(ok, 8);
 	CU_ASSERT(bed->waited >= 8);
+	close(fd);
+	unlink(file);
 	free(all);
 	bed_free(bed);
 }
 
-/* The second has to wait for 1 s of its 3 s, and takes 2.5 s. */
+/* The second has to wait for at least 1 s of its 2.5 s, and still has all of them. */
 static void
 test_deadline(void)
 {
 	struct bed *bed = bed_new(false);
 	char *argv[2][4];
 	struct conf_command command = shell(argv[0], "sleep 1");
+	int64_t began = clock_boot_ms();
 
+	shell(argv[1], "exec sleep 100");
 	commands_run(bed->commands, 1, &command, NULL, NULL, LIMIT_MS);
-	shell(argv[1], "sleep 2.5");
 	CU_ASSERT_FALSE(await(bed, 1, 10)); /* the first has begun */
 	command.argv = argv[1];
-	commands_run(bed->commands, 2, &command, NULL, NULL, 3000);
+	commands_run(bed->commands, 2, &command, NULL, NULL, 2500);
 	CU_ASSERT(await(bed, 2, 2 * LIMIT_MS));
 	CU_ASSERT(bed->waited >= 1);
 	CU_ASSERT_EQUAL(bed->results[1].exited.run, 2);
-	CU_ASSERT_EQUAL(bed->results[1].exited.how, WIRE_EXIT_CODE);
+	CU_ASSERT_EQUAL(bed->results[1].exited.how, WIRE_EXIT_TIMEOUT);
+	CU_ASSERT(bed->results[1].at - began >= 1000 + 2500 - 10);
 	bed_free(bed);
 }
 
@@ -437,17 +458,6 @@ test_kill(void)
 	CU_ASSERT_EQUAL(bed->results[1].exited.how, WIRE_EXIT_SIGNAL);
 	CU_ASSERT_EQUAL(bed->results[1].exited.value, SIGTERM);
 	bed_free(bed);
-}
-
-static bool
-await_size(struct bed *bed, int fd, off_t size)
-{
-	int64_t end = clock_boot_ms() + LIMIT_MS;
-	struct stat st;
-
-	while (fstat(fd, &st) == 0 && st.st_size < size && clock_boot_ms() < end)
-		await(bed, RESULTS_MAX, 20);
-	return st.st_size == size;
 }
 
 /* The checks of an agent that died are ended, a hook goes on; nobody is told. */

@@ -20,7 +20,7 @@
 #include "tests/unit/tap.h"
 #include "tests/unit/until.h"
 
-#define LIMIT_MS 5000
+#define LIMIT_MS 20000
 #define HELD 2
 #define HANGING 12
 
@@ -506,6 +506,12 @@ test_reload(void)
 	free(next.address);
 }
 
+static bool
+was_asked(void *arg)
+{
+	return ((struct script *)arg)->asked > 0;
+}
+
 /* Calls that hang hold up none of another channel, and stay within the host's share of the
  * agent's connections. */
 static void
@@ -521,8 +527,9 @@ test_channels(void)
 		request.channel = (enum consul_channel)(i % CONSUL_HEART);
 		consul_send(s.consul, &request, on_done, &s);
 	}
+	CU_ASSERT_TRUE(until(s.loop, was_asked, &s, LIMIT_MS));
 	run_for(s.loop, 50);
-	CU_ASSERT_TRUE(s.asked > 0 && s.asked + 1 < 16);
+	CU_ASSERT_TRUE(s.asked + 1 < 16);
 	s.hang = false;
 	ask(&s, &beat);
 	CU_ASSERT_EQUAL(s.reply.result, CONSUL_OK);

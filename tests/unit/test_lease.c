@@ -26,7 +26,7 @@
 #include "tests/unit/tap.h"
 #include "tests/unit/until.h"
 
-#define LIMIT_MS 8000
+#define LIMIT_MS 20000
 #define ROLES 130
 
 static struct consul_server *server;

@@ -18,7 +18,7 @@
 #include "tests/unit/tap.h"
 #include "tests/unit/until.h"
 
-#define LIMIT_MS 5000
+#define LIMIT_MS 20000
 #define ITEMS 40
 #define FLYING_MAX 4
 

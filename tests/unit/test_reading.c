@@ -21,7 +21,7 @@
 #include "tests/unit/tap.h"
 #include "tests/unit/until.h"
 
-#define LIMIT_MS 5000
+#define LIMIT_MS 20000
 #define TTL_MS 3000
 #define TEXT(text) ((char *)(text))
 

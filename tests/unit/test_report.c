@@ -24,7 +24,7 @@
 #include "tests/unit/tap.h"
 #include "tests/unit/until.h"
 
-#define LIMIT_MS 8000
+#define LIMIT_MS 30000
 #define TTL_MS 900
 #define CHECKS 4
 #define SERVICES 2
@@ -406,13 +406,13 @@ test_first_results(void)
 	CU_ASSERT_FALSE(service_is_there("db-1"));
 	CU_ASSERT_FALSE(report_in_sync(f.report));
 	tell(&f, 1, CHECK_WARNING, "warning");
-	CU_ASSERT_TRUE(until(f.loop, db_there, NULL, 300));
+	CU_ASSERT_TRUE(until(f.loop, db_there, NULL, LIMIT_MS));
 	CU_ASSERT_TRUE(check_is("db-1:port", "passing"));
 	CU_ASSERT_TRUE(check_is("db-1:query", "warning"));
 	CU_ASSERT_FALSE(service_is_there("web"));
 	CU_ASSERT_FALSE(check_is("lictor:disk", "critical"));
 	/* nothing is waited for longer than a run may take */
-	CU_ASSERT_TRUE(until(f.loop, in_sync, &f, 3000));
+	CU_ASSERT_TRUE(until(f.loop, in_sync, &f, LIMIT_MS));
 	CU_ASSERT_TRUE(all_shown(&f));
 	close_fixture(&f);
 }
@@ -932,9 +932,9 @@ test_their_maintenance(void)
 	CU_ASSERT_TRUE(until(f.loop, in_sync, &f, LIMIT_MS));
 	run_for(f.loop, 500);
 	put("/v1/agent/service/maintenance/db-1?enable=true&reason=disk", NULL);
-	CU_ASSERT_TRUE(until(f.loop, told_of_disk, &f, 1000));
+	CU_ASSERT_TRUE(until(f.loop, told_of_disk, &f, LIMIT_MS));
 	put("/v1/agent/service/maintenance/db-1?enable=false", NULL);
-	CU_ASSERT_TRUE(until(f.loop, told_of_none, &f, 1000));
+	CU_ASSERT_TRUE(until(f.loop, told_of_none, &f, LIMIT_MS));
 	close_fixture(&f);
 }
 

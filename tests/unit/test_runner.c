@@ -399,8 +399,8 @@ bed_begin(struct bed *bed, const char *options)
 	bed->listen_fd = bind_at(puppets, SOCK_SEQPACKET);
 	listen(bed->listen_fd, 8);
 	bed->runner = start_runner(bed);
-	CU_ASSERT(meet(bed, &told, 5000));
-	CU_ASSERT(meet(bed, &told, 5000));
+	CU_ASSERT(meet(bed, &told, LIMIT_MS));
+	CU_ASSERT(meet(bed, &told, LIMIT_MS));
 	CU_ASSERT_FATAL(bed->agent != 0 && bed->warden != 0);
 }
 

@@ -18,6 +18,8 @@
 #include "tests/unit/tap.h"
 #include "tests/unit/until.h"
 
+#define LIMIT_MS 20000 /* for what must come; no test waits so long unless it fails */
+
 #define COUNT 4
 #define DELAY_MS 300
 
@@ -146,7 +148,7 @@ what_is_put_off_begins_later(void)
 	world_start(&w);
 	int64_t begun = loop_now(w.loop);
 	CU_ASSERT(w.said[0] && w.said[1] && !w.said[2] && !w.said[3]);
-	CU_ASSERT(until(w.loop, others_ran, &w, 1000));
+	CU_ASSERT(until(w.loop, others_ran, &w, LIMIT_MS));
 	CU_ASSERT(loop_now(w.loop) - begun < DELAY_MS);
 	CU_ASSERT_STRING_EQUAL(state_of(&w, 2).output, "it is well");
 	for (uint32_t i = 0; i < 2; i++) {
@@ -155,7 +157,7 @@ what_is_put_off_begins_later(void)
 		CU_ASSERT_EQUAL(state_of(&w, i).reason, CHECK_REASON_LOCAL);
 		CU_ASSERT_STRING_EQUAL(state_of(&w, i).output, "not yet");
 	}
-	CU_ASSERT(until(w.loop, all_ran, &w, 2000));
+	CU_ASSERT(until(w.loop, all_ran, &w, LIMIT_MS));
 	CU_ASSERT(loop_now(w.loop) - begun >= DELAY_MS);
 	CU_ASSERT_STRING_EQUAL(state_of(&w, 0).output, "it ran");
 	world_free(&w);
@@ -178,7 +180,7 @@ a_dependency_does_not_bring_it_forward(void)
 		sched_adopt(w.sched, i, CHECK_PASSING, "as it was");
 	sched_start(w.sched); /* it is held back, for the other was not looked at yet */
 	int64_t begun = loop_now(w.loop);
-	CU_ASSERT(until(w.loop, others_ran, &w, 1000));
+	CU_ASSERT(until(w.loop, others_ran, &w, LIMIT_MS));
 	run_for(w.loop, 50);
 	CU_ASSERT(loop_now(w.loop) - begun < DELAY_MS);
 	CU_ASSERT_EQUAL(state_of(&w, 0).runs, 0);
@@ -234,7 +236,7 @@ nothing_is_withdrawn_without_a_reason(void)
 	trust_withdraw(w.sched, &w.conf, box);
 	trust_withdraw(w.sched, &w.conf, NULL);
 	world_start(&w);
-	CU_ASSERT(until(w.loop, all_ran, &w, 1000));
+	CU_ASSERT(until(w.loop, all_ran, &w, LIMIT_MS));
 	world_free(&w);
 	blackbox_free(box);
 }

@@ -274,15 +274,36 @@ start_warden(struct bed *bed)
 	bed->runner = wire_new(bed->loop, fds[0], WIRE_RUNNER, WIRE_WARDEN, 1, &out);
 }
 
+/* To be woken up, and to have the kernel look for an address that is not there, which waits
+ * for all who change interfaces, as setting one does. */
+static void
+order_nothing(void *arg)
+{
+	static const struct netlink_out out = { .address = on_kernel_address,
+		.link = on_kernel_link,
+		.lost = on_kernel_lost };
+	static const struct netlink_address nobody = {
+		.family = AF_INET, .prefix = 32, .ifindex = 1
+	};
+	struct netlink **netlink = arg;
+
+	if (*netlink == NULL)
+		*netlink = netlink_new(loop_new(), &out);
+	netlink_delete(*netlink, &nobody);
+}
+
 static void
 bed_open(struct bed *bed)
 {
+	struct netlink *floor = NULL;
 	struct netlink_out out = { .address = on_kernel_address,
 		.link = on_kernel_link,
 		.lost = on_kernel_lost,
 		.arg = bed };
 
-	*bed = (struct bed){ .pid = -1, .generation = 1, .pace = pace_new() };
+	*bed = (struct bed){
+		.pid = -1, .generation = 1, .pace = pace_new(5, order_nothing, &floor)
+	};
 	make_conf(bed);
 	CU_ASSERT_FATAL(netns_ip(0, "link add va type veth peer name vb", NULL, 0));
 	CU_ASSERT_FATAL(netns_ip(0, "link set va up", NULL, 0));

@@ -16,7 +16,7 @@
 #include "tests/unit/tap.h"
 #include "tests/unit/until.h"
 
-#define LIMIT_MS 8000
+#define LIMIT_MS 20000
 #define STEPS 16
 
 /* One answer; index 0: none is said. */
