@@ -237,14 +237,17 @@ struct crowd {
 	char *argv[BESIDE][4], *text[HOSTILES];
 	const struct result *results[HOSTILES];
 	int64_t ordered[HOSTILES], beside_began, worst;
+	bool is_beside; /* it runs */
 	int64_t slack; /* that the machine needs to start them all */
 };
 
 static void
 run_beside(struct crowd *crowd)
 {
+	crowd->is_beside = true;
 	crowd->beside_began = clock_boot_ms();
-	commands_run(crowd->bed->commands, BESIDE, &crowd->beside, NULL, NULL, 5000);
+	commands_run(
+	    crowd->bed->commands, BESIDE, &crowd->beside, NULL, NULL, LIMIT_MS);
 }
 
 static void
@@ -285,14 +288,15 @@ crowd_start(struct crowd *crowd, bool delegated)
 	run_beside(crowd);
 }
 
-/* Until each was answered. */
+/* Until each was answered, the check beside too. */
 static void
 crowd_watch(struct crowd *crowd, int64_t limit_ms)
 {
 	struct bed *bed = crowd->bed;
 	int64_t end = clock_boot_ms() + limit_ms;
 
-	for (size_t answers = 0, at = 0; answers < HOSTILES && clock_boot_ms() < end;) {
+	for (size_t answers = 0, at = 0;
+	     (answers < HOSTILES || crowd->is_beside) && clock_boot_ms() < end;) {
 		await(bed, 1, 100);
 		for (; at < bed->count; at++) {
 			const struct result *result = &bed->results[at];
@@ -309,7 +313,8 @@ crowd_watch(struct crowd *crowd, int64_t limit_ms)
 			}
 			int64_t took = result->at - crowd->beside_began;
 			crowd->worst = took > crowd->worst ? took : crowd->worst;
-			if (room)
+			crowd->is_beside = false;
+			if (room && answers < HOSTILES)
 				run_beside(crowd);
 		}
 	}

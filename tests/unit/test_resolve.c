@@ -398,9 +398,10 @@ test_late_for_one_in_time_for_the_next(void)
 	asker_open(&asker);
 	resolve_cancel(start(&asker, "slow.test"));
 	run_for(asker.loop, 600);
-	name_server_stop(server);
-	ask(&asker, "slow.test");
+	ask(&asker,
+	    "slow.test"); /* the server counts: a second question has another answer */
 	CU_ASSERT_STRING_EQUAL(asker.list, "192.0.2.1");
+	name_server_stop(server);
 	asker_close(&asker);
 }
 
