@@ -22,7 +22,6 @@
 #include "agent/base/blackbox.h"
 #include "agent/base/lock.h"
 #include "agent/base/log.h"
-#include "agent/base/paths.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
 #include "agent/conf/host.h"
@@ -209,9 +208,7 @@ static bool
 take_locks(const char *process, bool has_addresses)
 {
 	AUTO_FREE char *everywhere = xasprintf("lictor-%s", process);
-	AUTO_FREE char *name = xasprintf("%s.lock", process);
-	AUTO_FREE char *path = path_runtime(name);
-	int error = lock_file(path, LOCK_MS);
+	int error = lock_take(CHILD_FD_LOCK, LOCK_MS);
 
 	if (error >= 0 && has_addresses)
 		error = lock_name(everywhere, LOCK_MS);

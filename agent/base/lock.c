@@ -47,11 +47,25 @@ take_flock(int fd, const char *name)
 }
 
 int
-lock_file(const char *path, int64_t limit_ms)
+lock_open(const char *path)
 {
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
-	return fd < 0 ? -errno : take_within(take_flock, fd, path, limit_ms);
+	return fd < 0 ? -errno : fd;
+}
+
+int
+lock_take(int fd, int64_t limit_ms)
+{
+	return take_within(take_flock, fd, NULL, limit_ms);
+}
+
+int
+lock_file(const char *path, int64_t limit_ms)
+{
+	int fd = lock_open(path);
+
+	return fd < 0 ? fd : lock_take(fd, limit_ms);
 }
 
 static int

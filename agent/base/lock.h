@@ -14,6 +14,11 @@
 /* flock of a file, which is made (0600) where it is missing. */
 int lock_file(const char *path, int64_t limit_ms);
 
+/* The two halves of it, for a process that may not open the file: the descriptor, and
+ * the lock of one, which is closed if it cannot be had. */
+int lock_open(const char *path);
+int lock_take(int fd, int64_t limit_ms);
+
 /* An abstract unix socket of this name: one holder per network namespace. */
 int lock_name(const char *name, int64_t limit_ms);
 

@@ -8,37 +8,22 @@
 #include "agent/runner/account.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/base/identity.h"
 #include "agent/base/util.h"
 
 struct accounts {
 	struct account *first;
 };
 
-/* The groups of `name`; the list grows until all fit. */
-static void
-find_groups(struct account *account, const char *name)
-{
-	int count = 16, room = 0;
-
-	while (room < count) {
-		room = count;
-		account->groups =
-		    xrealloc(account->groups, (size_t)room, sizeof(gid_t));
-		getgrouplist(name, account->gid, account->groups, &count);
-	}
-	account->n_groups = (size_t)count;
-}
-
 bool
 accounts_default_missing(void)
 {
-	return geteuid() == 0 && getpwnam(ACCOUNT_DEFAULT) == NULL;
+	return identity_may_change() && getpwnam(ACCOUNT_DEFAULT) == NULL;
 }
 
 /* NULL with *error; for this process's own user also with 0: nobody knows it. */
@@ -47,7 +32,7 @@ look_up(const char *user, int *error)
 {
 	const struct passwd *found = NULL;
 
-	if (user == NULL && geteuid() == 0)
+	if (user == NULL && identity_may_change())
 		found = getpwnam(ACCOUNT_DEFAULT);
 	errno = 0;
 	if (found == NULL)
@@ -55,7 +40,7 @@ look_up(const char *user, int *error)
 	*error = 0;
 	if (found == NULL && user != NULL)
 		*error = errno != 0 ? -errno : -ENOENT;
-	else if (found != NULL && geteuid() != 0 && found->pw_uid != geteuid())
+	else if (found != NULL && found->pw_uid != geteuid() && !identity_may_change())
 		*error = -EPERM;
 	return found;
 }
@@ -79,12 +64,13 @@ account_new(const char *user, const struct passwd *found)
 	account->user = user != NULL ? xstrdup(user) : NULL;
 	account->uid = found != NULL ? found->pw_uid : geteuid();
 	account->gid = found != NULL ? found->pw_gid : getegid();
-	account->change = geteuid() == 0 && (user != NULL || account->uid != 0);
+	account->change =
+	    identity_may_change() && (user != NULL || account->uid != geteuid());
 	account->environment[0] =
 	    xasprintf("HOME=%s", found != NULL ? found->pw_dir : "/");
 	account->environment[1] = xasprintf("USER=%s", name);
 	account->environment[2] = xasprintf("LOGNAME=%s", name);
-	find_groups(account, name);
+	account->groups = identity_groups(name, account->gid, &account->n_groups);
 	return account;
 }
 

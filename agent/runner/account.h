@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* What commands run as that do not say otherwise, where lictord runs as root. */
+/* What commands run as that do not say otherwise, where lictord may change users. */
 #define ACCOUNT_DEFAULT "lictor-check"
 
 /* Who a command runs as, from the system's user database. */
@@ -28,14 +28,14 @@ struct accounts *accounts_new(void);
 void accounts_free(struct accounts *accounts);
 
 /*
- * `user` NULL: as root ACCOUNT_DEFAULT, if there is that account; otherwise this process's
+ * `user` NULL: ACCOUNT_DEFAULT, if we may and there is that account; otherwise this process's
  * own user, of whom the database may know nothing. NULL with *error, -errno: -ENOENT there
- * is no such user, -EPERM only root could become that user.
+ * is no such user, -EPERM we may not become that user.
  */
 const struct account *accounts_find(
     struct accounts *accounts, const char *user, int *error);
 
-/* Commands that do not say otherwise run as root, for ACCOUNT_DEFAULT is missing. */
+/* Commands that do not say otherwise run as our own user, for ACCOUNT_DEFAULT is missing. */
 bool accounts_default_missing(void);
 
 #endif

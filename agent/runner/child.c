@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "agent/base/util.h"
+#include "agent/runner/privileges.h"
 #include "agent/runner/words.h"
 
 /* Numbers from here on are in nobody's way. */
@@ -43,6 +44,8 @@ child_exec(const struct child *child, char *const *argv)
 	int runner = raise_fd(child->runner_fd);
 	int control = raise_fd(child->control_fd);
 	int blackbox = raise_fd(child->blackbox_fd);
+	int lock = raise_fd(child->lock_fd);
+	int bpffs = raise_fd(child->bpffs_fd);
 	sigset_t none;
 
 	signal(SIGTERM, SIG_IGN);
@@ -52,7 +55,8 @@ child_exec(const struct child *child, char *const *argv)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (exe >= 0 && conf >= 0 && runner >= 0 && place_fd(conf, CHILD_FD_CONF) &&
 	    place_fd(runner, CHILD_FD_RUNNER) && place_fd(control, CHILD_FD_CONTROL) &&
-	    place_fd(blackbox, CHILD_FD_BLACKBOX))
+	    place_fd(blackbox, CHILD_FD_BLACKBOX) && place_fd(lock, CHILD_FD_LOCK) &&
+	    place_fd(bpffs, CHILD_FD_BPFFS) && privileges_apply(child->privileges) == 0)
 		fexecve(exe, argv, environ);
 }
 

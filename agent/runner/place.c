@@ -7,7 +7,9 @@
  */
 #include "agent/runner/place.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -19,6 +21,7 @@
 #include "agent/base/log.h"
 #include "agent/base/paths.h"
 #include "agent/base/util.h"
+#include "agent/runner/privileges.h"
 
 #define BACKLOG 16
 
@@ -32,14 +35,63 @@ make_folder(const char *path)
 	return -error;
 }
 
+/* What an older lictord left there as root; the folder is given away last, so until then nobody
+ * else can have put something there. */
 static int
-make_folders(void)
+give_files(int fd, const struct privileges *agent)
+{
+	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	const struct dirent *entry;
+	struct stat st;
+	int error = dir == NULL ? -errno : 0;
+
+	while (error == 0 && (entry = readdir(dir)) != NULL)
+		if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+		    fchownat(fd, entry->d_name, agent->uid, agent->gid,
+			AT_SYMLINK_NOFOLLOW) != 0)
+			error = -errno;
+	if (dir != NULL)
+		closedir(dir);
+	else if (copy >= 0)
+		close(copy);
+	return error;
+}
+
+/* A folder that another user than ours owns has been thought of. */
+static int
+give_folder(const char *path, const struct privileges *agent)
+{
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) != 0)
+		return -errno;
+	if (!agent->change || st.st_uid != geteuid())
+		return 0;
+	int error = give_files(fd, agent);
+	if (error == 0 && fchown(fd, agent->uid, agent->gid) != 0)
+		error = -errno;
+	return error;
+}
+
+static int
+make_folders(const struct privileges *agent)
 {
 	AUTO_FREE char *runtime = path_runtime(NULL);
 	AUTO_FREE char *state = path_state(NULL);
 	int error = make_folder(runtime);
 
-	return error != 0 ? error : make_folder(state);
+	if (error == 0)
+		error = make_folder(state);
+	if (error != 0)
+		return error;
+	error = give_folder(state, agent);
+	if (error != 0)
+		log_error("runner", "cannot give the folder %s to the agent's user: %s",
+		    state, strerror(-error));
+	return error;
 }
 
 static int
@@ -98,10 +150,10 @@ identify(int fd)
 }
 
 int
-place_take(struct place *place)
+place_take(struct place *place, const struct privileges *agent)
 {
 	place->lock_fd = place->control_fd = -1;
-	int error = make_folders();
+	int error = make_folders(agent);
 	if (error != 0)
 		return error;
 	place->lock_fd = take_lock();

@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+struct privileges;
+
 /* What one running lictord has to itself in the file system. */
 struct place {
 	int lock_fd;	/* -1: not taken */
@@ -12,9 +14,10 @@ struct place {
 };
 
 /* Makes the runtime and the state folder (0755) where they are missing, locks the former
- * against a second lictord and listens there at lictor.sock (0666). 0, or -errno after
- * one line in the log. */
-int place_take(struct place *place);
+ * against a second lictord and listens there at lictor.sock (0666). The state folder is
+ * given to `agent`, with the files in it, if it was ours and we may. 0, or -errno after one
+ * line in the log. */
+int place_take(struct place *place, const struct privileges *agent);
 void place_leave(struct place *place);
 
 #endif

@@ -14,8 +14,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/base/lock.h"
 #include "agent/base/log.h"
 #include "agent/base/loop.h"
+#include "agent/base/paths.h"
 #include "agent/base/util.h"
 #include "agent/runner/child.h"
 
@@ -96,13 +98,25 @@ on_death(void *arg, unsigned int events)
 	out->ended(out->arg, process, &end);
 }
 
+/* Opened anew for each: a lock belongs to who shares the opening, and the process, which is
+ * another user, could not make the file itself. */
+static int
+open_lock(const struct process *process)
+{
+	AUTO_FREE char *name = xasprintf("%s.lock", process->name);
+	AUTO_FREE char *path = path_runtime(name);
+
+	return lock_open(path);
+}
+
 /* 0 or -errno. */
 static int
 spawn(struct process *process)
 {
 	const struct process_shared *shared = process->shared;
 	int fds[2];
-	int error = wire_pair(fds);
+	AUTO_CLOSE int lock_fd = open_lock(process);
+	int error = lock_fd < 0 ? lock_fd : wire_pair(fds);
 
 	if (error != 0)
 		return error;
@@ -111,8 +125,11 @@ spawn(struct process *process)
 		.exe_fd = shared->exe_fd,
 		.conf_fd = process->conf->fd,
 		.runner_fd = fds[1],
+		.lock_fd = lock_fd,
 		.control_fd = process->control_fd,
 		.blackbox_fd = process->blackbox_fd,
+		.bpffs_fd = process->bpffs_fd,
+		.privileges = &process->privileges,
 		.debug = shared->debug,
 	};
 	error = child_start(&child, &process->pid, &process->pidfd);
@@ -217,6 +234,7 @@ process_init(struct process *process, const struct process_shared *shared,
 	process->name = kind == WIRE_AGENT ? "agent" : "warden";
 	process->control_fd = -1;
 	process->blackbox_fd = -1;
+	process->bpffs_fd = -1;
 	process->pidfd = -1;
 	process->again = loop_timer_new(shared->loop, on_again, process);
 }

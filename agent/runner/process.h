@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "agent/base/wire.h"
+#include "agent/runner/privileges.h"
 
 struct loop;
 struct process;
@@ -51,7 +52,9 @@ struct process {
 	const char *name;
 	const struct process_conf *conf; /* for its next start; `shared`'s unless set */
 	uint64_t generation;		/* of what it runs */
+	struct privileges privileges;
 	int control_fd, blackbox_fd;	/* borrowed; -1: it gets none */
+	int bpffs_fd;			/* likewise */
 	pid_t pid;			/* 0: it does not run */
 	int pidfd;
 	struct loop_io *death;

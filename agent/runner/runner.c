@@ -33,6 +33,7 @@
 #include "agent/runner/fence_kind.h"
 #include "agent/runner/notify.h"
 #include "agent/runner/place.h"
+#include "agent/runner/privileges.h"
 #include "agent/runner/process.h"
 #include "agent/runner/reload.h"
 
@@ -413,11 +414,29 @@ warn_of_root(const struct conf *conf)
 	for (size_t i = 0; i < conf->n_commands; i++)
 		if (conf->commands[i]->user == NULL && accounts_default_missing()) {
 			log_warning("runner",
-			    "commands without an option user run as root, for there is "
-			    "no account " ACCOUNT_DEFAULT
+			    "commands without an option user run as lictord's own, for "
+			    "there is no user " ACCOUNT_DEFAULT
 			    ": \"systemd-sysusers\" or \"useradd --system\" makes it");
 			return;
 		}
+}
+
+/* What the two processes are to be; what of it cannot be is said once. */
+static void
+find_privileges(struct runner *runner)
+{
+	struct privileges *agent = &runner->agent.privileges;
+	struct privileges *warden = &runner->warden.privileges;
+	char why[192], other[192];
+	bool is_agent = privileges_find(WIRE_AGENT, agent, why, sizeof(why)) != 0;
+	bool is_warden =
+	    privileges_find(WIRE_WARDEN, warden, other, sizeof(other)) != 0;
+
+	if (is_agent || (is_warden && has_warden(runner)))
+		log_warning("runner",
+		    "the %s keeps lictord's own user, for %s: \"systemd-sysusers\" or "
+		    "\"useradd --system\" makes the users that are missing",
+		    is_agent ? "agent" : "warden", is_agent ? why : other);
 }
 
 static int
@@ -425,7 +444,8 @@ run(struct runner *runner)
 {
 	struct process_shared *shared = &runner->shared;
 
-	if (place_take(&runner->place) != 0)
+	find_privileges(runner);
+	if (place_take(&runner->place, &runner->agent.privileges) != 0)
 		return 1;
 	shared->exe_fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	shared->conf.fd = conf_send(runner->conf);
@@ -461,6 +481,8 @@ runner_main(struct conf *conf, const struct runner_options *options)
 
 	umask(022);
 	int status = run(&runner);
+	privileges_cleanup(&runner.agent.privileges);
+	privileges_cleanup(&runner.warden.privileges);
 	cleanup_close(&runner.shared.conf.fd);
 	cleanup_close(&runner.shared.exe_fd);
 	place_leave(&runner.place);

@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
@@ -27,6 +28,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/base/identity.h"
 #include "agent/base/util.h"
 #include "agent/runner/account.h"
 
@@ -92,9 +94,27 @@ begin_plain(const struct spawn *spawn)
 CHILD_SIDE bool
 become(const struct account *account)
 {
-	return syscall(SYS_setgroups, account->n_groups, account->groups) == 0 &&
-	    syscall(SYS_setresgid, account->gid, account->gid, account->gid) == 0 &&
-	    syscall(SYS_setresuid, account->uid, account->uid, account->uid) == 0;
+	return account == NULL ||
+	    identity_become(
+		account->uid, account->gid, account->groups, account->n_groups) == 0;
+}
+
+/* A runner that is no root has capabilities which a change of the user leaves alone. No
+ * command gets any by us: root has its own at its exec. */
+CHILD_SIDE bool
+forget_capabilities(void)
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct data[2];
+
+	if (syscall(SYS_capget, &head, data) != 0)
+		return false;
+	data[0].inheritable = data[1].inheritable = 0; /* the ambient ones go along */
+	if (syscall(SYS_geteuid) != 0) {
+		data[0].effective = data[1].effective = 0;
+		data[0].permitted = data[1].permitted = 0;
+	}
+	return syscall(SYS_capset, &head, data) == 0;
 }
 
 CHILD_SIDE bool
@@ -155,7 +175,7 @@ child_exec(const struct child *child)
 		return "open its descriptors";
 	if (setsid() < 0)
 		return "start a session";
-	if (spawn->account != NULL && !become(spawn->account))
+	if (!become(spawn->account) || !forget_capabilities())
 		return "become its user";
 	if (!limit_all(spawn))
 		return "set its limits";

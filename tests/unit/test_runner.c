@@ -397,6 +397,8 @@ bed_begin(struct bed *bed, const char *options)
 	CU_ASSERT_PTR_NOT_NULL_FATAL(bed->conf);
 	bed->notify_fd = bind_at(bed->notify_path, SOCK_DGRAM);
 	bed->listen_fd = bind_at(puppets, SOCK_SEQPACKET);
+	chmod(bed->folder, 0755); /* the puppets may be other users */
+	chmod(puppets, 0666);
 	listen(bed->listen_fd, 8);
 	bed->runner = start_runner(bed);
 	CU_ASSERT(meet(bed, &told, LIMIT_MS));
