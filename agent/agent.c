@@ -172,6 +172,15 @@ on_usable(void *arg, uint32_t role, bool usable, const char *why)
 		roles_usable(agent->roles, role, usable, why);
 }
 
+static void
+on_probed(void *arg, uint32_t role, uint64_t order, bool found)
+{
+	struct agent *agent = arg;
+
+	if (agent->roles != NULL)
+		roles_probed(agent->roles, role, order, found);
+}
+
 void
 agent_tell_role(struct agent *agent, uint32_t role, bool master, uint64_t term)
 {
@@ -572,7 +581,7 @@ static void
 make_failover(struct agent *agent)
 {
 	struct hooks_out hooks = { on_hook_done, on_hook_command, agent };
-	struct vips_out vips = { on_held, on_gone, on_usable, agent };
+	struct vips_out vips = { on_held, on_gone, on_usable, on_probed, agent };
 
 	agent->hooks = hooks_new(agent->conf, &hooks);
 	agent->vips = vips_new(agent->loop, agent->conf, &vips);

@@ -136,13 +136,41 @@ candidates_of(const cJSON *role)
 	return list.data;
 }
 
+/* What others did with an address, if there is something to say. */
+static void
+show_contest(FILE *out, const cJSON *vip)
+{
+	static const struct {
+		const char *name, *words;
+	} events[] = {
+		{ "claimed", "claimed by another host" },
+		{ "found", "found at another host" },
+		{ "added", "added here by another program" },
+		{ "removed", "removed here by another program" },
+	};
+	const cJSON *last = cJSON_GetObjectItemCaseSensitive(vip, "last");
+	struct buf list = { .limit = 512 };
+	uint64_t count;
+
+	for (size_t i = 0; i < ARRAY_LENGTH(events); i++)
+		if (json_get_uint(vip, events[i].name, &count) && count > 0)
+			buf_printf(&list, "%s%s: %llu", list.len > 0 ? ", " : "",
+			    events[i].words, (unsigned long long)count);
+	if (list.len > 0)
+		fprintf(out, "%s on %s: %s%s%s\n", text_of(vip, "address"),
+		    text_of(vip, "interface"), list.data,
+		    json_text(last, "mac") != NULL ? ", last by " : "",
+		    json_text(last, "mac") != NULL ? text_of(last, "mac") : "");
+	buf_free(&list);
+}
+
 static void
 show_roles(FILE *out, const cJSON *roles)
 {
 	static const char *const names[] = { "ROLE", "STATE", "READY", "TERM", "WHY",
 		"MASTER", "CANDIDATES", "ADDRESSES" };
 	struct table table;
-	const cJSON *role;
+	const cJSON *role, *vip;
 
 	table_head(&table, names, ARRAY_LENGTH(names));
 	cJSON_ArrayForEach (role, roles) {
@@ -154,6 +182,9 @@ show_roles(FILE *out, const cJSON *roles)
 		table_row(&table, cells);
 	}
 	table_print(out, &table);
+	cJSON_ArrayForEach (role, roles)
+		cJSON_ArrayForEach (vip, cJSON_GetObjectItemCaseSensitive(role, "vips"))
+			show_contest(out, vip);
 }
 
 /* The first line of the output is enough for a table. */

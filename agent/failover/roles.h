@@ -48,6 +48,7 @@ void roles_hand_over(struct roles *roles, bool on);
 void roles_held(struct roles *roles, uint32_t role, uint64_t order);
 void roles_gone(struct roles *roles, uint32_t role, uint64_t order);
 void roles_usable(struct roles *roles, uint32_t role, bool usable, const char *why);
+void roles_probed(struct roles *roles, uint32_t role, uint64_t order, bool found);
 void roles_hook_done(struct roles *roles, uint32_t role, bool demote, bool ok);
 
 /* Gives every role away; `stopped` when it is done, at most 10 s plus the hooks' timeout. */

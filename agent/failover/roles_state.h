@@ -8,7 +8,7 @@
 #include "agent/failover/roles.h"
 
 /*
- * What roles.c (news, readiness, life), seat.c (one role's machine), operator.c (what an
+ * What roles.c (news, readiness, life), seat.c (one role's machine), taking.c (its writes), operator.c (what an
  * operator asks for) and roles_reload.c (another configuration) share, and nobody else may see.
  */
 
@@ -38,6 +38,10 @@ struct seat {
 					   lives */
 	bool yields;			/* a reload takes it, or an address of it, away */
 	struct alarm alarms[ROLES_ALARMS];
+	struct loop_timer *probe_timer;	/* taking.c's, as the next three */
+	struct role_action held_back;	/* a write that waits for a probe */
+	uint64_t probe;			/* its order; 0: none goes on */
+	uint64_t probes;		/* asked for */
 	size_t n_peers;
 	struct role_peer peers[ROLE_PEERS];
 };
@@ -75,6 +79,11 @@ void seat_set(struct seat *seat, const struct conf_role *conf);
 /* Tells the machine and carries out all that it wants done; from within an action the event
  * waits for the end of it. */
 void seat_feed(struct seat *seat, const struct role_event *event);
+
+/* taking.c: a write of the machine, after a probe where it needs one. */
+void taking_init(struct seat *seat);
+void taking_done(struct seat *seat);
+void taking_write(struct seat *seat, const struct role_action *action);
 
 /* operator.c: a request that the lease found; acted on if the role is master here. */
 void operator_asked(struct roles *roles, uint32_t role, const char *to);

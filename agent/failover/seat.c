@@ -106,10 +106,7 @@ carry_out(struct seat *seat, const struct role_action *action)
 
 	switch (action->type) {
 	case ROLE_ACTION_READ: lease_read(roles->lease, role); break;
-	case ROLE_ACTION_WRITE:
-		lease_write(roles->lease, role, action->base, &action->content,
-		    conf_lease(roles->conf, roles->bpf));
-		break;
+	case ROLE_ACTION_WRITE: taking_write(seat, action); break;
 	case ROLE_ACTION_VIP_HOLD:
 		if (seat->conf->n_vips > 0)
 			vips_hold(roles->vips, role, action->order, action->term,
@@ -272,6 +269,7 @@ seat_new(struct roles *roles, const struct conf_role *conf)
 	seat->ready = ROLE_READY_UNKNOWN;
 	STAILQ_INIT(&seat->posts);
 	seat->timer = loop_timer_new(roles->loop, on_timer, seat);
+	taking_init(seat);
 	fill_params(seat, &params);
 	if (role_name_valid(roles->node))
 		seat->role = role_new(&params, read_clocks(), draw_random, NULL);
@@ -301,6 +299,7 @@ seat_free(struct seat *seat)
 		free(first);
 	}
 	loop_timer_free(seat->timer);
+	taking_done(seat);
 	role_free(seat->role);
 	free(seat);
 }

@@ -23,6 +23,7 @@
 #include "agent/base/wire.h"
 #include "agent/conf/conf.h"
 #include "agent/conf/merge.h"
+#include "agent/failover/contest.h"
 
 #define AWAY_MS 2000 /* the runner starts a dead warden again within 100 ms */
 #define UNANSWERED 8 /* holds, of which one goes out at each seventh of a lease */
@@ -61,6 +62,7 @@ struct vips {
 	struct orders *roles;
 	struct loop *loop;
 	struct loop_timer *away_timer, *refused_timer, *calm_timer;
+	struct contest *contest;
 };
 
 /* What keeps the address from being set; false: nothing known. */
@@ -83,7 +85,7 @@ fault(const struct vips *vips, const struct conf_vip *vip, char why[WHY_SIZE])
 		snprintf(why, WHY_SIZE, "%s on %s: %s", vip->text, vip->interface,
 		    wire_refusal_text(address->refused));
 	else
-		return false;
+		return contest_fault(vips->contest, vip->index, why, WHY_SIZE);
 	return true;
 }
 
@@ -177,10 +179,27 @@ on_calm(void *arg)
 	await_calm(vips);
 }
 
+static void
+on_contested(void *arg, uint32_t vip)
+{
+	struct vips *vips = arg;
+
+	judge_role(vips, vips->conf->vips[vip]->role);
+}
+
+static void
+on_probed(void *arg, uint32_t role, uint64_t order, bool found)
+{
+	struct vips *vips = arg;
+
+	vips->out.probed(vips->out.arg, role, order, found);
+}
+
 struct vips *
 vips_new(struct loop *loop, const struct conf *conf, const struct vips_out *out)
 {
 	struct vips *vips = xcalloc(1, sizeof(*vips));
+	struct contest_out contest = { on_contested, on_probed, vips };
 
 	vips->conf = conf;
 	vips->out = *out;
@@ -190,6 +209,7 @@ vips_new(struct loop *loop, const struct conf *conf, const struct vips_out *out)
 	vips->away_timer = loop_timer_new(loop, on_away, vips);
 	vips->refused_timer = loop_timer_new(loop, on_refused_long_ago, vips);
 	vips->calm_timer = loop_timer_new(loop, on_calm, vips);
+	vips->contest = contest_new(loop, conf, &contest);
 	loop_timer_after(vips->away_timer, AWAY_MS);
 	return vips;
 }
@@ -214,6 +234,7 @@ vips_free(struct vips *vips)
 	loop_timer_free(vips->away_timer);
 	loop_timer_free(vips->refused_timer);
 	loop_timer_free(vips->calm_timer);
+	contest_free(vips->contest);
 	free(vips->addresses);
 	free(vips->roles);
 	free(vips);
@@ -227,6 +248,7 @@ vips_reload(
 	struct orders *roles = vips->roles;
 
 	vips->conf = next;
+	contest_reload(vips->contest, next, changes);
 	vips->addresses = xcalloc(next->n_vips + 1, sizeof(*vips->addresses));
 	vips->roles = xcalloc(next->n_roles + 1, sizeof(*vips->roles));
 	for (size_t i = 0; i < next->n_vips; i++) {
@@ -299,6 +321,7 @@ vips_link(struct vips *vips, struct wire *warden, uint32_t instance)
 {
 	vips->wire = warden;
 	vips->instance = instance;
+	contest_link(vips->contest, warden, instance);
 	if (warden == NULL) {
 		loop_timer_after(vips->away_timer, AWAY_MS);
 		return;
@@ -434,25 +457,77 @@ hear(struct vips *vips, const struct conf_vip *vip)
 		judge_role(vips, vip->role);
 }
 
+/* Of an answer that is none of the others. */
+static void
+on_answer(
+    struct vips *vips, const struct conf_vip *vip, const struct wire_message *message)
+{
+	const struct wire_order *answer = &message->answer;
+
+	if (answer->order == 0)
+		return; /* to an announcement: what is not held need not be announced */
+	if (message->type == WIRE_HELD)
+		on_held(vips, vip, answer->order);
+	else if (message->type == WIRE_GONE)
+		on_gone(vips, vip, answer->order);
+	else if (message->type == WIRE_REFUSED)
+		on_refused(vips, vip, answer->reason);
+}
+
+static uint32_t
+vip_of(const struct wire_message *message)
+{
+	if (message->type == WIRE_CARRIER)
+		return message->carrier.vip;
+	if (message->type == WIRE_PROBED)
+		return message->probed.vip;
+	if (message->type == WIRE_RIVAL)
+		return message->rival.vip;
+	return message->type == WIRE_SEEN ? message->seen.vip : message->answer.vip;
+}
+
 void
 vips_message(struct vips *vips, const struct wire_message *message)
 {
-	bool carrier = message->type == WIRE_CARRIER;
-	uint32_t index = carrier ? message->carrier.vip : message->answer.vip;
+	uint32_t index = vip_of(message);
 	const struct conf_vip *vip;
 
 	if (index >= vips->conf->n_vips)
 		return;
 	vip = vips->conf->vips[index];
 	hear(vips, vip);
-	if (carrier)
+	if (message->type == WIRE_CARRIER)
 		on_carrier(vips, vip, message->carrier.up != 0);
-	else if (message->type == WIRE_HELD)
-		on_held(vips, vip, message->answer.order);
-	else if (message->type == WIRE_GONE)
-		on_gone(vips, vip, message->answer.order);
-	else if (message->type == WIRE_REFUSED)
-		on_refused(vips, vip, message->answer.reason);
+	else if (message->type == WIRE_PROBED || message->type == WIRE_RIVAL ||
+	    message->type == WIRE_SEEN)
+		contest_message(vips->contest, message, vips_is_held(vips, index));
+	else
+		on_answer(vips, vip, message);
+}
+
+bool
+vips_probe(struct vips *vips, uint32_t role, uint64_t order)
+{
+	return contest_probe(vips->contest, role, order);
+}
+
+bool
+vips_contested(const struct vips *vips, uint32_t role)
+{
+	const struct conf_role *conf = vips->conf->roles[role];
+	char why[WHY_SIZE];
+
+	for (size_t i = 0; i < conf->n_vips; i++)
+		if (contest_fault(
+			vips->contest, conf->vips[i]->index, why, sizeof(why)))
+			return true;
+	return false;
+}
+
+void
+vips_view(const struct vips *vips, uint32_t vip, struct contest_view *view)
+{
+	contest_view(vips->contest, vip, view);
 }
 
 bool

@@ -7,6 +7,7 @@
 
 struct conf;
 struct conf_changes;
+struct contest_view;
 struct loop;
 struct vips;
 struct wire;
@@ -20,6 +21,9 @@ struct vips_out {
 	/* The role's addresses can, or cannot, be set (interface down or missing, the kernel
 	 * refused, no fence): part of readiness. Known from the warden's first word on. */
 	void (*usable)(void *arg, uint32_t role, bool usable, const char *why);
+	/* The answer to vips_probe: another host has one of the role's addresses, which is said,
+	 * and which are therefore not usable for a while; or nobody is known to have any. */
+	void (*probed)(void *arg, uint32_t role, uint64_t order, bool found);
 	void *arg;
 };
 
@@ -42,6 +46,12 @@ void vips_hold(struct vips *vips, uint32_t role, uint64_t order, uint64_t term,
     int64_t until, bool first);
 void vips_drop(struct vips *vips, uint32_t role, uint64_t order, uint64_t up_to);
 
+/* Asks whether another host has an address of the role: `probed` with this order, which is
+ * not 0; not for sure, since the warden may die over it. False: it cannot be asked. */
+bool vips_probe(struct vips *vips, uint32_t role, uint64_t order);
+/* Another host had one of them lately. */
+bool vips_contested(const struct vips *vips, uint32_t role);
+
 /* The configuration is `next` from now on: an address that is in both stays as it is known, an
  * added one is announced with the role's next hold. Nothing is said: vips_tell does. */
 void vips_reload(
@@ -52,5 +62,6 @@ void vips_tell(struct vips *vips);
 
 /* For the status: the address is there as far as the warden has said. */
 bool vips_is_held(const struct vips *vips, uint32_t vip);
+void vips_view(const struct vips *vips, uint32_t vip, struct contest_view *view);
 
 #endif

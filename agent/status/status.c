@@ -12,6 +12,7 @@
 #include "agent/consul/consul.h"
 #include "agent/consul/report.h"
 #include "agent/consul/upkeep.h"
+#include "agent/failover/contest.h"
 #include "agent/failover/roles.h"
 #include "agent/failover/vip.h"
 #include "agent/health/run.h"
@@ -86,6 +87,26 @@ service_json(const struct status_sources *from, const struct conf_service *conf)
 	return service;
 }
 
+/* What others did with the address. */
+static void
+add_contest(cJSON *item, const struct status_sources *from, uint32_t vip)
+{
+	struct contest_view view;
+
+	vips_view(from->vips, vip, &view);
+	json_add_uint(item, "probes", view.probes);
+	for (int event = CONTEST_NONE + 1; event < CONTEST_EVENTS; event++)
+		json_add_uint(item, contest_event_name((enum contest_event)event),
+		    view.counts[event]);
+	if (view.last == CONTEST_NONE)
+		return;
+	cJSON *last = cJSON_AddObjectToObject(item, "last");
+	cJSON_AddStringToObject(last, "event", contest_event_name(view.last));
+	if (view.last == CONTEST_CLAIMED || view.last == CONTEST_FOUND)
+		cJSON_AddStringToObject(last, "mac", view.mac);
+	json_add_uint(last, "at", (uint64_t)view.last_at);
+}
+
 static void
 add_vips(cJSON *role, const struct status_sources *from, const struct conf_role *conf)
 {
@@ -99,6 +120,8 @@ add_vips(cJSON *role, const struct status_sources *from, const struct conf_role 
 		cJSON_AddStringToObject(item, "interface", vip->interface);
 		cJSON_AddBoolToObject(item, "held",
 		    from->vips != NULL && vips_is_held(from->vips, vip->index));
+		if (from->vips != NULL)
+			add_contest(item, from, vip->index);
 		cJSON_AddItemToArray(list, item);
 	}
 }

@@ -54,6 +54,8 @@ struct agent {
 	bool master; /* as told to tags */
 	uint64_t term;
 	int64_t held_until; /* as the warden has it; 0: dropped */
+	unsigned int probes; /* that it was asked for */
+	enum { NOBODY, FOREIGN, SILENT } probed; /* what it finds, or says nothing */
 };
 
 struct test {
@@ -73,6 +75,23 @@ holds(const struct agent *agent)
 }
 
 static void
+answer_probe(struct agent *agent, const struct wire_probe *probe)
+{
+	struct wire_message answer = {
+		.type = WIRE_PROBED,
+		.probed = { .order = probe->order,
+		    .found = agent->probed == FOREIGN ? WIRE_FOUND_ANOTHER
+						      : WIRE_FOUND_NOBODY,
+		    .mac = { 2, 0, 0, 0, 0, 7 } },
+	};
+
+	CU_ASSERT_FALSE(holds(agent) && agent->master);
+	agent->probes++;
+	if (agent->probed != SILENT)
+		wire_send(agent->warden, &answer, -1);
+}
+
+static void
 on_order(void *arg, const struct wire_message *message, int fd)
 {
 	struct agent *agent = arg;
@@ -83,6 +102,10 @@ on_order(void *arg, const struct wire_message *message, int fd)
 	};
 
 	CU_ASSERT_EQUAL(fd, -1);
+	if (message->type == WIRE_PROBE) {
+		answer_probe(agent, &message->probe);
+		return;
+	}
 	agent->held_until = hold ? message->hold.until_ms : 0;
 	for (size_t i = 0; hold && i < agent->test->n_agents; i++) {
 		const struct agent *other = &agent->test->agents[i];
@@ -156,6 +179,14 @@ on_usable(void *arg, uint32_t role, bool usable, const char *why)
 	struct agent *agent = arg;
 
 	roles_usable(agent->roles_module, role, usable, why);
+}
+
+static void
+on_probed(void *arg, uint32_t role, uint64_t order, bool found)
+{
+	struct agent *agent = arg;
+
+	roles_probed(agent->roles_module, role, order, found);
 }
 
 static void
@@ -265,7 +296,7 @@ health(struct agent *agent, enum check_status status)
 static void
 start(struct agent *agent)
 {
-	struct vips_out vips_out = { on_held, on_gone, on_usable, agent };
+	struct vips_out vips_out = { on_held, on_gone, on_usable, on_probed, agent };
 	struct hooks_out hooks_out = { on_hook_done, on_command, agent };
 	struct roles_out roles_out = { on_changed, on_stopped, agent };
 	struct loop *loop = agent->test->loop;
@@ -476,6 +507,7 @@ elect_and_switch(const char *role, bool first_bpf, bool second_bpf, bool first_s
 {
 	struct test test;
 	struct agent *master, *backup;
+	unsigned int probes;
 	char why[160];
 
 	set_up_agents(&test, role, 2, true);
@@ -489,6 +521,8 @@ elect_and_switch(const char *role, bool first_bpf, bool second_bpf, bool first_s
 	run_for(test.loop, 3000); /* longer than the lease: it is confirmed */
 	CU_ASSERT_PTR_EQUAL(find_master(&test), master);
 	CU_ASSERT_TRUE(holds(master) && !holds(backup));
+	CU_ASSERT_TRUE(master->probes > 0);
+	probes = master->probes + backup->probes; /* and no more from here on */
 	/* asked of the master, then of the backup, who passes it on through Consul */
 	CU_ASSERT_EQUAL(
 	    roles_switchover(master->roles_module, 0, backup->node, why, sizeof(why)),
@@ -498,6 +532,7 @@ elect_and_switch(const char *role, bool first_bpf, bool second_bpf, bool first_s
 	CU_ASSERT_EQUAL(
 	    roles_switchover(master->roles_module, 0, "", why, sizeof(why)), 0);
 	expect_handover(&test, backup, master);
+	CU_ASSERT_EQUAL(master->probes + backup->probes, probes);
 	tear_down(&test);
 }
 
@@ -594,6 +629,49 @@ test_handover(void)
 	CU_ASSERT_TRUE(backup->master && holds(backup));
 	roles_hand_over(master->roles_module, false);
 	expect_handover(&test, backup, master);
+	tear_down(&test);
+}
+
+/* Another host, which knows nothing of the register, has the address as the first of two sees
+ * it: it leaves the role to the second. */
+static void
+test_foreign(void)
+{
+	struct test test;
+	struct agent *first = &test.agents[0], *second = &test.agents[1];
+	struct role_view view;
+
+	set_up_agents(&test, "foreign", 2, true);
+	first->probed = FOREIGN;
+	put_free_register(&test);
+	start(first);
+	health(first, CHECK_PASSING);
+	for (int i = 0; i < 40 && first->probes == 0; i++)
+		run_for(test.loop, 100);
+	CU_ASSERT_EQUAL(first->probes, 1);
+	start(second);
+	health(second, CHECK_PASSING);
+	CU_ASSERT_TRUE(until(test.loop, is_master, second, LIMIT_MS));
+	roles_view(first->roles_module, 0, &view);
+	CU_ASSERT_EQUAL(view.ready, ROLE_READY_NO);
+	CU_ASSERT_FALSE(first->master || holds(first));
+	CU_ASSERT_EQUAL(first->probes, 1);
+	tear_down(&test);
+}
+
+/* A warden that says nothing to a probe does not keep the role from being taken. */
+static void
+test_silent_probe(void)
+{
+	struct test test;
+	struct agent *agent = &test.agents[0];
+
+	set_up_agents(&test, "silent", 1, true);
+	agent->probed = SILENT;
+	put_free_register(&test);
+	start_all(&test);
+	CU_ASSERT_PTR_EQUAL(elect(&test), agent);
+	CU_ASSERT_TRUE(agent->probes > 0);
 	tear_down(&test);
 }
 
@@ -860,6 +938,8 @@ static const struct tap_case cases[] = {
 	{ "maintenance hands over", test_maintenance },
 	{ "a host hands all over", test_handover },
 	{ "a stop hands over", test_stop },
+	{ "an address that another host has", test_foreign },
+	{ "a probe without an answer", test_silent_probe },
 	{ "a restart adopts", test_restart },
 	{ "a restart with another fence adopts", test_restart_kind },
 	{ "a role without addresses", test_without_address },

@@ -30,8 +30,9 @@ struct fixture {
 	size_t n_messages, wanted; /* the loop stops when there are so many */
 	struct wire_message messages[MESSAGES];
 	uint64_t held, gone; /* told last */
-	unsigned int n_held, n_gone, n_usable;
-	bool usable;
+	uint64_t probed;
+	unsigned int n_held, n_gone, n_usable, n_probed;
+	bool usable, found;
 	char why[192];
 };
 
@@ -69,6 +70,17 @@ on_usable(void *arg, uint32_t role, bool usable, const char *why)
 }
 
 static void
+on_probed(void *arg, uint32_t role, uint64_t order, bool found)
+{
+	struct fixture *f = arg;
+
+	CU_ASSERT_EQUAL(role, 0);
+	f->probed = order;
+	f->found = found;
+	f->n_probed++;
+}
+
+static void
 set_up_with(struct fixture *f, struct loop *loop)
 {
 	memset(f, 0, sizeof(*f));
@@ -91,8 +103,8 @@ set_up_with(struct fixture *f, struct loop *loop)
 	f->conf.roles = f->roles;
 	f->conf.n_roles = 1;
 	f->conf.vips = f->all;
-	f->vips = vips_new(
-	    loop, &f->conf, &(struct vips_out){ on_held, on_gone, on_usable, f });
+	f->vips = vips_new(loop, &f->conf,
+	    &(struct vips_out){ on_held, on_gone, on_usable, on_probed, f });
 }
 
 static void
