@@ -72,8 +72,9 @@ make_host(struct world *world, struct host *host, size_t i)
 	params->priority = 100 + (unsigned int)sim_between(world, 0, 2) * 10;
 	params->preempt = sim_chance(world, 0.3);
 	params->preempt_delay_ms = sim_between(world, 0, 2) * 1000;
-	params->lease_ms = 2250;
-	params->margin_ms = 1500;
+	host->bpf = sim_chance(world, 0.5);
+	params->lease_ms = host->bpf ? 1000 : 2250;
+	params->margin_ms = host->bpf ? 10 : 1500;
 	params->silence_ms = 600;
 	params->stagger_ms = 200;
 	params->grace_ms = 1000;
@@ -119,9 +120,14 @@ static void
 settle(struct world *world)
 {
 	const struct host *before = NULL, *after = NULL;
+	int64_t begin = world->now;
 	uint64_t writes;
 
-	run_until(world, world->now + SETTLE);
+	/* a role that went to and fro may have left a host with many hooks to run */
+	for (size_t i = 0; i < world->n_hosts; i++)
+		if (world->hosts[i].hook_free_at > begin)
+			begin = world->hosts[i].hook_free_at;
+	run_until(world, begin + SETTLE);
 	if (addresses(world, &before) != 1)
 		sim_fail(world, "I13: nobody has the address though all is well");
 	writes = world->writes;

@@ -14,7 +14,7 @@
  */
 
 #define HOSTS 4
-#define ORDERS 512		/* an agent gives a few a second */
+#define ORDERS 1024		/* an agent gives up to a dozen a second */
 #define MS INT64_C(1000)	/* world time is microseconds */
 #define S (1000 * MS)
 #define NEVER INT64_MAX
@@ -62,6 +62,7 @@ struct host {
 	int64_t hooks;			/* so many; the newest one's end is told */
 
 	/* the warden and the kernel */
+	bool bpf;			/* the fence: fixed from one start of lictord to the next */
 	bool warden_paused, warden_busy;
 	uint32_t warden_life;
 	struct order {
@@ -74,6 +75,7 @@ struct host {
 	uint64_t last_drop;
 	int64_t deadline_ms;		/* boot; 0: none */
 	int64_t lifetime_ms;		/* boot: when the address's lifetime ends */
+	int64_t fence_ms;		/* boot: the deadline in the fence, which outlives the warden */
 	bool vip;
 	uint32_t vip_life;
 
@@ -163,6 +165,8 @@ void warden_hold(struct world *world, struct host *host, uint64_t order, uint64_
 void warden_drop(struct world *world, struct host *host, uint64_t order, uint64_t term);
 void warden_pause(struct world *world, struct host *host, int64_t duration);
 void warden_crash(struct world *world, struct host *host);
+void warden_refence(struct world *world, struct host *host, bool bpf);
+void fence_watch(struct world *world, struct host *host);
 void kernel_remove(struct world *world, struct host *host, const char *why);
 
 /* sim_fault.c */

@@ -60,16 +60,28 @@ victim(struct world *world)
 	return host;
 }
 
+static int64_t
+any_lease(struct world *world, const struct host *host)
+{
+	static const int64_t bpf[] = { 600, 1000, 1000, 2250 };
+	static const int64_t lifetime[] = { 1250, 1250, 2250, 3250 };
+
+	return (host->bpf ? bpf : lifetime)[sim_between(world, 0, 3)];
+}
+
 static void
 start(struct world *world, struct host *host)
 {
-	static const int64_t leases[] = { 1250, 2250, 3250, 3250 };
-
 	if (host->role)
 		return;
-	/* A restart may come with another configuration. */
+	/* A restart may come with another configuration, … */
 	if (sim_chance(world, 0.3))
-		host->params.lease_ms = leases[sim_between(world, 0, 3)];
+		host->params.lease_ms = any_lease(world, host);
+	/* … and with another fence, if all of lictord is started again. */
+	if (sim_chance(world, 0.1)) {
+		warden_refence(world, host, !host->bpf);
+		host->params.lease_ms = any_lease(world, host);
+	}
 	host->params.confirm_ms = host->params.lease_ms / 7;
 	host_start(world, host);
 }
@@ -158,11 +170,10 @@ pause_soon(struct world *world, struct host *host, int64_t min, int64_t max)
 static void
 reload(struct world *world, struct host *host)
 {
-	static const int64_t leases[] = { 1250, 1250, 2250, 3250 };
 	struct role_params *params = &host->params;
 	struct role_event event = { .type = ROLE_EVENT_TICK };
 
-	params->lease_ms = leases[sim_between(world, 0, 3)];
+	params->lease_ms = any_lease(world, host);
 	params->confirm_ms = params->lease_ms / 7;
 	params->has_promote = sim_chance(world, 0.5);
 	params->has_demote = sim_chance(world, 0.5);
@@ -185,7 +196,7 @@ restart_later(struct world *world, struct item *item)
 		warden_pause(world, host, 6 * S);
 	host_crash(world, host);
 	if (sim_chance(world, 0.5))
-		host->params.lease_ms = 1250;
+		host->params.lease_ms = host->bpf ? 600 : 1250;
 	start(world, host);
 	if (sim_chance(world, 0.5))
 		pause_soon(world, host, 10 * MS, 600 * MS);
@@ -235,6 +246,7 @@ change_clocks(struct world *world, struct host *host)
 	if (sim_chance(world, 0.5))
 		slew = slew < 0 ? -0.0849 : 0.0849;
 	clock_set_rate(&host->boot, world->now, 1 + slew);
+	fence_watch(world, host);
 	clock_set_rate(
 	    &host->raw, world->now, 1 + (double)sim_between(world, -999, 999) / 1e6);
 }

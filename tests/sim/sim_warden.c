@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The warden, a process of its own behind a queue of orders, and the kernel's address
- * lifetimes: whole seconds, and up to g late. Written from section 9 of the protocol's
- * page and not from warden.c, since it stands for what the agent may rely on.
+ * The warden, a process of its own behind a queue of orders, and what takes an address away
+ * when all else fails: the kernel's lifetimes, in whole seconds, or the fence in the kernel,
+ * which compares a deadline with the clock; both up to g late. Written from sections 9 and
+ * 17 of the protocol's page and not from warden.c, since it stands for what the agent may
+ * rely on. An address that the fence mutes is as good as gone.
  */
 #include <string.h>
 
@@ -25,18 +27,63 @@ expire(struct world *world, struct item *item)
 		kernel_remove(world, item->host, "its lifetime is over");
 }
 
-static void
-kernel_set(struct world *world, struct host *host, int64_t seconds)
+static int64_t
+lateness(struct world *world, const struct host *host)
 {
-	static const int64_t lateness[] = { 0, 1, 2, 2 }; /* halves of g */
-	int64_t late = lateness[sim_between(world, 0, 3)] * host->params.margin_ms / 2;
-	struct item *item;
-	int64_t life_ms = seconds * 1000 + late;
+	static const int64_t halves[] = { 0, 1, 2, 2 }; /* of g */
 
+	return halves[sim_between(world, 0, 3)] * host->params.margin_ms / 2;
+}
+
+static void
+address_up(struct world *world, struct host *host)
+{
 	if (!host->vip)
 		sim_say(world, host, "ADDRESS up");
 	host->vip = true;
 	host->vip_life++;
+}
+
+static void
+mute(struct world *world, struct item *item)
+{
+	if (item->host->vip_life == item->life)
+		kernel_remove(world, item->host, "its deadline has passed");
+}
+
+/* The fence compares on each packet: a clock that changes its pace changes this. */
+void
+fence_watch(struct world *world, struct host *host)
+{
+	struct item *item;
+
+	if (!host->bpf || !host->vip)
+		return;
+	host->vip_life++;
+	item = sim_item(world,
+	    clock_when(&host->boot, world->now, host->fence_ms) - world->now +
+		lateness(world, host) * MS,
+	    host, mute);
+	item->life = host->vip_life;
+	sim_push(world, item);
+}
+
+static void
+fence_set(struct world *world, struct host *host, int64_t until)
+{
+	host->fence_ms = until;
+	address_up(world, host);
+	fence_watch(world, host);
+	check_addresses(world);
+}
+
+static void
+kernel_set(struct world *world, struct host *host, int64_t seconds)
+{
+	int64_t life_ms = seconds * 1000 + lateness(world, host);
+	struct item *item;
+
+	address_up(world, host);
 	item = sim_item(
 	    world, (int64_t)((double)(life_ms * MS) / host->raw.rate), host, expire);
 	item->life = host->vip_life;
@@ -79,13 +126,17 @@ hold(struct world *world, struct host *host, const struct order *order)
 	if (order->until <= now || order->term <= host->last_drop)
 		return;
 	host->deadline_ms = order->until;
-	if (seconds == 0) {
+	if (seconds == 0 && !host->bpf) {
 		if (host->lifetime_ms > order->until)
 			kernel_remove(world, host, "it would outlast its deadline");
 		return;
 	}
-	host->lifetime_ms = now + seconds * 1000;
-	kernel_set(world, host, seconds);
+	if (host->bpf) {
+		fence_set(world, host, order->until);
+	} else {
+		host->lifetime_ms = now + seconds * 1000;
+		kernel_set(world, host, seconds);
+	}
 	timer = sim_item(world,
 	    clock_when(&host->boot, world->now, order->until) - world->now, host,
 	    deadline);
@@ -197,4 +248,16 @@ warden_crash(struct world *world, struct host *host)
 	host->warden_busy = false;
 	host->last_drop = 0;
 	host->deadline_ms = host->lifetime_ms = 0;
+}
+
+/* Another lictord, with another fence: what the old one held is deleted or mute before the
+ * new one hears its first order. */
+void
+warden_refence(struct world *world, struct host *host, bool bpf)
+{
+	warden_crash(world, host);
+	kernel_remove(world, host, "another fence begins");
+	host->bpf = bpf;
+	host->params.margin_ms = bpf ? 10 : 1500;
+	sim_say(world, host, "the fence is %s", bpf ? "bpf" : "lifetime");
 }

@@ -216,7 +216,7 @@ try_sequence(enum conf_fence fence, size_t n_vips, unsigned int sequence)
 		    : fence == CONF_FENCE_LIFETIME || n_vips == 0
 		    ? WIRE_FENCE_LIFETIME
 		    : WIRE_FENCE_UNKNOWN };
-	struct bed bed;
+	struct bed bed = { 0 };
 
 	open_bed(&bed, fence, n_vips);
 	start(&bed, &bed.agent, &bed.agent_end);
