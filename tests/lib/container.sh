@@ -30,7 +30,7 @@ container_boot()
 		shift 2
 		mkdir -p "$dir/root" /run/systemd/nspawn &&
 		mount -t tmpfs none /run/systemd/nspawn && mount --bind / "$dir/root" &&
-		exec systemd-nspawn -q -D "$dir/root" -M "lictor-${dir##*.}" \
+		exec systemd-nspawn -q -D "$dir/root" -M "lictor-$$" \
 		    --volatile=overlay --register=no --keep-unit --bind="$dir:/lab" \
 		    --bind-ro="$build:/build" \
 		    --bind-ro="$dir/units:/usr/local/lib/systemd/system" \
