@@ -53,6 +53,7 @@
 static const char usage[] =
     "usage: prober [options] INTERFACE ADDRESS MAC...\n"
     "       prober --answer PORT ADDRESS\n"
+    "       prober --claim TIMES [--every USEC] INTERFACE ADDRESS\n"
     "\n"
     "Asks each host (MAC) a thousand times a second for ADDRESS (IPv4 or IPv6) until\n"
     "SIGTERM, SIGINT or --for; then prints what it saw. Times are milliseconds of\n"
@@ -66,6 +67,8 @@ static const char usage[] =
     "                 silence) and when it has been silent for 50 ms\n"
     "  --answer PORT  the other side of udp: sends back what comes to ADDRESS, which\n"
     "                 need not be there yet\n"
+    "  --claim TIMES  says so often that ADDRESS is here, whether it is or not, as a\n"
+    "                 host does that took it: gratuitous ARP, or an advertisement\n"
     "\n"
     "Prints at the end, one line for all and one for each kind of question and host:\n"
     "  dual 0 of 5000, unclear 0, longest without any 1.1 ms before 812.345, own pause "
@@ -310,6 +313,31 @@ ask(const struct prober *p, enum kind kind, const unsigned char *mac)
 		fprintf(stderr, "prober: %s\n", strerror(errno));
 }
 
+/* What a host sends that has taken the address. */
+static size_t
+claim_frame(const struct prober *p, unsigned char *frame)
+{
+	static const unsigned char all[16] = { 0xff, 2, [15] = 1 };
+	const unsigned char *mac = (const unsigned char *)"\x33\x33\0\0\0\1";
+	size_t at, icmp;
+
+	if (p->family == AF_INET) {
+		at = arp_frame(
+		    p, frame, (const unsigned char *)"\xff\xff\xff\xff\xff\xff");
+		put(frame, put(frame, 22, p->own, ETH_ALEN), p->address, 4);
+		return at;
+	}
+	icmp = at = ip_head(p, frame, mac, p->address, all, IPPROTO_ICMPV6, 32);
+	at = put(frame, at, "\x88\0\0\0\x20\0\0\0", 8);
+	at = put(frame, at, p->address, 16);
+	at = put(frame, at, "\x02\x01", 2);
+	at = put(frame, at, p->own, ETH_ALEN);
+	put_u16(frame, icmp + 2,
+	    fold(sum16(pseudo_sum(p->address, all, 16, IPPROTO_ICMPV6, 32),
+		frame + icmp, 32)));
+	return at;
+}
+
 /* Answers. */
 
 static unsigned int
@@ -512,7 +540,8 @@ run(struct prober *p)
 			due = due + p->every_ns > now ? due + p->every_ns
 						      : now + p->every_ns;
 		}
-		struct timespec wait = { 0, (long)(due - now) };
+		struct timespec wait = { (due - now) / 1000000000,
+			(due - now) % 1000000000 };
 		if (ppoll(&fd, 1, &wait, NULL) > 0)
 			gather(p);
 	}
@@ -646,14 +675,14 @@ parse_number(const char *text, uint64_t max, uint64_t *out)
 
 /* 0; -1: that is no way to call it; 1: help was asked for. */
 static int
-parse(struct prober *p, int argc, char **argv, uint64_t *answer)
+parse(struct prober *p, int argc, char **argv, uint64_t *answer, uint64_t *claims)
 {
-	enum { ASK = 1, PORT, EVERY, FOR, EVENTS, ANSWER, HELP };
+	enum { ASK = 1, PORT, EVERY, FOR, EVENTS, ANSWER, CLAIM, HELP };
 	static const struct option options[] = { { "ask", 1, NULL, ASK },
 		{ "port", 1, NULL, PORT }, { "every", 1, NULL, EVERY },
 		{ "for", 1, NULL, FOR }, { "events", 0, NULL, EVENTS },
-		{ "answer", 1, NULL, ANSWER }, { "help", 0, NULL, HELP },
-		{ NULL, 0, NULL, 0 } };
+		{ "answer", 1, NULL, ANSWER }, { "claim", 1, NULL, CLAIM },
+		{ "help", 0, NULL, HELP }, { NULL, 0, NULL, 0 } };
 	uint64_t port = 7, every_us = 1000, for_ms = 0;
 	bool fine = true;
 	int option;
@@ -664,13 +693,15 @@ parse(struct prober *p, int argc, char **argv, uint64_t *answer)
 		else if (option == PORT)
 			fine = parse_number(optarg, 65535, &port);
 		else if (option == EVERY)
-			fine = parse_number(optarg, 999999, &every_us);
+			fine = parse_number(optarg, 60000000, &every_us);
 		else if (option == FOR)
 			fine = parse_number(optarg, 86400000, &for_ms);
 		else if (option == EVENTS)
 			p->events = true;
 		else if (option == ANSWER)
 			fine = parse_number(optarg, 65535, answer);
+		else if (option == CLAIM)
+			fine = parse_number(optarg, 1000000, claims);
 		else if (option == HELP)
 			return 1;
 		else
@@ -742,6 +773,25 @@ answer_all(struct prober *p, const char *text, unsigned int port)
 }
 
 static int
+claim(struct prober *p, const char *interface, uint64_t times)
+{
+	const struct timespec pause = { p->every_ns / 1000000000,
+		p->every_ns % 1000000000 };
+	unsigned char frame[128];
+
+	if (open_packets(p, interface) != 0)
+		return fail(interface);
+	for (uint64_t i = 0; i < times && !stop; i++) {
+		if (i > 0)
+			nanosleep(&pause, NULL);
+		if (send(p->fd, frame, claim_frame(p, frame), 0) < 0)
+			return fail(interface);
+	}
+	close(p->fd);
+	return 0;
+}
+
+static int
 probe(struct prober *p, const char *interface)
 {
 	bool needs_own = p->asks[ECHO] || p->asks[UDP];
@@ -767,8 +817,8 @@ main(int argc, char **argv)
 {
 	struct sigaction action = { .sa_handler = on_signal };
 	static struct prober prober;
-	uint64_t answer = 0;
-	int parsed = parse(&prober, argc, argv, &answer);
+	uint64_t answer = 0, claims = 0;
+	int parsed = parse(&prober, argc, argv, &answer, &claims);
 
 	if (parsed > 0) {
 		fputs(usage, stdout);
@@ -779,7 +829,11 @@ main(int argc, char **argv)
 	if (parsed == 0 && answer != 0 && argc == optind + 1 &&
 	    parse_address(&prober, argv[optind]))
 		return answer_all(&prober, argv[optind], (unsigned int)answer);
-	if (parsed != 0 || answer != 0 || !parse_hosts(&prober, argc, argv)) {
+	if (parsed == 0 && claims != 0 && argc == optind + 2 &&
+	    parse_address(&prober, argv[optind + 1]))
+		return claim(&prober, argv[optind], claims);
+	if (parsed != 0 || answer != 0 || claims != 0 ||
+	    !parse_hosts(&prober, argc, argv)) {
 		fputs(usage, stderr);
 		return 2;
 	}
