@@ -139,7 +139,7 @@ name_fence(const struct conf *conf)
 	if (conf->n_roles == 0)
 		return;
 	printf("fence %s: ", names[conf->fence]);
-	if (conf->fence == CONF_FENCE_AUTO)
+	if (conf->fence == CONF_FENCE_AUTO && conf_has_bpf())
 		printf("bpf if this host can have it, with a lease of %lld ms, else "
 		       "lifetime, with %lld ms\n",
 		    bpf, lifetime);

@@ -25,11 +25,6 @@
 #define BIG_NODE 1000000 /* services times checks */
 #define LEASE_MIN_MS 200
 #define LEASE_MAX_MS 60000
-#ifdef HAVE_BPF
-#define HAS_BPF true
-#else
-#define HAS_BPF false
-#endif
 
 /* Variables that stand for options. */
 static const struct {
@@ -346,7 +341,7 @@ build_failover(struct build *build, const struct node *root)
 		build->conf->fence = fence < 0 ? 0 : (enum conf_fence)fence;
 		result = fence < 0 ? -1 : 0;
 	}
-	if (result == 0 && build->conf->fence == CONF_FENCE_BPF && !HAS_BPF)
+	if (result == 0 && build->conf->fence == CONF_FENCE_BPF && !conf_has_bpf())
 		result = options_fault(&section, "fence", build->error,
 		    "this lictord was built without bpf, expected auto or lifetime");
 	if (result == 0)

@@ -262,6 +262,16 @@ conf_lease(const struct conf *conf, bool bpf)
 							 : LEASE_LIFETIME_MS;
 }
 
+bool
+conf_has_bpf(void)
+{
+#ifdef HAVE_BPF
+	return true;
+#else
+	return false;
+#endif
+}
+
 int64_t
 conf_margin(bool bpf)
 {

@@ -220,6 +220,8 @@ int64_t conf_longest_hook(const struct conf *conf);
  * after the last confirmation, and how late the fence may be. */
 int64_t conf_lease(const struct conf *conf, bool bpf);
 int64_t conf_margin(bool bpf);
+/* Was this lictord built with it? */
+bool conf_has_bpf(void);
 /* Else conf_lease(conf, false) is the default. */
 bool conf_lease_suits_lifetime(int64_t lease_ms);
 

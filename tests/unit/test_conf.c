@@ -552,9 +552,7 @@ try_lease(const char *fence, int64_t ms)
 	    xasprintf("failover { fence = %s lease = %lldms }", fence, (long long)ms);
 	struct conf *conf = conf_parse(bundle_of("", text, ""), error);
 
-#ifndef HAVE_BPF
-	good = good && strcmp(fence, "bpf") != 0;
-#endif
+	good = good && (conf_has_bpf() || strcmp(fence, "bpf") != 0);
 	CU_ASSERT_EQUAL(conf != NULL, good);
 	if (conf == NULL)
 		return;
