@@ -238,7 +238,7 @@ boot_ns(void)
 bool
 fence_clock_ok(struct fence *fence)
 {
-	unsigned char frame[FRAME_MIN] = { 0 }, answer[FRAME_MIN];
+	unsigned char frame[FRAME_MIN] = { 0 }, answer[FRAME_MIN] = { 0 };
 	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame,
 	    .data_size_in = sizeof(frame), .data_out = answer,
 	    .data_size_out = sizeof(answer), .repeat = 1);

@@ -11,3 +11,4 @@
 #define TAILQ_HEAD(name, type) struct name { struct type *tqh_first, **tqh_last; }
 #define TAILQ_ENTRY(type) struct { struct type *tqe_next, **tqe_prev; }
 #define TAILQ_FOREACH(item, head, link) for (item = (head)->tqh_first; item; item = item->link.tqe_next)
+#define LIBBPF_OPTS(type, name, ...) struct type name = { .sz = sizeof(name), __VA_ARGS__ }

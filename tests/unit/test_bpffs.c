@@ -50,13 +50,13 @@ apart(bool (*run)(void))
 static bool
 opens(uid_t uid, char *path, size_t size)
 {
-	char why[256] = "", link[64];
+	char why[256] = "", opened[64];
 	int fd = bpffs_open(uid, uid, why, sizeof(why));
 
 	if (fd < 0)
 		printf("# %s\n", why);
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	ssize_t len = fd < 0 ? -1 : readlink(link, path, size - 1);
+	snprintf(opened, sizeof(opened), "/proc/self/fd/%d", fd);
+	ssize_t len = fd < 0 ? -1 : readlink(opened, path, size - 1);
 	if (len >= 0)
 		path[len] = '\0';
 	if (fd >= 0)
