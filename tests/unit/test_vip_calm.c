@@ -91,7 +91,10 @@ test_calm(void)
 			.roles = roles, .n_roles = 1, .vips = vips, .n_vips = 1
 		};
 		struct bed bed = { .loop = loop_new() };
-		struct vips_out out = { on_answer, on_answer, on_usable, &bed };
+		struct vips_out out = { .held = on_answer,
+			.gone = on_answer,
+			.usable = on_usable,
+			.arg = &bed };
 		role.vips = of_role;
 		bed.vips = vips_new(bed.loop, &conf, &out);
 		try_sequence(&bed, sequence);
