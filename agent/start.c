@@ -153,16 +153,19 @@ static void
 warn(const struct conf *conf)
 {
 	char why[CONF_ERROR_MAX], label[CONF_LABEL_MAX];
+	struct host host;
 
+	host_begin(&host);
 	for (size_t i = 0; i < conf->n_checks; i++) {
 		const struct conf_check *check = conf->checks[i];
 		if (check->class != &check_icmp_class ||
-		    host_check_ping(why, sizeof(why)) == 0)
+		    host_check_ping(&host, why, sizeof(why)) == 0)
 			continue;
 		conf_check_label(check, label);
 		fprintf(stderr, "warning: check %s: %s\n", label, why);
-		return;
+		break;
 	}
+	host_end(&host);
 }
 
 /* One that comes before the runner waits for it would be the end: it is kept for then. */

@@ -8,6 +8,7 @@
 #include "agent/conf/schema.h"
 
 struct conf_bundle;
+struct host;
 struct node;
 
 /*
@@ -20,7 +21,7 @@ struct build {
 	const struct conf_bundle *bundle;
 	char *error;
 	const struct conf_loading *loading; /* NULL: no plugin is loaded */
-	bool host;	/* ask the host for files, commands, users and addresses */
+	const struct host *host;	/* asked for files, commands, users and addresses, or NULL */
 	struct raw_defaults defaults;
 	/* sections of checks that depend on others, in the order of the checks */
 	struct build_depend {

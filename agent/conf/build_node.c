@@ -87,7 +87,7 @@ check_stand_in(struct build *build, size_t i, const char *value)
 	char why[CONF_ERROR_MAX];
 
 	if (!stand_ins[i].file || !build->host ||
-	    host_check_file(value, secret, why, sizeof(why)) == 0)
+	    host_check_file(build->host, value, secret, why, sizeof(why)) == 0)
 		return 0;
 	return fault_set(build->error, "environment", 0, "%s: %s", variable, why);
 }

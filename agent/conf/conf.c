@@ -17,6 +17,7 @@
 #include "agent/conf/build.h"
 #include "agent/conf/bundle.h"
 #include "agent/conf/classes.h"
+#include "agent/conf/host.h"
 #include "agent/conf/scan.h"
 #include "agent/conf/schema.h"
 #include "agent/conf/tree.h"
@@ -125,13 +126,16 @@ conf_load(struct conf_bundle *bundle, const struct conf_loading *loading,
     char error[CONF_ERROR_MAX])
 {
 	struct conf *conf = xcalloc(1, sizeof(*conf));
+	struct host host = { 0 };
 	struct build build = { .conf = conf,
 		.bundle = bundle,
 		.error = error,
 		.loading = loading,
-		.host = !bundle->received };
+		.host = bundle->received ? NULL : &host };
 	struct trees trees = { 0 };
 
+	if (build.host != NULL)
+		host_begin(&host);
 	conf->bundle = bundle;
 	conf->generation = bundle_digest(bundle);
 	conf->classes = classes_new();
@@ -140,6 +144,7 @@ conf_load(struct conf_bundle *bundle, const struct conf_loading *loading,
 		result = parse_files(&build, &trees);
 	if (result == 0)
 		result = build_all(&build, &trees);
+	host_end(&host);
 	free(build.depends);
 	free_trees(&trees);
 	/* the trees were ten times what is left, and the allocator would keep it for us */

@@ -3,12 +3,13 @@
  * Questions to the host that the configuration raises: is the program there and safe from
  * others, is there such a user, does the host own that address already. Asked only where
  * the files are read (the runner, lictord -t), never by who got the bytes over the wall:
- * a file that vanished must not keep a respawned process from starting. It changes
- * nothing and knows nobody.
+ * a file that vanished must not keep a respawned process from starting. Whether the agent
+ * will be able to read a file is found out with its rights. Nothing is changed here.
  */
 #include "agent/conf/host.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -24,6 +25,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/base/util.h"
@@ -156,8 +158,73 @@ check_secret(const char *path, const struct stat *st, char *why, size_t why_size
 	    why, why_size, "\"%.200s\" %s, expected mode 0640 or less", path, fault);
 }
 
+void
+host_begin(struct host *host)
+{
+	*host = (struct host){ 0 };
+	if (identity_may_change() && identity_find(IDENTITY_AGENT, &host->agent) == 0)
+		host->other = host->agent.uid != geteuid();
+}
+
+void
+host_end(struct host *host)
+{
+	identity_cleanup(&host->agent);
+}
+
+/* Files are opened with that user's rights, by this thread alone. False: with mixed ones. */
+static bool
+take_rights(uid_t uid, gid_t gid, const gid_t *groups, size_t n_groups)
+{
+	if (syscall(SYS_setgroups, n_groups, groups) != 0)
+		return false;
+	syscall(SYS_setfsgid, gid);
+	syscall(SYS_setfsuid, uid);
+	return (uid_t)syscall(SYS_setfsuid, -1) == uid &&
+	    (gid_t)syscall(SYS_setfsgid, -1) == gid;
+}
+
+/* A container may not have that user: then nobody knows, and it is let pass. Our own rights
+ * must be back after it. */
+static bool
+agent_can_open(const struct host *host, const char *path)
+{
+	int n_groups = getgroups(0, NULL), error = 0;
+	AUTO_FREE gid_t *groups = xcalloc((size_t)n_groups + 1, sizeof(*groups));
+	const struct identity *agent = &host->agent;
+
+	n_groups = getgroups(n_groups, groups);
+	assert(n_groups >= 0);
+	if (take_rights(agent->uid, agent->gid, agent->groups, agent->n_groups)) {
+		AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		error = fd < 0 ? errno : 0;
+	}
+	if (!take_rights(geteuid(), getegid(), groups, (size_t)n_groups) &&
+	    (uid_t)syscall(SYS_setfsuid, -1) != geteuid())
+		abort();
+	errno = error;
+	return error == 0;
+}
+
+/* Asked by opening it: who may what is for the kernel to say. */
+static int
+check_readable(const struct host *host, const char *path, char *why, size_t why_size)
+{
+	if (faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) != 0)
+		return say(why, why_size,
+		    "\"%.200s\" cannot be read: %s, expected a readable file", path,
+		    strerror(errno));
+	if (!host->other || agent_can_open(host, path))
+		return 0;
+	return say(why, why_size,
+	    "\"%.200s\" cannot be read by the user " IDENTITY_AGENT
+	    ", who needs it: %s, expected a file that its group may read",
+	    path, strerror(errno));
+}
+
 int
-host_check_file(const char *path, bool secret, char *why, size_t why_size)
+host_check_file(
+    const struct host *host, const char *path, bool secret, char *why, size_t why_size)
 {
 	struct stat st;
 
@@ -167,17 +234,15 @@ host_check_file(const char *path, bool secret, char *why, size_t why_size)
 	if (!S_ISREG(st.st_mode))
 		return say(
 		    why, why_size, "\"%.200s\" is no regular file, expected one", path);
-	if (faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) != 0)
-		return say(why, why_size,
-		    "\"%.200s\" cannot be read: %s, expected a readable file", path,
-		    strerror(errno));
-	return secret ? check_secret(path, &st, why, why_size) : 0;
+	if (secret && check_secret(path, &st, why, why_size) != 0)
+		return -1;
+	return check_readable(host, path, why, why_size);
 }
 
 int
-host_check_plugin(const char *path, char *why, size_t why_size)
+host_check_plugin(const struct host *host, const char *path, char *why, size_t why_size)
 {
-	if (host_check_file(path, false, why, why_size) != 0)
+	if (host_check_file(host, path, false, why, why_size) != 0)
 		return -1;
 	return check_path_safe(path, 0, why, why_size);
 }
@@ -304,14 +369,50 @@ host_check_address(int family, const unsigned char *address, char *why, size_t w
 	    text, name);
 }
 
-int
-host_check_ping(char *why, size_t why_size)
+static bool
+is_within(const struct identity *user, gid_t first, gid_t last)
+{
+	bool within = user->gid >= first && user->gid <= last;
+
+	for (size_t i = 0; i < user->n_groups && !within; i++)
+		within = user->groups[i] >= first && user->groups[i] <= last;
+	return within;
+}
+
+/* The kernel's rule (ping_init_sock), for a user that we are not. */
+static bool
+agent_may_ping(const struct identity *agent)
+{
+	AUTO_FCLOSE FILE *fp = fopen("/proc/sys/net/ipv4/ping_group_range", "re");
+	char line[64], *rest = NULL;
+	uint64_t first, last;
+
+	if (fp == NULL || fgets(line, sizeof(line), fp) == NULL)
+		return true;
+	const char *low = strtok_r(line, " \t\n", &rest);
+	const char *high = strtok_r(NULL, " \t\n", &rest);
+	if (low == NULL || high == NULL ||
+	    parse_uint(low, 0, UINT32_MAX, &first) != 0 ||
+	    parse_uint(high, 0, UINT32_MAX, &last) != 0)
+		return true;
+	return is_within(agent, (gid_t)first, (gid_t)last);
+}
+
+static bool
+we_may_ping(void)
 {
 	AUTO_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_ICMP);
 
-	if (fd >= 0 || errno != EACCES)
+	return fd >= 0 || errno != EACCES;
+}
+
+int
+host_check_ping(const struct host *host, char *why, size_t why_size)
+{
+	if (host->other ? agent_may_ping(&host->agent) : we_may_ping())
 		return 0;
 	return say(why, why_size,
-	    "none of our groups may send echoes, expected one of them to be within "
-	    "net.ipv4.ping_group_range");
+	    "none of %s groups may send echoes, expected one of them to be within "
+	    "net.ipv4.ping_group_range",
+	    host->other ? "the user " IDENTITY_AGENT "'s" : "our");
 }

@@ -225,7 +225,8 @@ is_secret(const char *option)
 }
 
 static int
-check_host(const struct check_option *option, const struct node *node, char *error)
+check_host(const struct host *host, const struct check_option *option,
+    const struct node *node, char *error)
 {
 	char why[CONF_ERROR_MAX];
 	const char *value = node->values[0];
@@ -233,8 +234,8 @@ check_host(const struct check_option *option, const struct node *node, char *err
 
 	switch (option->type) {
 	case CHECK_OPTION_FILE:
-		result =
-		    host_check_file(value, is_secret(option->name), why, sizeof(why));
+		result = host_check_file(
+		    host, value, is_secret(option->name), why, sizeof(why));
 		break;
 	case CHECK_OPTION_COMMAND:
 		result = host_check_command(value, why, sizeof(why));
@@ -273,7 +274,7 @@ find_given(const struct node *section, const struct check_option *option)
 
 int
 options_fill(void *base, const struct check_option *table, const struct node *section,
-    bool host, char error[CONF_ERROR_MAX])
+    const struct host *host, char error[CONF_ERROR_MAX])
 {
 	for (const struct check_option *option = table; option->name != NULL;
 	     option++) {
@@ -294,8 +295,8 @@ options_fill(void *base, const struct check_option *table, const struct node *se
 		else if (node != NULL)
 			result = read_scalar(
 			    member, option, node->values[0], section, error);
-		if (result == 0 && node != NULL && host)
-			result = check_host(option, node, error);
+		if (result == 0 && node != NULL && host != NULL)
+			result = check_host(host, option, node, error);
 		if (result != 0)
 			return -1;
 	}

@@ -6,17 +6,19 @@
 
 #include "agent/conf/conf.h"
 
+struct host;
 struct node;
 struct check_option;
 
 /*
  * Fills the members that `table` describes from a section's options. What is not written,
  * or written as an empty text, gets the table's default, or stays as it is where there is
- * none; a text that is the default stays the table's. `host`: files, commands, folders and users must be there. 0, or -1 with `error`;
+ * none; a text that is the default stays the table's. `host`:
+ * files, commands, folders and users must be there; NULL: it is not asked. 0, or -1 with `error`;
  * options_free frees what was filled in, in both cases.
  */
 int options_fill(void *base, const struct check_option *table,
-    const struct node *section, bool host, char error[CONF_ERROR_MAX]);
+    const struct node *section, const struct host *host, char error[CONF_ERROR_MAX]);
 void options_free(void *base, const struct check_option *table);
 
 /* Whether both have the same values. */

@@ -11,6 +11,7 @@ lictord=$(realpath "${top_builddir:-.}")/lictord
 . "$top/tests/lib/tap.sh"
 
 work=$(mktemp -d)
+chmod 755 "$work" # for the agent's user
 trap 'rm -rf "$work"' EXIT
 awk -v out="$work" -f "$top/tests/conf/unpack.awk" "$top/tests/conf/broken.table"
 

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/base/identity.h"
 #include "agent/base/util.h"
 #include "agent/conf/bundle.h"
 #include "agent/conf/classes.h"
@@ -418,6 +419,13 @@ tokens_and_files_come_from_the_environment(void)
 {
 	char key[] = "/tmp/lictor-key.XXXXXX";
 	AUTO_CLOSE int fd = mkstemp(key);
+	struct identity agent = { .gid = getegid() };
+
+	identity_find(IDENTITY_AGENT, &agent);
+	identity_cleanup(&agent);
+	CU_ASSERT(fchmod(fd, 0640) == 0);
+	if (identity_may_change())
+		CU_ASSERT(fchown(fd, geteuid(), agent.gid) == 0);
 	AUTO_FREE char *node =
 	    xasprintf("consul { ca-file = '/etc/hosts' key-file = '%s' }", key);
 	struct conf *conf = parse("CONSUL_HTTP_TOKEN=a-b\nCONSUL_CACERT=/etc/passwd\n"
@@ -678,6 +686,7 @@ every_broken_configuration_is_refused(void)
 	if (top == NULL)
 		top = ".";
 	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(work));
+	CU_ASSERT_EQUAL(chmod(work, 0755), 0); /* for the agent's user */
 	for (size_t i = 0; i < ARRAY_LENGTH(variables); i++)
 		unsetenv(variables[i]);
 	AUTO_FREE char *out = xasprintf("out=%s", work);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/base/util.h"
@@ -113,15 +114,58 @@ set_groups(const char *range)
 static void
 test_ping(void)
 {
+	struct host own = { 0 }, agent = { .other = true, .agent.gid = 993 };
+	gid_t groups[] = { 7 };
 	char why[200] = "";
 
 	CU_ASSERT(set_groups("0 0"));
-	CU_ASSERT_EQUAL(host_check_ping(why, sizeof(why)), 0);
+	CU_ASSERT_EQUAL(host_check_ping(&own, why, sizeof(why)), 0);
 	CU_ASSERT_STRING_EQUAL(why, "");
+	CU_ASSERT_EQUAL(host_check_ping(&agent, why, sizeof(why)), -1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(why, "none of the user lictor's groups"));
 	CU_ASSERT(set_groups("1 0"));
-	CU_ASSERT_EQUAL(host_check_ping(why, sizeof(why)), -1);
+	CU_ASSERT_EQUAL(host_check_ping(&own, why, sizeof(why)), -1);
 	CU_ASSERT_PTR_NOT_NULL(
 	    strstr(why, "expected one of them to be within net.ipv4.ping_group_range"));
+	CU_ASSERT(set_groups("993 2147483647"));
+	CU_ASSERT_EQUAL(host_check_ping(&agent, why, sizeof(why)), 0);
+	CU_ASSERT(set_groups("7 7"));
+	CU_ASSERT_EQUAL(host_check_ping(&agent, why, sizeof(why)), -1);
+	agent.agent.groups = groups;
+	agent.agent.n_groups = 1;
+	CU_ASSERT_EQUAL(host_check_ping(&agent, why, sizeof(why)), 0);
+}
+
+/* A file of each mode, group and folder against the rule: its group's, and a folder that can
+ * be passed. */
+static void
+test_agent_reads(void)
+{
+	char folder[] = "/tmp/lictor-host.XXXXXX", why[512] = "";
+	struct host host;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
+	AUTO_FREE char *path = xasprintf("%s/secret", folder);
+	AUTO_CLOSE int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	host_begin(&host);
+	if (!host.other)
+		printf("# there is no other user for the agent here\n");
+	for (unsigned int i = 0; i < 8; i++) {
+		bool passed = (i & 1) != 0, group = (i & 2) != 0, mode = (i & 4) != 0;
+		gid_t gid = group && host.other ? host.agent.gid : getegid();
+		CU_ASSERT_EQUAL(fchown(fd, geteuid(), gid), 0);
+		CU_ASSERT_EQUAL(fchmod(fd, mode ? 0640 : 0600), 0);
+		CU_ASSERT_EQUAL(chmod(folder, passed ? 0711 : 0700), 0);
+		bool can = !host.other || (passed && group && mode);
+		CU_ASSERT_EQUAL(
+		    host_check_file(&host, path, true, why, sizeof(why)) == 0, can);
+		CU_ASSERT(can || strstr(why, "by the user lictor") != NULL);
+		AUTO_CLOSE int own = open(path, O_RDONLY | O_CLOEXEC);
+		CU_ASSERT(own >= 0);
+	}
+	host_end(&host);
+	unlink(path);
+	rmdir(folder);
 }
 
 static const struct tap_case cases[] = {
@@ -131,6 +175,7 @@ static const struct tap_case cases[] = {
 	{ "the far end of a link is another host", test_peer },
 	{ "one of a thousand addresses is found", test_many },
 	{ "who may send echoes", test_ping },
+	{ "what the agent can read", test_agent_reads },
 };
 
 int
