@@ -90,8 +90,8 @@ main_pid()
 filters()
 {
 	local all own
-	all=$(inside awk '/^Seccomp_filters:/ { print $2 }' /proc/1/status)
-	own=$(inside awk '/^Seccomp_filters:/ { print $2 }' "/proc/$1/status")
+	all=$(inside sed -n 's/^Seccomp_filters:\s*//p' /proc/1/status)
+	own=$(inside sed -n 's/^Seccomp_filters:\s*//p' "/proc/$1/status")
 	echo $((own - all))
 }
 
