@@ -548,3 +548,55 @@ log_count()
 {
 	grep -c -E -- "$2" "$LAB_DIR/$1/lictord.log" || true
 }
+
+# --- the prober: who answers for an address, to the millisecond ---
+
+# Microseconds of the wall clock less those of CLOCK_BOOTTIME, which /proc/uptime shows in
+# hundredths of a second: it is exact when that changes.
+boot_offset_us()
+{
+	local was now
+	read -r was _ </proc/uptime
+	now=$was
+	while [ "$now" = "$was" ]; do
+		read -r now _ </proc/uptime
+	done
+	echo $((${EPOCHREALTIME/[.,]/} - 10#${now/./} * 10000))
+}
+
+# prober_start ADDRESS [OPTION...]: asks both hosts for it; back once one has answered.
+prober_start()
+{
+	local name=prober-$1
+	rm -f "$LAB_DIR/client/$name.out"
+	start client "$name" "$LICTOR_BUILD/tests/tools/prober" --events "${@:2}" eth0 "$1" \
+	    "$(mac_of web-1)" "$(mac_of web-2)"
+	wait_for 10 grep -q ' answers$' "$LAB_DIR/client/$name.out"
+}
+
+# Ends it; what it saw stays in a file for prober_saw.
+prober_stop()
+{
+	stop client "prober-$1"
+}
+
+# prober_saw ADDRESS dual|unclear|longest|switches, or first|last HOST: what the neighbours'
+# answers of that host came to. Times are milliseconds of CLOCK_BOOTTIME.
+prober_saw()
+{
+	local out="$LAB_DIR/client/prober-$1.out" mac
+	case $2 in
+	longest) sed -n 's/^dual .*longest without any \([0-9.]*\) .*/\1/p' "$out" ;;
+	first | last)
+		mac=$(mac_of "$3")
+		sed -n "s/^neighbour $mac: .*$2 \\([0-9.]*\\).*/\\1/p" "$out"
+		;;
+	*) sed -n "s/^dual .*$2 \\([0-9]*\\).*/\\1/p; s/^$2 \\([0-9]*\\) of .*/\\1/p" "$out" ;;
+	esac | head -n 1
+}
+
+# The time of the newest log line of a host that matches, in ms of CLOCK_BOOTTIME.
+log_boot_time()
+{
+	echo $(($(log_time "$1" "$2") - $(boot_offset_us) / 1000))
+}

@@ -27,24 +27,71 @@ exited_cleanly()
 	wait_for 15 lictord_gone "$1"
 }
 
+# How many switchovers, and how long after its order one may take; CI's two processors have
+# eight tests to run.
+rounds=${LICTOR_HANDOVERS:-5}
+limit=${LICTOR_HANDOVER_MS:-$slack}
+vip6=fd77::100
+
+# What each round came to, a line "TOOK LONGEST DUAL" for each address.
+figures=$LAB_DIR/handovers
+
+both_at()
+{
+	has_address "$1" && has_address "$1" $vip6
+}
+
+# From the order, as the old master's log has it, to the first answer of the new one.
+round_look()
+{
+	local order address
+	order=$(log_boot_time "$MASTER" 'an operator asks to switch over')
+	for address in $VIP $vip6; do
+		prober_stop "$address"
+		awk -v order="$order" -v first="$(prober_saw "$address" first "$BACKUP")" \
+		    -v longest="$(prober_saw "$address" longest)" \
+		    -v dual="$(prober_saw "$address" dual)" \
+		    'BEGIN { print first - order, longest, dual }' >>"$figures"
+	done
+}
+
+switch_over()
+{
+	prober_start $VIP && prober_start $vip6 || return 1
+	lictorctl_at "$MASTER" switchover web >/dev/null || return 1
+	wait_for 5 both_at "$BACKUP" || return 1
+	sleep 0.1 # late answers of the old one would be seen
+	round_look
+	wait_for 10 settled || return 1
+	pair_look
+}
+
+switch_often()
+{
+	local i
+	for ((i = 1; i <= rounds; i++)); do
+		switch_over || { diag "round $i failed" && return 1; }
+	done
+}
+
+# of COLUMN: the figures of that column, sorted.
+of()
+{
+	awk -v n="$1" '{ print $n }' "$figures" | sort -n
+}
+
+for host in $HOSTS; do
+	ROLE_MORE="vip \"$vip6\" { interface = \"eth0\" }" host_files "$host"
+done
 pair_start lictord_start
 watch_health >"$LAB_DIR/server/watch.out" 2>/dev/null &
+check "$rounds times the other host becomes master, with both addresses" switch_often
+diag "from the order to the first answer: middle $(of 1 | sed -n "$((rounds + 1))p"), most $(of 1 | tail -n 1) ms"
+diag "longest without an answer: middle $(of 2 | sed -n "$((rounds + 1))p"), most $(of 2 | tail -n 1) ms"
+check "no question was answered by both" test "$(of 3 | tail -n 1)" = 0
+check "the other host answered within $limit ms, in the middle" \
+    at_most "$(of 1 | sed -n "$((rounds + 1))p" | cut -d . -f 1)" "$limit"
 observer_start
-
-waits=()
-for round in 1 2 3; do
-	asker_start "$VIP"
-	check "$round: switchover is accepted" quiet lictorctl_at "$MASTER" switchover web
-	check "$round: the other host becomes master" \
-	    wait_for 10 consul_shows master "$BACKUP"
-	sleep 0.2
-	waits+=("$(asker_stop)")
-	check "$round: both are shown" wait_for 10 settled
-	pair_look
-done
-diag "switchover: the client waited ${waits[*]} ms"
-check "the client waited at most $slack ms, in the middle of three" \
-    at_most "$(median "${waits[@]}")" "$slack"
 
 asker_start "$VIP"
 kill -TERM "$(pid_of "$MASTER" lictord)"
