@@ -276,7 +276,7 @@ start_child(const struct start *start, const char *title)
 		status = agent_main(conf, CHILD_FD_RUNNER, CHILD_FD_CONTROL, box);
 		conf = NULL;
 	} else if (alone) {
-		status = warden_main(conf, CHILD_FD_RUNNER);
+		status = warden_main(conf, CHILD_FD_RUNNER, NULL);
 	}
 	conf_free(conf);
 	blackbox_free(box);

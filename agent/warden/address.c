@@ -21,10 +21,19 @@
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
 #include "agent/warden/announce.h"
+#include "agent/warden/fence.h"
 #include "agent/warden/netlink.h"
 
 /* So far a lifetime, which has whole seconds, may reach beyond the lease. */
 #define LATE_MS 50
+
+/* With the bpf fence the kernel's lifetime is a last line, whatever the lease. */
+#define LIFETIME_S 10
+#define REFRESH_MS 3000
+
+/* More often within that time is not put back: somebody else manages this address. */
+#define PUT_BACK_MAX 10
+#define PUT_BACK_MS 10000
 
 bool
 address_is_held(const struct vip *vip)
@@ -45,13 +54,17 @@ address_for_kernel(const struct vip *vip, uint32_t valid_s)
 }
 
 bool
+address_is(const struct vip *vip, int family, const unsigned char *address)
+{
+	return family == vip->conf->family &&
+	    memcmp(address, vip->conf->address, family == AF_INET ? 4 : 16) == 0;
+}
+
+bool
 address_matches(const struct vip *vip, const struct netlink_address *address)
 {
-	size_t size = address->family == AF_INET ? 4 : 16;
-
-	return address->family == vip->conf->family &&
-	    address->ifindex == vip->ifindex && address->prefix == vip->conf->prefix &&
-	    memcmp(address->address, vip->conf->address, size) == 0;
+	return address_is(vip, address->family, address->address) &&
+	    address->ifindex == vip->ifindex && address->prefix == vip->conf->prefix;
 }
 
 static void
@@ -75,6 +88,16 @@ address_tell_carrier(struct vip *vip)
 		wire_send(vip->shared->agent, &message, -1);
 }
 
+static void
+tell_rival(const struct vip *vip, enum wire_rival_kind kind, uint32_t count)
+{
+	struct wire_message message = { .type = WIRE_RIVAL,
+		.rival = { .vip = vip->conf->index, .kind = kind, .count = count } };
+
+	if (vip->shared->agent != NULL)
+		wire_send(vip->shared->agent, &message, -1);
+}
+
 /* From here on it is not held; that it is gone is another question. */
 static void
 release(struct vip *vip)
@@ -92,13 +115,48 @@ delete_on(struct vip *vip, unsigned int ifindex)
 	return ifindex == 0 ? 0 : netlink_delete(vip->shared->netlink, &address);
 }
 
-bool
-address_remove(struct vip *vip)
+static int
+set_deadline(const struct vip *vip, int64_t until)
+{
+	const struct address_shared *shared = vip->shared;
+
+	return shared->fence == NULL
+	    ? 0
+	    : fence_set(shared->fence, vip->conf->family, vip->conf->address, until);
+}
+
+void
+address_enter(struct vip *vip)
+{
+	int error = set_deadline(vip, 0);
+
+	if (error != 0)
+		log_error("vip", "%s cannot be told to the fence: %s", vip->conf->text,
+		    strerror(-error));
+}
+
+void
+address_leave(struct vip *vip)
+{
+	if (vip->shared->fence != NULL)
+		fence_forget(vip->shared->fence, vip->conf->family, vip->conf->address);
+}
+
+/* The kernel's word that it is on neither interface, or -errno. */
+static int delete (struct vip *vip)
 {
 	int error = delete_on(vip, vip->stray);
 
+	return error != 0 ? error : delete_on(vip, vip->ifindex);
+}
+
+bool
+address_remove(struct vip *vip)
+{
+	int error = set_deadline(vip, 0); /* mute before it is gone */
+
 	if (error == 0)
-		error = delete_on(vip, vip->ifindex);
+		error = delete (vip);
 	release(vip);
 	if (error != 0 && !vip->delete_failed)
 		log_error("vip", "%s cannot be removed from %s: %s; tried again",
@@ -110,8 +168,22 @@ address_remove(struct vip *vip)
 	}
 	vip->stray = 0;
 	vip->expires = 0;
-	vip->present = false;
+	vip->present = vip->withdrawn = false;
 	return true;
+}
+
+void
+address_withdraw(struct vip *vip)
+{
+	if (vip->expires == 0)
+		return;
+	if (!address_is_held(vip) || delete (vip) != 0) {
+		address_remove(vip);
+		return;
+	}
+	vip->stray = 0;
+	vip->present = vip->delete_due = false;
+	vip->withdrawn = true;
 }
 
 /* To the kernel it is another address then. Until the new one is there, which is at the next
@@ -176,31 +248,68 @@ address_set_link(struct vip *vip, unsigned int ifindex, bool up)
 bool
 address_outlasts(const struct vip *vip, uint32_t valid_s)
 {
+	int64_t end = vip->shared->fence != NULL ? vip->expires : vip->until;
+
 	return address_is_held(vip) &&
-	    clock_boot_ms() + ((int64_t)valid_s - 1) * 1000 > vip->until + LATE_MS;
+	    clock_boot_ms() + ((int64_t)valid_s - 1) * 1000 > end + LATE_MS;
 }
 
 bool
 address_is_missing(const struct vip *vip, int64_t now)
 {
 	return address_is_held(vip) && !vip->shared->doubt &&
-	    (vip->stretched || !vip->present) && now < vip->expires - LATE_MS;
+	    (vip->stretched || !vip->present) &&
+	    (vip->shared->fence != NULL || now < vip->expires - LATE_MS);
+}
+
+int64_t
+address_refresh_at(const struct vip *vip)
+{
+	return vip->shared->fence == NULL || !address_is_held(vip) || vip->ifindex == 0
+	    ? 0
+	    : vip->refreshed + REFRESH_MS;
+}
+
+uint32_t
+address_wants(const struct vip *vip, int64_t now)
+{
+	int64_t end = vip->asked ? vip->hold.until_ms : vip->until;
+
+	if ((!vip->asked && !address_is_held(vip)) || vip->ifindex == 0)
+		return 0;
+	if (vip->shared->fence == NULL)
+		return end - now < 1000 ? 0 : (uint32_t)((end - now) / 1000);
+	return !address_is_held(vip) || !vip->present || vip->stretched ||
+		now >= address_refresh_at(vip)
+	    ? LIFETIME_S
+	    : 0;
+}
+
+static bool
+is_given_up(const struct vip *vip, int64_t now)
+{
+	return vip->given_up != 0 && now < vip->given_up + PUT_BACK_MS;
 }
 
 static enum wire_refusal
 judge(const struct vip *vip, int64_t now)
 {
 	const struct wire_hold *hold = &vip->hold;
+	bool fenced = vip->shared->kind == WIRE_FENCE_BPF;
 
 	if (hold->instance != vip->shared->instance)
 		return WIRE_REFUSAL_INSTANCE;
+	if (vip->shared->kind == WIRE_FENCE_UNKNOWN || hold->fence != vip->shared->kind)
+		return WIRE_REFUSAL_FENCE;
 	if (hold->term <= vip->dropped)
 		return WIRE_REFUSAL_TERM;
 	if (hold->until_ms > now + vip->shared->lease_ms)
 		return WIRE_REFUSAL_TOO_LONG;
-	if (hold->until_ms < now + 1000)
+	if (hold->until_ms <= now || (!fenced && hold->until_ms < now + 1000))
 		return WIRE_REFUSAL_PAST;
-	if (vip->ifindex == 0)
+	if (vip->shared->unfenced)
+		return WIRE_REFUSAL_UNFENCED;
+	if (vip->ifindex == 0 || is_given_up(vip, now))
 		return WIRE_REFUSAL_KERNEL;
 	return WIRE_REFUSAL_NONE;
 }
@@ -234,6 +343,33 @@ address_judge(struct vip *vip, int64_t now)
 }
 
 static void
+say_held(struct vip *vip)
+{
+	vip->asked = false;
+	vip->gone_order = 0;
+	answer(vip, WIRE_HELD, vip->hold.order, WIRE_REFUSAL_NONE);
+}
+
+static void
+say_put_back(struct vip *vip)
+{
+	const struct conf_vip *conf = vip->conf;
+
+	if (vip->recast) {
+		log_notice("vip", "%s set on %s with another prefix, /%u", conf->text,
+		    conf->interface, conf->prefix);
+	} else if (vip->withdrawn) {
+		log_notice("vip", "%s set on %s again, behind the fence", conf->text,
+		    conf->interface);
+	} else {
+		vip->put_back++;
+		tell_rival(vip, WIRE_RIVAL_REMOVED, ++vip->removed);
+		log_warning("vip", "%s was removed from %s or changed there, put back",
+		    conf->text, conf->interface);
+	}
+}
+
+static void
 take_held(struct vip *vip, int64_t until, int64_t expires, bool missing)
 {
 	bool first = !address_is_held(vip);
@@ -245,21 +381,15 @@ take_held(struct vip *vip, int64_t until, int64_t expires, bool missing)
 	vip->stretched = false;
 	vip->delete_due = vip->stray != 0; /* what was to go is what was set again */
 	vip->delete_failed = false;
-	if (vip->asked) {
-		vip->asked = false;
-		vip->gone_order = 0;
-		if (first)
-			log_notice("vip", "%s set on %s, term %" PRIu64,
-			    vip->conf->text, vip->conf->interface, vip->hold.term);
-		answer(vip, WIRE_HELD, vip->hold.order, WIRE_REFUSAL_NONE);
-	}
-	if (missing && vip->recast)
-		log_notice("vip", "%s set on %s with another prefix, /%u",
-		    vip->conf->text, vip->conf->interface, vip->conf->prefix);
-	else if (missing)
-		log_warning("vip", "%s was removed from %s or changed there, put back",
-		    vip->conf->text, vip->conf->interface);
-	vip->recast = false;
+	vip->given_up = 0;
+	if (first)
+		log_notice("vip", "%s set on %s, term %" PRIu64, vip->conf->text,
+		    vip->conf->interface, vip->hold.term);
+	if (vip->asked)
+		say_held(vip);
+	if (missing)
+		say_put_back(vip);
+	vip->recast = vip->withdrawn = false;
 	if (announce)
 		announcement_begin(vip->announcement, vip->ifindex);
 }
@@ -281,6 +411,7 @@ take_error(struct vip *vip, int error)
 {
 	log_debug("vip", "%s on %s: %s", vip->conf->text, vip->conf->interface,
 	    strerror(-error));
+	set_deadline(vip, vip->until);
 	if (vip->asked)
 		refuse(vip, WIRE_REFUSAL_KERNEL);
 }
@@ -289,12 +420,74 @@ void
 address_take_result(
     struct vip *vip, int error, int64_t until, int64_t expires, int64_t now)
 {
-	if (error == -ETIMEDOUT || (error == 0 && expires > until + LATE_MS))
+	bool late = vip->shared->fence == NULL && expires > until + LATE_MS;
+
+	vip->refreshed = now;
+	if (error == -ETIMEDOUT || (error == 0 && late))
 		take_late(vip);
 	else if (error == 0)
 		take_held(vip, until, expires, address_is_missing(vip, now));
 	else
 		take_error(vip, error);
+}
+
+bool
+address_fence(struct vip *vip)
+{
+	int error = set_deadline(vip, vip->hold.until_ms);
+
+	if (error == 0)
+		return true;
+	log_error("vip", "%s: the fence's deadline cannot be written: %s",
+	    vip->conf->text, strerror(-error));
+	address_remove(vip);
+	refuse(vip, WIRE_REFUSAL_UNFENCED);
+	return false;
+}
+
+void
+address_take_fenced(struct vip *vip)
+{
+	vip->until = vip->hold.until_ms;
+	if (vip->hold.announce != 0)
+		announcement_begin(vip->announcement, vip->ifindex);
+	say_held(vip);
+}
+
+void
+address_adopt(struct vip *vip, int64_t until)
+{
+	vip->until = until;
+	log_notice("vip", "%s found on %s, and its lease goes on", vip->conf->text,
+	    vip->conf->interface);
+}
+
+void
+address_take_foreign(struct vip *vip, bool present)
+{
+	if (present && !vip->foreign)
+		log_warning("vip", "%s was added to this host by somebody else",
+		    vip->conf->text);
+	if (present)
+		tell_rival(vip, WIRE_RIVAL_ADDED, ++vip->added);
+	vip->foreign = present;
+}
+
+bool
+address_give_up(struct vip *vip, int64_t now)
+{
+	if (now >= vip->counted_from + PUT_BACK_MS) {
+		vip->counted_from = now;
+		vip->put_back = 0;
+	}
+	if (vip->put_back < PUT_BACK_MAX)
+		return false;
+	log_error("vip",
+	    "%s is removed from %s again and again by somebody else: given up",
+	    vip->conf->text, vip->conf->interface);
+	vip->given_up = now;
+	address_remove(vip);
+	return true;
 }
 
 void

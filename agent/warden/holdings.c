@@ -131,6 +131,21 @@ say_gone(const struct vip *vip)
 	    vip->conf->text, vip->conf->interface);
 }
 
+/* To the fence an address is one, on whatever interface. */
+static void
+leave(const struct holdings *holdings, struct vip *vip)
+{
+	const struct conf_vip *conf = vip->conf;
+
+	for (size_t i = 0; i < holdings->count; i++)
+		if (address_is(holdings->vips[i], conf->family, conf->address))
+			return;
+	for (const struct leaving *at = holdings->leaving; at != NULL; at = at->next)
+		if (at->vip != vip && address_is(at->vip, conf->family, conf->address))
+			return;
+	address_leave(vip);
+}
+
 static void
 let_go(struct holdings *holdings, struct vip *vip)
 {
@@ -142,6 +157,7 @@ let_go(struct holdings *holdings, struct vip *vip)
 	}
 	if (there)
 		say_gone(vip);
+	leave(holdings, vip);
 	free_vip(vip);
 }
 
@@ -163,6 +179,8 @@ holdings_turn(struct holdings *holdings, const struct address_shared *shared,
 		any_new = any_new || vip == NULL;
 		holdings->vips[i] =
 		    vip != NULL ? vip : make_vip(shared, next->vips[i], loop);
+		if (vip == NULL)
+			address_enter(holdings->vips[i]);
 	}
 	for (size_t i = 0; i < old.count; i++)
 		if (old.vips[i] != NULL)
@@ -180,6 +198,7 @@ holdings_remove(struct holdings *holdings)
 			continue;
 		}
 		say_gone((*at)->vip);
+		leave(holdings, (*at)->vip);
 		free_vip((*at)->vip);
 		free_first(at);
 	}

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * What is there, and making it so. Events only raise doubt, since they may be older than our
- * last order; what counts is a dump or the kernel's answer. The addresses are set together,
- * every one that is held with those that are asked for: the kernel looks at lifetimes at
- * most once a second and any change restarts that second, so addresses set at different
- * times end late.
+ * last order; what counts is a dump or the kernel's answer. Of two kinds of fence:
+ *
+ * lifetime: the addresses are set together, every one that is held with those that are asked
+ * for: the kernel looks at lifetimes at most once a second and any change restarts that
+ * second, so addresses set at different times end late.
+ *
+ * bpf: a deadline is written and no more, unless the address is not there or its own lifetime
+ * is to be refreshed; and that only with the fence seen in place in the same step. Where it
+ * is open the addresses are taken away first, then it is put back, then they are set again.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -25,6 +30,11 @@ on_link(void *arg, const struct netlink_link *link, bool gone)
 	unsigned int ifindex = gone ? 0 : link->ifindex;
 
 	links_take(&warden->links, link, gone);
+	if (!warden->dumping && !gone)
+		guard_link(&warden->guard, link);
+	warden->guard.suspicious = true;
+	if (warden->shared.fence != NULL)
+		loop_timer_at(warden->shared.work, 0);
 	for (size_t i = 0; i < warden->held.count; i++) {
 		struct vip *vip = warden->held.vips[i];
 		if (strcmp(link->name, vip->conf->interface) == 0) {
@@ -43,29 +53,58 @@ look_again(struct warden *warden)
 	loop_timer_at(warden->shared.work, 0);
 }
 
+static void
+take_there(struct vip *vip, const struct netlink_address *address, bool stretched)
+{
+	vip->present = true;
+	vip->stretched = stretched;
+	if (!address_is_held(vip))
+		vip->expires = address->valid_s == UINT32_MAX
+		    ? INT64_MAX
+		    : clock_boot_ms() + (int64_t)address->valid_s * 1000;
+}
+
+/* Not one that we have set ourselves, which the kernel may tell of only now. */
+static void
+take_foreign(struct vip *vip, const struct netlink_address *address, bool present)
+{
+	if (present ? !address->ours && !address_is_held(vip) : vip->foreign)
+		address_take_foreign(vip, present);
+}
+
 /* What events say may be older than our last order: they only raise doubt. */
 static void
 on_address(void *arg, const struct netlink_address *address, bool present)
 {
 	struct warden *warden = arg;
 
+	if (warden->settling != NULL)
+		settle_take(warden->settling, address);
 	for (size_t i = 0; i < warden->held.count; i++) {
 		struct vip *vip = warden->held.vips[i];
+		if (!address_is(vip, address->family, address->address))
+			continue;
+		if (!warden->dumping)
+			take_foreign(vip, address, present);
 		if (!address_matches(vip, address))
 			continue;
 		bool stretched = present && address_outlasts(vip, address->valid_s);
-		if (warden->dumping) {
-			vip->present = true;
-			vip->stretched = stretched;
-			if (!address_is_held(vip))
-				vip->expires = address->valid_s == UINT32_MAX
-				    ? INT64_MAX
-				    : clock_boot_ms() +
-					(int64_t)address->valid_s * 1000;
-		} else if (address_is_held(vip) && (!present || stretched)) {
+		if (warden->dumping)
+			take_there(vip, address, stretched);
+		else if (address_is_held(vip) && (!present || stretched))
 			look_again(warden);
-		}
 	}
+}
+
+/* Our own doing is told as well: it is looked at, and found in place. */
+static void
+on_hook(void *arg, unsigned int ifindex)
+{
+	struct warden *warden = arg;
+
+	warden->guard.suspicious = true;
+	if (warden->shared.fence != NULL)
+		loop_timer_at(warden->shared.work, 0);
 }
 
 static void
@@ -98,12 +137,77 @@ reality_dump(struct warden *warden)
 		struct vip *vip = warden->held.vips[i];
 		if (!vip->seen && vip->ifindex != 0)
 			address_set_link(vip, 0, false);
+	}
+}
+
+void
+reality_clean(struct warden *warden)
+{
+	reality_dump(warden);
+	for (size_t i = 0; i < warden->held.count; i++) {
+		struct vip *vip = warden->held.vips[i];
 		if (!address_is_held(vip) && vip->expires == INT64_MAX &&
 		    address_remove(vip))
 			log_warning("vip",
 			    "%s removed from %s: it was there without an end",
 			    vip->conf->text, vip->conf->interface);
 	}
+}
+
+/* How it is told to whom it concerns: the agent is refused, the runner told. */
+static void
+tell_lost(struct warden *warden, bool lost)
+{
+	if (warden->shared.unfenced == lost)
+		return;
+	warden->shared.unfenced = lost;
+	settle_tell(warden);
+}
+
+static void
+withdraw_all(struct warden *warden)
+{
+	for (size_t i = 0; i < warden->held.count; i++)
+		address_withdraw(warden->held.vips[i]);
+}
+
+/* Those that are held for a fence which does not come back are let go. */
+static void
+let_go(struct warden *warden)
+{
+	for (size_t i = 0; i < warden->held.count; i++)
+		if (address_is_held(warden->held.vips[i]))
+			address_remove(warden->held.vips[i]);
+}
+
+/* A deadline is written without a look: what happens to the fence is told. */
+static bool
+needs_look(const struct warden *warden, int64_t now)
+{
+	bool needed = warden->guard.suspicious || warden->shared.unfenced;
+
+	for (size_t i = 0; i < warden->held.count && !needed; i++)
+		needed = address_wants(warden->held.vips[i], now) > 0;
+	return needed;
+}
+
+bool
+reality_guard(struct warden *warden, int64_t now)
+{
+	if (warden->shared.kind != WIRE_FENCE_BPF || !needs_look(warden, now))
+		return true;
+	if (guard_stands(&warden->guard) && !warden->shared.unfenced)
+		return true;
+	withdraw_all(warden);
+	bool mended = guard_mend(&warden->guard);
+	tell_lost(warden, warden->guard.lost);
+	if (mended)
+		return true;
+	if (warden->guard.lost)
+		let_go(warden);
+	if (warden->shared.fence != NULL)
+		loop_timer_after(warden->shared.again, ADDRESS_AGAIN_MS);
+	return false;
 }
 
 struct batch {
@@ -130,6 +234,27 @@ batch_run(struct warden *warden, struct batch *batch, int64_t now)
 	}
 }
 
+/* Whether the kernel must be told of it, be it alone. False as well for one that is refused or
+ * given up now. */
+static bool
+is_due(struct vip *vip, int64_t now)
+{
+	bool missing = address_is_missing(vip, now);
+
+	if (missing && !vip->recast && !vip->withdrawn && address_give_up(vip, now)) {
+		address_judge(vip, now);
+		return false;
+	}
+	if (vip->shared->fence == NULL)
+		return missing || vip->asked;
+	if (vip->asked && !address_fence(vip))
+		return false;
+	bool due = address_wants(vip, now) > 0;
+	if (vip->asked && !due)
+		address_take_fenced(vip);
+	return due;
+}
+
 void
 reality_set(struct warden *warden, int64_t now)
 {
@@ -140,16 +265,16 @@ reality_set(struct warden *warden, int64_t now)
 	struct batch batch = { 0, wanted, addresses, results };
 	bool needed = false;
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++)
+		needed = is_due(warden->held.vips[i], now) || needed;
+	for (size_t i = 0; i < n && needed; i++) {
 		struct vip *vip = warden->held.vips[i];
 		int64_t end = vip->asked ? vip->hold.until_ms : vip->until;
-		int64_t valid_s = (end - now) / 1000;
-		needed = needed || vip->asked || address_is_missing(vip, now);
-		if ((!vip->asked && !address_is_held(vip)) || valid_s < 1 ||
-		    vip->ifindex == 0)
+		uint32_t valid_s = address_wants(vip, now);
+		if (valid_s == 0)
 			continue;
 		wanted[batch.count] = (struct wanted){ vip, end };
-		addresses[batch.count++] = address_for_kernel(vip, (uint32_t)valid_s);
+		addresses[batch.count++] = address_for_kernel(vip, valid_s);
 	}
 	if (needed)
 		batch_run(warden, &batch, now);
@@ -158,9 +283,11 @@ reality_set(struct warden *warden, int64_t now)
 int
 reality_open(struct warden *warden)
 {
-	struct netlink_out out = {
-		.address = on_address, .link = on_link, .lost = on_lost, .arg = warden
-	};
+	struct netlink_out out = { .address = on_address,
+		.link = on_link,
+		.hook = on_hook,
+		.lost = on_lost,
+		.arg = warden };
 
 	warden->shared.netlink = netlink_new(warden->loop, &out);
 	return warden->shared.netlink == NULL ? -errno : 0;

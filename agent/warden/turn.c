@@ -44,8 +44,8 @@ turn(struct warden *warden)
 	const struct conf *next = warden->next;
 
 	orders_forget(warden);
-	if (conf_lease(next, false) > warden->shared.lease_ms)
-		warden->shared.lease_ms = conf_lease(next, false);
+	if (warden_lease(warden, next) > warden->shared.lease_ms)
+		warden->shared.lease_ms = warden_lease(warden, next);
 	bool any_new =
 	    holdings_turn(&warden->held, &warden->shared, next, warden->loop);
 	warden->conf = next;
@@ -54,7 +54,7 @@ turn(struct warden *warden)
 	warden->next = NULL;
 	conflict_watch(warden->conflict);
 	if (any_new)
-		reality_dump(warden);
+		reality_clean(warden);
 	warden_set_alarm(warden);
 }
 

@@ -52,15 +52,40 @@ warden_lapse(struct warden *warden, int64_t now)
 		address_lapse(warden->held.vips[i], now);
 }
 
+int64_t
+warden_lease(const struct warden *warden, const struct conf *conf)
+{
+	return conf_lease(conf, warden->shared.kind == WIRE_FENCE_BPF);
+}
+
 /* A reload with a shorter lease counts once nothing is held for longer: until then the agent
  * may keep to the one that it has promised. */
 static void
 shorten_lease(struct warden *warden, int64_t now)
 {
+	int64_t lease_ms = warden_lease(warden, warden->conf);
+
 	for (size_t i = 0; i < warden->held.count; i++)
-		if (warden->held.vips[i]->until > now + conf_lease(warden->conf, false))
+		if (warden->held.vips[i]->until > now + lease_ms)
 			return;
-	warden->shared.lease_ms = conf_lease(warden->conf, false);
+	warden->shared.lease_ms = lease_ms;
+}
+
+/* The kernel's lifetimes end whatever the agent orders, if nobody refreshes them. */
+static void
+set_refresh(struct warden *warden)
+{
+	int64_t first = 0;
+
+	for (size_t i = 0; i < warden->held.count; i++) {
+		int64_t at = address_refresh_at(warden->held.vips[i]);
+		if (at != 0 && (first == 0 || at < first))
+			first = at;
+	}
+	if (first == 0)
+		loop_timer_stop(warden->refresh);
+	else
+		loop_timer_after(warden->refresh, first - clock_boot_ms());
 }
 
 static void
@@ -73,11 +98,14 @@ work(struct warden *warden)
 		if (warden->held.vips[i]->delete_due)
 			address_finish_drop(warden->held.vips[i]);
 	holdings_remove(&warden->held);
+	bool fenced = reality_guard(warden, clock_boot_ms());
 	int64_t now = clock_boot_ms();
 	for (size_t i = 0; i < warden->held.count; i++)
 		address_judge(warden->held.vips[i], now);
-	reality_set(warden, now);
+	if (fenced)
+		reality_set(warden, now);
 	warden_set_alarm(warden);
+	set_refresh(warden);
 	shorten_lease(warden, now);
 }
 
@@ -117,17 +145,6 @@ on_alarm(void *arg, unsigned int events)
 }
 
 static void
-answer_fence(struct warden *warden, const struct wire_fence_kind *wanted)
-{
-	struct wire_message answer = { .type = WIRE_FENCED,
-		.fenced = { .kind = WIRE_FENCE_LIFETIME,
-		    .ok = wanted->kind != WIRE_FENCE_BPF,
-		    .why = "this lictord has no bpf fence" } };
-
-	wire_send(warden->runner, &answer, -1);
-}
-
-static void
 on_runner(void *arg, const struct wire_message *message, int fd)
 {
 	struct warden *warden = arg;
@@ -138,7 +155,7 @@ on_runner(void *arg, const struct wire_message *message, int fd)
 	else if (message->type == WIRE_PING)
 		wire_send(warden->runner, &pong, -1);
 	else if (message->type == WIRE_FENCE)
-		answer_fence(warden, &message->fence);
+		settle(warden, &message->fence);
 	else if (message->type == WIRE_PREPARE)
 		turn_prepare(warden, message->prepare.next, fd);
 	else if (message->type == WIRE_COMMIT)
@@ -195,9 +212,12 @@ warden_init(struct warden *warden, int runner_fd)
 	};
 
 	warden->loop = loop_new();
-	warden->shared.lease_ms = conf_lease(conf, false);
+	warden->shared.lease_ms = warden_lease(warden, conf);
+	warden->guard.shared = &warden->shared;
+	warden->guard.links = &warden->links;
 	warden->shared.work = loop_timer_new(warden->loop, on_work, warden);
 	warden->shared.again = loop_timer_new(warden->loop, on_again, warden);
+	warden->refresh = loop_timer_new(warden->loop, on_again, warden);
 	warden->runner = wire_new(
 	    warden->loop, runner_fd, WIRE_WARDEN, WIRE_RUNNER, conf->generation, &out);
 	warden->shared.announcer = announcer_new(warden->loop, &warden->links);
@@ -213,28 +233,31 @@ warden_done(struct warden *warden)
 	links_done(&warden->links);
 	turn_forget(warden);
 	conf_free(warden->own);
+	guard_done(&warden->guard);
 	loop_io_free(warden->alarm);
 	cleanup_close(&warden->alarm_fd);
 	netlink_free(warden->shared.netlink);
 	wire_free(warden->shared.agent);
 	wire_free(warden->runner);
+	loop_timer_free(warden->refresh);
 	loop_timer_free(warden->shared.again);
 	loop_timer_free(warden->shared.work);
 	loop_free(warden->loop);
 }
 
 int
-warden_main(const struct conf *conf, int runner_fd)
+warden_main(const struct conf *conf, int runner_fd, const char *fence_folder)
 {
 	struct warden warden = { .conf = conf, .agent_fd = -1, .alarm_fd = -1 };
 
 	warden_init(&warden, runner_fd);
 	int error = warden_open(&warden);
-	if (error == 0) {
+	if (error == 0 && conf->fence != CONF_FENCE_LIFETIME)
+		guard_open(&warden.guard, fence_folder);
+	if (error == 0)
 		conflict_watch(warden.conflict);
-		reality_dump(&warden);
+	if (error == 0)
 		loop_run(warden.loop);
-	}
 	warden_done(&warden);
 	return error == 0 && !warden.failed ? 0 : 1;
 }

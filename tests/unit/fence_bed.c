@@ -10,14 +10,17 @@
 #include <dirent.h>
 #include <net/if.h>
 #include <sched.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
 #include "agent/warden/fence.h"
+#include "agent/warden/fence_map.h"
 #include "agent/warden/netlink.h"
 #include "tests/unit/netns.h"
 #include "tests/unit/tap.h"
@@ -162,4 +165,21 @@ fence_bed_stands(struct fence_bed *bed, const char *name)
 		return true;
 	CU_ASSERT(name == NULL || open == if_nametoindex(name));
 	return false;
+}
+
+int64_t
+fence_bed_deadline(int family, const unsigned char *address)
+{
+	struct fence_key key = { .address = { [10] = 0xff, [11] = 0xff } };
+	int fd = fence_bed_pinned(FENCE_PIN_MAP);
+	uint64_t ns;
+
+	if (family == AF_INET)
+		memcpy(key.address + 12, address, 4);
+	else
+		memcpy(key.address, address, sizeof(key.address));
+	bool found = fd >= 0 && bpf_map_lookup_elem(fd, &key, &ns) == 0;
+	if (fd >= 0)
+		close(fd);
+	return found ? (int64_t)(ns / 1000000) : -1;
 }

@@ -3,6 +3,7 @@
 #define LICTOR_FENCE_BED_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "agent/warden/links.h"
@@ -21,6 +22,9 @@ char *fence_bed_path(const char *name);
 /* A descriptor of the program that a fence pinned last in this namespace (FENCE_PIN_), and
  * of its map; -1: there is none. */
 int fence_bed_pinned(const char *name);
+
+/* What the map says of an address: milliseconds of CLOCK_BOOTTIME; -1: nothing. */
+int64_t fence_bed_deadline(int family, const unsigned char *address);
 
 /* A fence and what it must be asked with, on a veth pair: va is ours, vb the neighbour's. */
 struct fence_bed {

@@ -14,6 +14,7 @@
 #include "agent/conf/conf.h"
 #include "agent/warden/address.h"
 #include "agent/warden/announce.h"
+#include "agent/warden/fence.h"
 #include "agent/warden/links.h"
 #include "agent/warden/netlink.h"
 #include "tests/unit/tap.h"
@@ -32,6 +33,19 @@ bool
 netlink_forwards(struct netlink *netlink, unsigned int ifindex)
 {
 	return false;
+}
+
+int
+fence_set(
+    struct fence *fence, int family, const unsigned char *address, int64_t until_ms)
+{
+	return 0;
+}
+
+int
+fence_forget(struct fence *fence, int family, const unsigned char *address)
+{
+	return 0;
 }
 
 static void

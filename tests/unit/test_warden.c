@@ -29,6 +29,7 @@
 #include "agent/conf/bundle.h"
 #include "agent/conf/conf.h"
 #include "agent/warden/netlink.h"
+#include "tests/unit/fence_bed.h"
 #include "tests/unit/netns.h"
 #include "tests/unit/pace.h"
 #include "tests/unit/tap.h"
@@ -68,7 +69,19 @@ struct bed {
 		int64_t removed_at;
 	} told[VIPS]; /* by the kernel */
 	int64_t until_ms[VIPS]; /* of the newest hold */
+	enum wire_fence kind;
+	const char *folder; /* of the fence; NULL: there is none */
+	unsigned int fenced; /* answers of the warden to it */
+	struct wire_fenced fence; /* the newest */
+	unsigned int rivals[2]; /* told, by wire_rival_kind */
 };
+
+/* Of the beds to be opened: this is compiled for either. */
+#ifdef FENCED
+static const enum wire_fence fence_kind = WIRE_FENCE_BPF;
+#else
+static const enum wire_fence fence_kind = WIRE_FENCE_LIFETIME;
+#endif
 
 static void
 on_runner_message(void *arg, const struct wire_message *message, int fd)
@@ -78,6 +91,10 @@ on_runner_message(void *arg, const struct wire_message *message, int fd)
 	bed->pongs += message->type == WIRE_PONG;
 	bed->prepared += message->type == WIRE_PREPARED;
 	bed->committed += message->type == WIRE_COMMITTED;
+	if (message->type == WIRE_FENCED) {
+		bed->fenced++;
+		bed->fence = message->fenced;
+	}
 	if (message->type == WIRE_PREPARED)
 		bed->refused = message->prepared.ok == 0;
 	else if (message->type == WIRE_COMMITTED)
@@ -91,6 +108,8 @@ on_agent_message(void *arg, const struct wire_message *message, int fd)
 
 	if (message->type == WIRE_CARRIER)
 		bed->up[message->carrier.vip] = message->carrier.up != 0;
+	else if (message->type == WIRE_RIVAL)
+		bed->rivals[message->rival.kind]++;
 	else if (bed->count < ANSWERS_MAX)
 		bed->answers[bed->count++] = *message;
 }
@@ -106,6 +125,24 @@ on_agent_closed(void *arg, const char *why)
 	struct bed *bed = arg;
 
 	bed->agent_closed = true;
+}
+
+static void
+send_fence(struct bed *bed, enum wire_fence kind, bool fixed)
+{
+	struct wire_message message = { .type = WIRE_FENCE,
+		.fence = { .kind = kind, .fixed = fixed, .ok = 1 } };
+
+	bed->fenced = 0;
+	wire_send(bed->runner, &message, -1);
+}
+
+static bool
+fence_answered(void *arg)
+{
+	struct bed *bed = arg;
+
+	return bed->fenced > 0;
 }
 
 static void
@@ -268,7 +305,7 @@ start_warden(struct bed *bed)
 	bed->pid = fork();
 	if (bed->pid == 0) {
 		close(fds[0]);
-		exit(warden_main(&bed->conf, fds[1]));
+		exit(warden_main(&bed->conf, fds[1], bed->folder));
 	}
 	close(fds[1]);
 	bed->runner = wire_new(bed->loop, fds[0], WIRE_RUNNER, WIRE_WARDEN, 1, &out);
@@ -301,9 +338,12 @@ bed_open(struct bed *bed)
 		.lost = on_kernel_lost,
 		.arg = bed };
 
-	*bed = (struct bed){
-		.pid = -1, .generation = 1, .pace = pace_new(5, order_nothing, &floor)
-	};
+	*bed = (struct bed){ .pid = -1,
+		.generation = 1,
+		.pace = pace_new(5, order_nothing, &floor),
+		.kind = fence_kind };
+	if (fence_kind == WIRE_FENCE_BPF)
+		bed->folder = FENCE_BED_FOLDER;
 	make_conf(bed);
 	CU_ASSERT_FATAL(netns_ip(0, "link add va type veth peer name vb", NULL, 0));
 	CU_ASSERT_FATAL(netns_ip(0, "link set va up", NULL, 0));
@@ -317,6 +357,11 @@ static void
 bed_start(struct bed *bed)
 {
 	start_warden(bed);
+	send_fence(bed, bed->kind, true);
+	CU_ASSERT(until(bed->loop, fence_answered, bed, LIMIT_MS));
+	CU_ASSERT(bed->fence.ok == 1 && bed->fence.kind == bed->kind);
+	if (bed->fence.ok == 0)
+		printf("# %s\n", bed->fence.why);
 	link_agent(bed, 1);
 	CU_ASSERT(until(bed->loop, carriers_told, bed, LIMIT_MS));
 }
@@ -405,6 +450,18 @@ await_there(struct bed *bed, unsigned int vip, bool there)
 	return is == there;
 }
 
+#ifdef FENCED
+/* It is there for a while, and the fence has its deadline. */
+static bool
+is_leased(const struct bed *bed, unsigned int vip)
+{
+	long left_s = lifetime(vip);
+	int64_t deadline =
+	    fence_bed_deadline(bed->vips[vip].family, bed->vips[vip].address);
+
+	return left_s > 0 && left_s <= 10 && deadline == bed->until_ms[vip];
+}
+#else
 /* It is there, and the kernel lets go in the last second of its lease, whenever this is
  * asked: of what the kernel tells the second that has begun counts in full. */
 static bool
@@ -417,6 +474,7 @@ is_leased(const struct bed *bed, unsigned int vip)
 	return left_ms > 0 && before + left_ms - 1000 <= until_ms + LATE_MS &&
 	    after + left_ms >= until_ms - 1000 - LATE_MS;
 }
+#endif
 
 static bool
 await_leased(struct bed *bed, unsigned int vip)
@@ -440,7 +498,8 @@ send_hold(struct bed *bed, uint32_t vip, uint64_t term, int64_t until_ms, bool a
 		    .instance = bed->instance,
 		    .term = term,
 		    .until_ms = until_ms,
-		    .announce = announce } };
+		    .announce = announce,
+		    .fence = bed->kind } };
 
 	bed->ordered = vip;
 	bed->until_ms[vip] = until_ms;
@@ -529,7 +588,9 @@ test_refusals(void)
 	} rows[] = {
 		{ V4, 5, 11, -100000, WIRE_REFUSAL_PAST },
 		{ V4, 5, 11, 0, WIRE_REFUSAL_PAST },
+#ifndef FENCED
 		{ V4, 5, 11, 999, WIRE_REFUSAL_PAST },
+#endif
 		{ V4, 5, 11, 2 * LEASE_MS, WIRE_REFUSAL_TOO_LONG },
 		{ V4, 5, 11, INT64_MAX / 2, WIRE_REFUSAL_TOO_LONG },
 		{ V4, 4, 11, LEASE_MS, WIRE_REFUSAL_INSTANCE },
@@ -552,7 +613,14 @@ test_refusals(void)
 		CU_ASSERT_FALSE(is_there(rows[i].vip));
 	}
 	bed.instance = 5;
-	CU_ASSERT(hold(&bed, V4, 11, LEASE_MS));
+	for (uint32_t kind = WIRE_FENCE_UNKNOWN; kind <= WIRE_FENCE_LIFETIME; kind++) {
+		bed.kind = kind;
+		send_hold(&bed, V4, 11, clock_boot_ms() + LEASE_MS, false);
+		CU_ASSERT(kind == fence_kind
+			? answered(&bed, WIRE_HELD, WIRE_REFUSAL_NONE)
+			: answered(&bed, WIRE_REFUSED, WIRE_REFUSAL_FENCE));
+	}
+	bed.kind = fence_kind;
 	bed.instance = 4;
 	send_drop(&bed, V4, 11);
 	CU_ASSERT(answered(&bed, WIRE_REFUSED, WIRE_REFUSAL_INSTANCE));
@@ -616,6 +684,7 @@ test_deadline(void)
 	bed_close(&bed);
 }
 
+#ifndef FENCED
 /* A deadline that came nearer ends what an earlier lifetime would keep. */
 static void
 test_shorter(void)
@@ -633,7 +702,9 @@ test_shorter(void)
 	CU_ASSERT(is_leased(&bed, V4));
 	bed_close(&bed);
 }
+#endif
 
+#ifndef FENCED
 static void
 test_killed(void)
 {
@@ -651,6 +722,7 @@ test_killed(void)
 	CU_ASSERT(ended_on_time(&bed, V6, end, 1000 + LATE_MS));
 	bed_close(&bed);
 }
+#endif
 
 static void
 test_runner_gone(void)
@@ -719,6 +791,7 @@ test_put_back(void)
 	bed_close(&bed);
 }
 
+#ifndef FENCED
 static void
 test_found_at_start(void)
 {
@@ -739,6 +812,7 @@ test_found_at_start(void)
 	CU_ASSERT_FALSE(is_there(V6));
 	bed_close(&bed);
 }
+#endif
 
 static bool
 carrier_is(struct bed *bed, unsigned int vip, int up)
@@ -794,6 +868,7 @@ test_rename(void)
 	bed_close(&bed);
 }
 
+#ifndef FENCED
 /* Orders that come in one go are set together, and what is held is refreshed with them. */
 static void
 test_batch(void)
@@ -826,6 +901,7 @@ test_batch(void)
 	CU_ASSERT_FALSE(is_there(V4));
 	bed_close(&bed);
 }
+#endif
 
 #define FRAMES_MAX 64
 
@@ -1254,15 +1330,17 @@ static const struct tap_case cases[] = {
 	{ "a hold sets the address, a drop removes it", test_hold_and_drop },
 	{ "what may not be held is refused, each with its reason", test_refusals },
 	{ "the lease's end is kept to the moment", test_deadline },
+#ifndef FENCED
 	{ "a deadline that came nearer counts", test_shorter },
 	{ "a killed warden's addresses end by themselves", test_killed },
+	{ "what is there at the start ends, if it has no end", test_found_at_start },
+	{ "all addresses are set in one go", test_batch },
+#endif
 	{ "without the runner it ends and leaves the addresses", test_runner_gone },
 	{ "agents come and go, the newest is obeyed", test_agents },
 	{ "what somebody removed is put back", test_put_back },
-	{ "what is there at the start ends, if it has no end", test_found_at_start },
 	{ "the state of each interface is told", test_carrier },
 	{ "an interface does not take the address to another name", test_rename },
-	{ "all addresses are set in one go", test_batch },
 	{ "an address is announced, and again", test_announce },
 	{ "it answers that it is alive", test_ping },
 	{ "a reload keeps what stays and removes what goes", test_reload_sets },
@@ -1278,7 +1356,12 @@ main(int argc, char **argv)
 	int status = tap_apart(argc, argv, cases, ARRAY_LENGTH(cases));
 	if (status >= 0)
 		return status;
+#ifdef FENCED
+	if (!fence_bed_enter())
+		return 0;
+#else
 	if (!netns_enter())
 		return 0;
+#endif
 	return tap_main(argc, argv, "warden", cases, ARRAY_LENGTH(cases));
 }

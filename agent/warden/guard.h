@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_GUARD_H
+#define LICTOR_GUARD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "agent/base/wire.h"
+
+struct address_shared;
+struct fence;
+struct links;
+struct netlink_link;
+
+/* That the fence stands on every interface. Zeroed but for `shared` and `links`; nothing
+ * is done as long as that has no `fence`. */
+struct guard {
+	struct address_shared *shared;
+	struct links *links;
+	struct fence *opened; /* could be had; not used unless it is shared->fence */
+	unsigned int failed; /* attempts in a row to put it in place */
+	bool suspicious; /* something has happened that it must be looked at for */
+	bool open; /* it was not in place when last looked at */
+	bool lost; /* and could not be put there: no address may be held */
+	char why[WIRE_WHY_MAX]; /* it could not be had or put in place */
+};
+
+/* Loads the program and takes over the map, which later on the filter of this process
+ * forbids; `folder` on a bpffs, or NULL. */
+void guard_open(struct guard *guard, const char *folder);
+void guard_done(struct guard *guard);
+
+/* Seen just now on every interface. */
+bool guard_stands(struct guard *guard);
+/* Puts it where it is not; true: it stands. To be called only when no address is there. */
+bool guard_mend(struct guard *guard);
+/* The same on one interface that is new or another one now, at once. */
+void guard_link(struct guard *guard, const struct netlink_link *link);
+
+/* A fence of any lictord is on an interface. */
+bool guard_finds_any(struct guard *guard);
+
+#endif
