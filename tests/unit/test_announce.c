@@ -67,6 +67,8 @@ set_up(struct bed *bed)
 	struct sockaddr_ll any = { .sll_family = AF_PACKET,
 		.sll_protocol = htons(ETH_P_ALL) };
 
+	const int room = 1 << 22; /* for all that is sent in a turn */
+
 	memset(bed, 0, sizeof(*bed));
 	memcpy(bed->text, "10.9.0.100", 11);
 	memcpy(bed->interface, "va", 3);
@@ -79,6 +81,7 @@ set_up(struct bed *bed)
 	CU_ASSERT_EQUAL_FATAL(announcer_open(bed->announcer, bed->netlink), 0);
 	any.sll_ifindex = (int)if_nametoindex("vb");
 	bed->ear = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	setsockopt(bed->ear, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
 	if (any.sll_ifindex != 0)
 		CU_ASSERT_EQUAL_FATAL(
 		    bind(bed->ear, (struct sockaddr *)&any, sizeof(any)), 0);
@@ -176,6 +179,7 @@ test_turn(void)
 
 	set_up(&bed);
 	struct conf_vip slow = make_conf(&bed, bed.text, 60000);
+	struct conf_vip same = make_conf(&bed, bed.text, 60000);
 	struct conf_vip fast = make_conf(&bed, bed.text, 2000);
 	struct conf_vip never = make_conf(&bed, bed.text, 0);
 	struct announcement *one = announcement_new(bed.announcer, &slow);
@@ -184,6 +188,9 @@ test_turn(void)
 	announcement_turn(one, &slow);
 	virtual_loop_run(bed.loop, 30000);
 	CU_ASSERT_EQUAL(hear(&bed, NULL), 20);
+	announcement_turn(one, &same);
+	virtual_loop_run(bed.loop, 31050); /* the refresh counts from the last round */
+	CU_ASSERT_EQUAL(hear(&bed, NULL), 2);
 	announcement_turn(one, &fast);
 	virtual_loop_run(bed.loop, 1980);
 	CU_ASSERT_EQUAL(hear(&bed, NULL), 0);
@@ -230,6 +237,12 @@ test_many(void)
 		CU_ASSERT(heard <= 256 + ms + 20);
 	}
 	CU_ASSERT_EQUAL(heard, 20 * MANY);
+	virtual_loop_run(bed.loop, 10000); /* nothing is saved up */
+	for (size_t i = 0; i < MANY; i++)
+		announcement_begin(all[i], bed.ifindex);
+	virtual_loop_run(bed.loop, 100);
+	heard = hear(&bed, NULL);
+	CU_ASSERT(heard >= 256 && heard <= 256 + 110 + 20);
 	for (size_t i = 0; i < MANY; i++)
 		announcement_free(all[i]);
 	tear_down(&bed);

@@ -184,6 +184,7 @@ test_nobody_to_ask(void)
 	struct bed bed;
 
 	set_up(&bed);
+	answer(&bed, 0, 0, WIRE_FOUND_ANOTHER);
 	CU_ASSERT_TRUE(contest_probe(bed.contest, 0, 1));
 	contest_link(bed.contest, NULL, 0);
 	CU_ASSERT_FALSE(contest_probe(bed.contest, 0, 2));
@@ -239,9 +240,11 @@ test_claims(enum conf_on_conflict policy)
 	CU_ASSERT_EQUAL(away(&bed, 0), yields);
 	virtual_loop_run(bed.loop, 30000);
 	see(&bed, FRAME_ARP_REQUEST, 1, true);
-	virtual_loop_run(bed.loop, 29000);
+	virtual_loop_run(bed.loop, 1000);
+	see(&bed, FRAME_ARP_REQUEST, 1, true);
+	virtual_loop_run(bed.loop, 28000);
 	CU_ASSERT_EQUAL(away(&bed, 0), yields);
-	virtual_loop_run(bed.loop, 2000); /* since the third, not since the fourth */
+	virtual_loop_run(bed.loop, 2000); /* since the third, not since the last */
 	CU_ASSERT_FALSE(away(&bed, 0));
 	CU_ASSERT_EQUAL(bed.changed, yields ? 2 : 0);
 	CU_ASSERT_EQUAL(bed.announced, 1);
