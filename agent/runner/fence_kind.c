@@ -144,6 +144,13 @@ ask_warden(struct fence_kind *fence)
 }
 
 void
+fence_kind_no_folder(struct fence_kind *fence, const char *why)
+{
+	if (fence->kind == WIRE_FENCE_UNKNOWN)
+		fix(fence, WIRE_FENCE_LIFETIME, why);
+}
+
+void
 fence_kind_started(struct fence_kind *fence, const struct process *process)
 {
 	if (process->kind == WIRE_AGENT)

@@ -24,6 +24,8 @@ struct fence_kind *fence_kind_new(struct loop *loop, const struct conf *conf,
     struct process *agent, struct process *warden, const struct fence_kind_out *out);
 void fence_kind_free(struct fence_kind *fence);
 
+/* The warden has no place for what it pins: with `auto` that decides it. Before its start. */
+void fence_kind_no_folder(struct fence_kind *fence, const char *why);
 void fence_kind_started(struct fence_kind *fence, const struct process *process);
 void fence_kind_answer(struct fence_kind *fence, const struct wire_fenced *answer);
 /* Of the warden that runs now. */

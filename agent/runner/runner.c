@@ -29,6 +29,7 @@
 #include "agent/failover/role.h"
 #include "agent/runner/account.h"
 #include "agent/runner/blame.h"
+#include "agent/runner/bpffs.h"
 #include "agent/runner/command.h"
 #include "agent/runner/fence_kind.h"
 #include "agent/runner/notify.h"
@@ -59,6 +60,7 @@ struct runner {
 	struct fence_kind *fence;
 	struct process_shared shared;
 	struct process agent, warden;
+	int bpffs_fd; /* the folder of what the warden pins, or -1 */
 	uint32_t instance; /* of the newest agent */
 	bool linked; /* those two processes have a link */
 	struct loop_timer *ping, *stop_limit;
@@ -439,6 +441,23 @@ find_privileges(struct runner *runner)
 		    is_agent ? "agent" : "warden", is_agent ? why : other);
 }
 
+/* Where the warden pins, if its fence may be bpf. */
+static void
+open_bpffs(struct runner *runner)
+{
+	const struct conf *conf = runner->conf;
+	const struct privileges *warden = &runner->warden.privileges;
+	char why[WIRE_WHY_MAX];
+
+	if (!conf_has_bpf() || conf->fence == CONF_FENCE_LIFETIME ||
+	    (conf->fence == CONF_FENCE_AUTO && conf->n_vips == 0))
+		return;
+	runner->bpffs_fd = bpffs_open(warden->uid, warden->gid, why, sizeof(why));
+	if (runner->bpffs_fd < 0)
+		fence_kind_no_folder(runner->fence, why);
+	runner->warden.bpffs_fd = runner->bpffs_fd;
+}
+
 static int
 run(struct runner *runner)
 {
@@ -457,6 +476,7 @@ run(struct runner *runner)
 	}
 	warn_of_root(runner->conf);
 	runner_init(runner);
+	open_bpffs(runner);
 	if (has_warden(runner))
 		process_start(&runner->warden);
 	process_start(&runner->agent);
@@ -472,6 +492,7 @@ runner_main(struct conf *conf, const struct runner_options *options)
 	struct runner runner = {
 		.folder = options->folder,
 		.conf = conf,
+		.bpffs_fd = -1,
 		.place = { .lock_fd = -1, .control_fd = -1 },
 		.shared = { .conf = { conf->generation, -1 },
 		    .exe_fd = -1,
@@ -483,6 +504,7 @@ runner_main(struct conf *conf, const struct runner_options *options)
 	int status = run(&runner);
 	privileges_cleanup(&runner.agent.privileges);
 	privileges_cleanup(&runner.warden.privileges);
+	cleanup_close(&runner.bpffs_fd);
 	cleanup_close(&runner.shared.conf.fd);
 	cleanup_close(&runner.shared.exe_fd);
 	place_leave(&runner.place);

@@ -258,7 +258,26 @@ test_no_addresses(void)
 	try_all(CONF_FENCE_AUTO, 0);
 }
 
+/* What the warden would say is not asked for, unless it is configured. */
+static void
+test_no_folder(void)
+{
+	for (int fixed = 0; fixed <= 1; fixed++) {
+		struct bed bed = { 0 };
+		struct model model = { .ok = true,
+			.kind = fixed ? WIRE_FENCE_BPF : WIRE_FENCE_LIFETIME };
+		open_bed(&bed, fixed ? CONF_FENCE_BPF : CONF_FENCE_AUTO, 1);
+		fence_kind_no_folder(bed.fence, "so it is");
+		start(&bed, &bed.agent, &bed.agent_end);
+		compare(&bed, &model);
+		take_step(&bed, &model, STEP_WARDEN);
+		compare(&bed, &model);
+		close_bed(&bed);
+	}
+}
+
 static const struct tap_case cases[] = {
+	{ "without a folder it is lifetime", test_no_folder },
 	{ "auto is found once", test_auto },
 	{ "what is configured counts from the start", test_configured },
 	{ "without addresses it is lifetime", test_no_addresses },

@@ -10,11 +10,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -209,6 +211,7 @@ puppet_main(const char *name)
 
 struct bed {
 	char folder[32], *notify_path, *control_path;
+	bool has_pins; /* the warden can pin */
 	struct conf *conf;
 	int listen_fd, notify_fd;
 	pid_t runner;
@@ -374,6 +377,17 @@ both_linked(struct bed *bed, uint32_t instance)
 	    warden.message.link.instance == instance;
 }
 
+/* A bpf file system of the test's own, for what the warden pins; without one the runner would
+ * look for one on this machine, and where there is none ask no warden. */
+static bool
+mount_pins(const char *run)
+{
+	AUTO_FREE char *path = xasprintf("%s/bpf", run);
+
+	return mkdir(run, 0755) == 0 && mkdir(path, 0755) == 0 &&
+	    mount("bpf", path, "bpf", 0, NULL) == 0;
+}
+
 /* Its two processes run. */
 static void
 bed_begin(struct bed *bed, const char *options)
@@ -389,6 +403,7 @@ bed_begin(struct bed *bed, const char *options)
 	AUTO_FREE char *puppets = xasprintf("%s/puppets", bed->folder);
 	bed->notify_path = xasprintf("%s/notify", bed->folder);
 	bed->control_path = xasprintf("%s/run/lictor.sock", bed->folder);
+	bed->has_pins = mount_pins(run);
 	setenv("RUNTIME_DIRECTORY", run, 1);
 	setenv("STATE_DIRECTORY", state, 1);
 	setenv(SOCKET_VARIABLE, puppets, 1);
@@ -416,6 +431,9 @@ bed_open(struct bed *bed)
 static void
 remove_all(const char *folder)
 {
+	AUTO_FREE char *pins = xasprintf("%s/run/bpf", folder);
+
+	umount2(pins, MNT_DETACH);
 	pid_t pid = fork();
 
 	if (pid == 0)
@@ -531,6 +549,11 @@ test_fence_found(void)
 		struct bed bed;
 		struct told told = { 0 };
 		bed_begin(&bed, "");
+		if (!bed.has_pins) {
+			CU_PASS("no bpf file system can be mounted here");
+			bed_close(&bed);
+			continue;
+		}
 		CU_ASSERT(asked_for_fence(&bed, WIRE_FENCE_UNKNOWN));
 		CU_ASSERT_FALSE(hears(bed.agent_fd, WIRE_LINK, &told, 50));
 		say_fenced(&bed, kinds[i], true);
@@ -1293,6 +1316,8 @@ main(int argc, char **argv)
 {
 	if (argc > 2 && strcmp(argv[1], "--" CHILD_OPTION) == 0)
 		return puppet_main(argv[2]);
+	if (unshare(CLONE_NEWNS) == 0)
+		mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL);
 	int status = tap_apart(argc, argv, cases, ARRAY_LENGTH(cases));
 	if (status >= 0)
 		return status;
