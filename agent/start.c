@@ -8,6 +8,7 @@
  */
 #include "agent/start.h"
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -252,6 +253,16 @@ receive_loaded(struct blackbox *box, char error[CONF_ERROR_MAX])
 	return receive(&loading, error);
 }
 
+/* libbpf pins by paths, and the folder's own is not open to the warden's user. */
+static int
+start_warden(const struct conf *conf)
+{
+	AUTO_FREE char *pins = xasprintf("/proc/self/fd/%d", CHILD_FD_BPFFS);
+	bool is_there = fcntl(CHILD_FD_BPFFS, F_GETFD) >= 0;
+
+	return warden_main(conf, CHILD_FD_RUNNER, is_there ? pins : NULL);
+}
+
 static int
 start_child(const struct start *start, const char *title)
 {
@@ -276,7 +287,7 @@ start_child(const struct start *start, const char *title)
 		status = agent_main(conf, CHILD_FD_RUNNER, CHILD_FD_CONTROL, box);
 		conf = NULL;
 	} else if (alone) {
-		status = warden_main(conf, CHILD_FD_RUNNER, NULL);
+		status = start_warden(conf);
 	}
 	conf_free(conf);
 	blackbox_free(box);
