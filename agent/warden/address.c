@@ -23,6 +23,7 @@
 #include "agent/warden/announce.h"
 #include "agent/warden/fence.h"
 #include "agent/warden/netlink.h"
+#include "agent/warden/routes.h"
 
 /* So far a lifetime, which has whole seconds, may reach beyond the lease. */
 #define LATE_MS 50
@@ -153,6 +154,7 @@ static int delete (struct vip *vip)
 bool
 address_remove(struct vip *vip)
 {
+	bool left = address_is_held(vip) || vip->expires != 0;
 	int error = set_deadline(vip, 0); /* mute before it is gone */
 
 	if (error == 0)
@@ -169,6 +171,7 @@ address_remove(struct vip *vip)
 	vip->stray = 0;
 	vip->expires = 0;
 	vip->present = vip->withdrawn = false;
+	routes_drop(vip->routes, vip->shared->netlink, vip->conf, left);
 	return true;
 }
 
@@ -212,6 +215,7 @@ address_turn(struct vip *vip, const struct conf_vip *conf)
 		recast(vip);
 	vip->conf = conf;
 	announcement_turn(vip->announcement, conf);
+	routes_turn(vip->routes, conf);
 }
 
 void
@@ -239,6 +243,8 @@ address_set_link(struct vip *vip, unsigned int ifindex, bool up)
 	if (!changed)
 		return;
 	address_tell_carrier(vip);
+	if (up)
+		routes_turn(vip->routes, vip->conf);
 	if (up && address_is_held(vip))
 		announcement_begin_soon(
 		    vip->announcement, ifindex); /* perhaps to another switch */
@@ -392,6 +398,8 @@ take_held(struct vip *vip, int64_t until, int64_t expires, bool missing)
 	vip->recast = vip->withdrawn = false;
 	if (announce)
 		announcement_begin(vip->announcement, vip->ifindex);
+	routes_hold(vip->routes, vip->shared->netlink, vip->conf, vip->ifindex,
+	    first || missing);
 }
 
 /* A lifetime counts from when the kernel sets it: set late, it reaches beyond the lease. An
@@ -452,6 +460,7 @@ address_take_fenced(struct vip *vip)
 	if (vip->hold.announce != 0)
 		announcement_begin(vip->announcement, vip->ifindex);
 	say_held(vip);
+	routes_hold(vip->routes, vip->shared->netlink, vip->conf, vip->ifindex, false);
 }
 
 void
@@ -541,10 +550,12 @@ address_init(struct vip *vip, const struct address_shared *shared,
 	vip->shared = shared;
 	vip->conf = conf;
 	vip->announcement = announcement_new(shared->announcer, conf);
+	vip->routes = routes_new(loop, conf);
 }
 
 void
 address_done(struct vip *vip)
 {
 	announcement_free(vip->announcement);
+	routes_free(vip->routes);
 }

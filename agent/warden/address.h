@@ -75,6 +75,7 @@ struct vip {
 	int64_t given_up; /* when it was, for being removed again and again; 0: it was not */
 
 	struct announcement *announcement;
+	struct routes *routes;
 	struct vip_watch watch;
 };
 

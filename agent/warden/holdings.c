@@ -118,6 +118,7 @@ keep_leaving(struct holdings *holdings, struct vip *vip)
 	leaving->conf = *vip->conf;
 	leaving->conf.text = xstrdup(vip->conf->text);
 	leaving->conf.interface = xstrdup(vip->conf->interface);
+	leaving->conf.n_routes = leaving->conf.n_rules = 0;
 	leaving->vip = vip;
 	leaving->next = holdings->leaving;
 	vip->conf = &leaving->conf;

@@ -21,6 +21,7 @@
 #include "agent/base/wire.h"
 #include "agent/conf/conf.h"
 #include "agent/warden/netlink.h"
+#include "agent/warden/routes.h"
 #include "agent/warden/warden_state.h"
 
 static void
@@ -93,6 +94,9 @@ on_address(void *arg, const struct netlink_address *address, bool present)
 			take_there(vip, address, stretched);
 		else if (address_is_held(vip) && (!present || stretched))
 			look_again(warden);
+		else if (!address_is_held(vip) && !present)
+			routes_drop(
+			    vip->routes, warden->shared.netlink, vip->conf, false);
 	}
 }
 

@@ -22,6 +22,7 @@
 #include "agent/conf/conf.h"
 #include "agent/warden/fence.h"
 #include "agent/warden/netlink.h"
+#include "agent/warden/routes.h"
 #include "agent/warden/warden_state.h"
 
 /* An address of the map. */
@@ -300,6 +301,8 @@ settle(struct warden *warden, const struct wire_fence_kind *wanted)
 		warden->settling = &settling;
 		choose(&settling, wanted->kind);
 		warden->settling = NULL;
+		routes_sweep(
+		    warden->shared.netlink, warden->held.vips, warden->held.count);
 		warden->shared.lease_ms = warden_lease(warden, warden->conf);
 		warden_set_alarm(warden);
 		free(settling.entries);

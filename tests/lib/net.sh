@@ -18,6 +18,9 @@ HOSTS="web-1 web-2"
 SERVERS=server
 declare -A ADDRESS=([server]=10 [server-2]=8 [server-3]=9 [web-1]=11 [web-2]=12 [client]=20)
 
+# lictord refuses a configuration that a group can write
+umask 022
+
 LAB=
 LAB_DIR=
 
@@ -337,8 +340,8 @@ host_folders()
 	    rmdir "$dir/run/bpf"
 }
 
-# The two files, all that a host needs. NODE_MORE, CHECK_MORE, SERVICE_MORE and ROLE_MORE add
-# to them.
+# The two files, all that a host needs. NODE_MORE, CHECK_MORE, SERVICE_MORE, VIP_MORE and
+# ROLE_MORE add to them.
 host_files()
 {
 	local host=$1 etc="$LAB_DIR/$1/etc"
@@ -359,7 +362,7 @@ host_files()
 		}
 		role "web" {
 		  services = {"web"}
-		  vip "$VIP" { interface = "eth0" }${ROLE_MORE:+
+		  vip "$VIP" { interface = "eth0"${VIP_MORE:+ $VIP_MORE} }${ROLE_MORE:+
 		  $ROLE_MORE}
 		}
 	END

@@ -48,6 +48,33 @@ fence_forget(struct fence *fence, int family, const unsigned char *address)
 	return 0;
 }
 
+/* What goes with an address is not looked at here. */
+int
+netlink_route(struct netlink *netlink, bool add, unsigned int ifindex,
+    const struct conf_route *route, const unsigned char *source)
+{
+	return 0;
+}
+
+int
+netlink_rule(struct netlink *netlink, bool add, const struct conf_rule *rule)
+{
+	return 0;
+}
+
+int
+netlink_list_routes(struct netlink *netlink, const struct netlink_listing *listing)
+{
+	return 0;
+}
+
+int
+netlink_end_sockets(
+    struct netlink *netlink, int family, const unsigned char *address, size_t limit)
+{
+	return 0;
+}
+
 static void
 ignore(void *arg)
 {
