@@ -70,6 +70,11 @@ install_inside()
 	    >>"$CONTAINER_DIR/install.log" 2>&1
 }
 
+fence_inside()
+{
+	ctl_inside status | grep -i fence | grep -w "$1" >/dev/null
+}
+
 ctl_inside()
 {
 	inside lictorctl --socket /run/lictor/lictor.sock "$@"
@@ -160,7 +165,9 @@ check "and with it what hands its roles over" wait_for 5 is lictor-handover.serv
 check "it becomes master" wait_for 30 has_address web-1
 lictord_start web-2
 check "the other host is its backup" wait_for 30 settled
-diag "$(ctl_inside status | grep -i fence || true)"
+if [ "${#bpf[@]}" != 0 ]; then
+	check "its fence is in the kernel" fence_inside bpf
+fi
 
 # --- who they are, and what commands may ---
 
