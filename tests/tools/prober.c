@@ -41,7 +41,6 @@
 #define SILENT_NS 50000000 /* then a host counts as silent, for the events, */
 #define SILENT_ASKED 20 /* if it was asked so many times meanwhile */
 #define MS_NS 1000000
-#define TAG "\x02\x70\x72\x6f" /* of the MACs that carry a number: 02 p r o */
 
 #ifndef PACKET_IGNORE_OUTGOING
 #define PACKET_IGNORE_OUTGOING 23
@@ -81,6 +80,9 @@ static const char usage[] =
 enum kind { NEIGHBOUR, ECHO, UDP, KINDS };
 static const char *const kind_names[] = { "neighbour", "echo", "udp" };
 _Static_assert(ARRAY_LENGTH(kind_names) == KINDS, "a kind has no name");
+
+/* How the MACs begin that carry a number. */
+static const unsigned char tag_head[4] = { 2, 'p', 'r', 'o' };
 
 struct seen {
 	uint64_t answers;
@@ -172,7 +174,7 @@ fold(uint32_t sum)
 static void
 tag_mac(uint32_t number, unsigned char mac[ETH_ALEN])
 {
-	memcpy(mac, TAG, 4);
+	memcpy(mac, tag_head, 4);
 	mac[4] = (unsigned char)(number >> 8);
 	mac[5] = (unsigned char)number;
 }
@@ -354,7 +356,7 @@ read_frame(
 	bool v6 = p->family == AF_INET6;
 	const unsigned char *from = f + (v6 ? 22 : 26), *m = f + (v6 ? 54 : 34);
 	unsigned int type = get_u16(f + 12), protocol = f[v6 ? 20 : 23];
-	bool tagged = memcmp(f, TAG, 4) == 0;
+	bool tagged = memcmp(f, tag_head, 4) == 0;
 
 	*number = get_u16(f + 4);
 	if (!v6 && type == ETHERTYPE_ARP)
@@ -631,16 +633,14 @@ find_own_address(struct prober *p, const char *interface)
 static int
 take_port(struct prober *p)
 {
-	struct sockaddr_storage any = { .ss_family = (sa_family_t)p->family };
+	struct sockaddr_in6 any = { .sin6_family = (sa_family_t)p->family };
 	socklen_t size = sizeof(any);
 
 	p->udp_fd = socket(p->family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (p->udp_fd < 0 || bind(p->udp_fd, (struct sockaddr *)&any, size) != 0 ||
 	    getsockname(p->udp_fd, (struct sockaddr *)&any, &size) != 0)
 		return -1;
-	p->own_port =
-	    ntohs(p->family == AF_INET6 ? ((struct sockaddr_in6 *)&any)->sin6_port
-					: ((struct sockaddr_in *)&any)->sin_port);
+	p->own_port = ntohs(any.sin6_port); /* an IPv4 one is in the same place */
 	return 0;
 }
 

@@ -220,7 +220,7 @@ test_nobody(void)
 		turns(&bed, 5);
 		CU_ASSERT_EQUAL(bed.probed, 1);
 		CU_ASSERT_EQUAL(bed.answer.order, 7);
-		CU_ASSERT_EQUAL(bed.answer.vip, vip);
+		CU_ASSERT_EQUAL(bed.answer.vip, (uint32_t)vip);
 		CU_ASSERT_EQUAL(bed.answer.found, WIRE_FOUND_NOBODY);
 		send_claim(&bed, vip, theirs); /* too late, and it is not held */
 		turns(&bed, 5);
@@ -315,7 +315,7 @@ test_claims(void)
 			CU_ASSERT_EQUAL(heard(&bed, kind, vip), 1);
 			virtual_loop_run(bed.loop, 1000);
 		}
-		CU_ASSERT_EQUAL(bed.bytes.vip, vip);
+		CU_ASSERT_EQUAL(bed.bytes.vip, (uint32_t)vip);
 		CU_ASSERT_EQUAL(bed.bytes.len, len);
 		CU_ASSERT_TRUE(frame_claims(
 		    bed.bytes.bytes, len, bed.vips[vip].family, bed.vips[vip].address));

@@ -76,11 +76,11 @@ on_closed(void *arg, const char *why)
 static void
 set_up(struct bed *bed)
 {
-	struct contest_out out = { on_changed, on_probed, bed };
-	struct wire_out to_agent = { on_order, on_closed, bed };
 	int fds[2];
 
 	memset(bed, 0, sizeof(*bed));
+	struct contest_out out = { on_changed, on_probed, bed };
+	struct wire_out to_agent = { on_order, on_closed, bed };
 	bed->loop = loop_new();
 	memcpy(bed->interface, "eth0", 5);
 	for (uint32_t i = 0; i < VIPS; i++) {

@@ -149,7 +149,7 @@ passes(const struct sieve *sieve, const unsigned char *frame, size_t len)
 {
 	unsigned char out[256];
 
-	CU_ASSERT_EQUAL(send(sieve->fds[0], frame, len, 0), len);
+	CU_ASSERT_EQUAL(send(sieve->fds[0], frame, len, 0), (ssize_t)len);
 	return recv(sieve->fds[1], out, sizeof(out), 0) >= 0;
 }
 

@@ -115,7 +115,7 @@ test_count(void)
 		all *= PAUSES;
 	for (unsigned int sequence = 0; sequence < all; sequence++) {
 		struct rival rival = { 0 };
-		int64_t now = 5, counted[STEPS];
+		int64_t now = 5, counted[STEPS] = { 0 };
 		unsigned int n = 0, rest = sequence;
 		for (int i = 0; i < STEPS; i++, rest /= PAUSES) {
 			now += pauses[rest % PAUSES];
