@@ -13,6 +13,7 @@ export ASAN_OPTIONS=handle_segv=0:detect_leaks=0
 
 umask 022
 work=$(mktemp -d)
+chmod 755 "$work" # the agent may be another user
 trap 'rm -rf "$work"' EXIT
 
 # compile SOURCE OUTPUT [FLAG...]
