@@ -21,6 +21,7 @@
 
 #include "agent/agent.h"
 #include "agent/base/blackbox.h"
+#include "agent/base/confine.h"
 #include "agent/base/lock.h"
 #include "agent/base/log.h"
 #include "agent/base/util.h"
@@ -263,6 +264,18 @@ start_warden(const struct conf *conf)
 	return warden_main(conf, CHILD_FD_RUNNER, is_there ? pins : NULL);
 }
 
+/* From its first step: it loads plugins, and reads what others have written. The warden opens what
+ * it needs first. */
+static void
+confine_agent(void)
+{
+	char why[128];
+
+	if (confine(CONFINE_AGENT, why, sizeof(why)) != 0)
+		log_warning(
+		    "runner", "the agent's system calls are not filtered: %s", why);
+}
+
 static int
 start_child(const struct start *start, const char *title)
 {
@@ -273,6 +286,8 @@ start_child(const struct start *start, const char *title)
 		return 2;
 	log_init(start->process);
 	prctl(PR_SET_NAME, title);
+	if (is_agent)
+		confine_agent();
 	struct blackbox *box = is_agent ? blackbox_open(CHILD_FD_BLACKBOX) : NULL;
 	struct conf *conf =
 	    is_agent ? receive_loaded(box, error) : receive(NULL, error);

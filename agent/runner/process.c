@@ -69,6 +69,9 @@ describe_end(const struct process *process, int status, struct process_end *end)
 	if (process->silent)
 		snprintf(end->how, sizeof(end->how), "no answer for %d s",
 		    PINGS_UNANSWERED * PING_MS / 1000);
+	else if (signum == SIGSYS)
+		snprintf(end->how, sizeof(end->how),
+		    "signal %d: a system call that its filter forbids", signum);
 	else if (signum != 0)
 		snprintf(end->how, sizeof(end->how), "signal %d (%s)", signum,
 		    strsignal(signum));

@@ -20,6 +20,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "agent/base/confine.h"
 #include "agent/base/log.h"
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
@@ -245,6 +246,21 @@ warden_done(struct warden *warden)
 	loop_free(warden->loop);
 }
 
+/* Once all is opened and loaded: from here on it can do no more than that. */
+static void
+confine_warden(void)
+{
+	char why[128];
+	int error = confine_memory();
+
+	if (error != 0)
+		log_info("vip", "the warden's memory is not locked: %s",
+		    error == -EPERM ? "RLIMIT_MEMLOCK is finite" : strerror(-error));
+	if (confine(CONFINE_WARDEN, why, sizeof(why)) != 0)
+		log_warning(
+		    "vip", "the warden's system calls are not filtered: %s", why);
+}
+
 int
 warden_main(const struct conf *conf, int runner_fd, const char *fence_folder)
 {
@@ -256,8 +272,10 @@ warden_main(const struct conf *conf, int runner_fd, const char *fence_folder)
 		guard_open(&warden.guard, fence_folder);
 	if (error == 0)
 		conflict_watch(warden.conflict);
-	if (error == 0)
+	if (error == 0) {
+		confine_warden();
 		loop_run(warden.loop);
+	}
 	warden_done(&warden);
 	return error == 0 && !warden.failed ? 0 : 1;
 }

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef LICTOR_CONFINE_H
+#define LICTOR_CONFINE_H
+
+#include <stddef.h>
+
+enum confine_kind { CONFINE_WARDEN, CONFINE_AGENT };
+
+/*
+ * No new privileges, then the filter of system calls, for this process with all its threads
+ * and for ever: a call that is not in the kind's list kills the process. What the warden
+ * opens and loads, it opens and loads before. 0, or -errno with `why`: the kernel has no
+ * filters, or lets us set none. Built with sanitizers, or run by valgrind, which make calls of
+ * their own, there is no filter.
+ */
+int confine(enum confine_kind kind, char *why, size_t size);
+
+/* All memory stays in once it is touched, so that a host without free memory cannot hold us up.
+ * 0; -EPERM where RLIMIT_MEMLOCK is finite, for then memory would end at it; or -errno. */
+int confine_memory(void);
+
+#endif
