@@ -61,6 +61,20 @@ say_open(struct guard *guard, unsigned int ifindex)
 	guard->open = true;
 }
 
+/* Set going again from a snapshot, this process may have another clock than the kernel's
+ * program (a time namespace): a deadline would not be what it says. */
+static bool
+is_in_time(struct guard *guard)
+{
+	if (fence_clock_ok(guard->shared->fence))
+		return true;
+	str_copy(guard->why, sizeof(guard->why), "the program's clock is not ours");
+	if (!guard->open)
+		log_warning("fence", "its clock is not ours: no address is there");
+	guard->open = guard->suspicious = true;
+	return false;
+}
+
 bool
 guard_stands(struct guard *guard)
 {
@@ -70,6 +84,8 @@ guard_stands(struct guard *guard)
 	if (shared->fence == NULL)
 		return false;
 	guard->suspicious = false;
+	if (!is_in_time(guard))
+		return false;
 	while (!fence_verify(shared->fence, shared->netlink, guard->links->list,
 	    guard->links->count, &ifindex)) {
 		if (!is_gone(guard, ifindex)) {

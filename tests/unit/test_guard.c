@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The guard of the fence on a veth pair: what opens it is seen, mended, or lost.
+ */
+#include "agent/warden/guard.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/base/util.h"
+#include "agent/warden/address.h"
+#include "agent/warden/fence.h"
+#include "agent/warden/netlink.h"
+#include "tests/unit/fence_bed.h"
+#include "tests/unit/netns.h"
+#include "tests/unit/tap.h"
+
+struct bed {
+	struct fence_bed base;
+	struct address_shared shared;
+	struct guard guard;
+};
+
+static void
+bed_open(struct bed *bed)
+{
+	*bed = (struct bed){ .guard = {
+				 .shared = &bed->shared, .links = &bed->base.links } };
+	fence_bed_open(&bed->base);
+	fence_bed_look(&bed->base);
+	bed->shared.netlink = bed->base.netlink;
+	bed->shared.fence = bed->base.fence;
+	CU_ASSERT(guard_mend(&bed->guard));
+	CU_ASSERT(guard_stands(&bed->guard));
+}
+
+static bool
+tc(const char *words)
+{
+	return netns_run(0, "tc", words, NULL, 0);
+}
+
+static void
+test_mended(void)
+{
+	struct bed bed;
+
+	bed_open(&bed);
+	for (int i = 0; i < 5; i++) {
+		CU_ASSERT(tc("qdisc del dev va clsact"));
+		CU_ASSERT_FALSE(guard_stands(&bed.guard));
+		CU_ASSERT(bed.guard.suspicious && bed.guard.open);
+		CU_ASSERT(guard_mend(&bed.guard));
+		CU_ASSERT(guard_stands(&bed.guard));
+		CU_ASSERT_FALSE(bed.guard.suspicious || bed.guard.open);
+		CU_ASSERT_FALSE(bed.guard.lost);
+	}
+	fence_bed_close(&bed.base);
+}
+
+/* Lost at the third attempt, and not for ever. */
+static void
+test_lost(void)
+{
+	struct bed bed;
+
+	bed_open(&bed);
+	CU_ASSERT(tc("qdisc del dev va clsact") && tc("qdisc add dev va ingress"));
+	for (int i = 1; i <= 4; i++) {
+		CU_ASSERT_FALSE(guard_stands(&bed.guard));
+		CU_ASSERT_FALSE(guard_mend(&bed.guard));
+		CU_ASSERT_EQUAL(bed.guard.lost, i >= 3);
+		CU_ASSERT_PTR_NOT_NULL(strstr(bed.guard.why, "va"));
+	}
+	CU_ASSERT(tc("qdisc del dev va ingress"));
+	CU_ASSERT(guard_mend(&bed.guard));
+	CU_ASSERT_FALSE(bed.guard.lost);
+	CU_ASSERT(guard_stands(&bed.guard));
+	fence_bed_close(&bed.base);
+}
+
+/* Of an interface that is no more nobody can come in. */
+static void
+test_gone(void)
+{
+	struct bed bed;
+
+	bed_open(&bed);
+	CU_ASSERT(netns_ip(0, "link add vc type veth peer name vd", NULL, 0));
+	fence_bed_look(&bed.base);
+	CU_ASSERT_FALSE(guard_stands(&bed.guard));
+	CU_ASSERT(guard_mend(&bed.guard));
+	CU_ASSERT(netns_ip(0, "link del vc", NULL, 0));
+	CU_ASSERT(guard_stands(&bed.guard));
+	CU_ASSERT_FALSE(bed.guard.open);
+	fence_bed_close(&bed.base);
+}
+
+static void
+test_any(void)
+{
+	struct bed bed;
+
+	bed_open(&bed);
+	CU_ASSERT(guard_finds_any(&bed.guard));
+	CU_ASSERT_EQUAL(
+	    fence_detach(bed.base.netlink, bed.base.links.list, bed.base.links.count),
+	    0);
+	CU_ASSERT_FALSE(guard_finds_any(&bed.guard));
+	bed.shared.fence = NULL;
+	CU_ASSERT_FALSE(guard_stands(&bed.guard));
+	CU_ASSERT_FALSE(guard_mend(&bed.guard));
+	fence_bed_close(&bed.base);
+}
+
+static bool
+stands_nowhere(struct bed *bed)
+{
+	bool stands = guard_stands(&bed->guard);
+
+	for (int i = 0; i < 3; i++)
+		stands = guard_mend(&bed->guard) || stands;
+	return !stands && bed->guard.lost && strstr(bed->guard.why, "clock") != NULL;
+}
+
+/* The child of a child, for which the clock is another. */
+static bool
+in_other_time(struct bed *bed)
+{
+	const char offset[] = "boottime 1000 0\n";
+	int status = -1;
+
+	if (unshare(CLONE_NEWTIME) != 0)
+		return true;
+	int fd = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+	if (write(fd, offset, strlen(offset)) != (ssize_t)strlen(offset))
+		return false;
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(stands_nowhere(bed) ? 0 : 1);
+	return waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+static void
+test_clock(void)
+{
+	struct bed bed;
+	int status = -1;
+
+	bed_open(&bed);
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(in_other_time(&bed) ? 0 : 1);
+	CU_ASSERT(waitpid(pid, &status, 0) == pid && status == 0);
+	fence_bed_close(&bed.base);
+}
+
+static const struct tap_case cases[] = {
+	{ "a fence that was taken away is put back", test_mended },
+	{ "one that cannot be put back is lost until it can", test_lost },
+	{ "an interface that is gone is not open", test_gone },
+	{ "a fence of anybody is found", test_any },
+	{ "with another clock there is none", test_clock },
+};
+
+int
+main(int argc, char **argv)
+{
+	if (!fence_bed_enter())
+		return 0;
+	return tap_main(argc, argv, "guard", cases, ARRAY_LENGTH(cases));
+}
