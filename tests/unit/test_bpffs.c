@@ -48,7 +48,7 @@ apart(bool (*run)(void))
 }
 
 static bool
-opens(uid_t uid, char *path, size_t size)
+opens(uid_t uid, char *folder, size_t size)
 {
 	char why[256] = "", opened[64];
 	int fd = bpffs_open(uid, uid, why, sizeof(why));
@@ -56,9 +56,9 @@ opens(uid_t uid, char *path, size_t size)
 	if (fd < 0)
 		printf("# %s\n", why);
 	snprintf(opened, sizeof(opened), "/proc/self/fd/%d", fd);
-	ssize_t len = fd < 0 ? -1 : readlink(opened, path, size - 1);
+	ssize_t len = fd < 0 ? -1 : readlink(opened, folder, size - 1);
 	if (len >= 0)
-		path[len] = '\0';
+		folder[len] = '\0';
 	if (fd >= 0)
 		close(fd);
 	return len >= 0;
