@@ -261,9 +261,10 @@ void
 conflict_probe(struct conflict *conflict, const struct wire_probe *probe)
 {
 	struct vip *vip = conflict->held->vips[probe->vip];
+	bool asked = vip->watch.probe != 0; /* one frame in PROBE_MS is enough */
 
 	if (probe->order == 0 || probe->instance != vip->shared->instance ||
-	    !send_probe(conflict, vip)) {
+	    (!asked && !send_probe(conflict, vip))) {
 		answer(vip, probe->order, WIRE_FOUND_UNKNOWN, NULL);
 		return;
 	}

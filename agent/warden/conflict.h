@@ -18,7 +18,8 @@ void conflict_free(struct conflict *conflict);
 void conflict_watch(struct conflict *conflict);
 
 /* Asks once whether anybody else has the address; answered with WIRE_PROBED as soon as
- * somebody has, or after 20 ms, or at once (UNKNOWN) where there is nobody to be asked. */
+ * somebody has, or after 20 ms, or at once (UNKNOWN) where there is nobody to be asked. An
+ * order that comes while another waits takes its place. */
 void conflict_probe(struct conflict *conflict, const struct wire_probe *probe);
 /* Nobody waits for the answers any more. */
 void conflict_forget(struct conflict *conflict);

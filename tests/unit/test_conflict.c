@@ -208,7 +208,8 @@ test_nobody(void)
 	for (int vip = 0; vip < VIPS; vip++) {
 		struct bed bed;
 		set_up(&bed);
-		ask(&bed, (uint32_t)vip, 7, INSTANCE);
+		for (uint64_t order = 1; order <= 7; order++)
+			ask(&bed, (uint32_t)vip, order, INSTANCE);
 		CU_ASSERT_EQUAL(
 		    heard(&bed, vip == V4 ? FRAME_ARP_PROBE : FRAME_NS_PROBE, vip), 1);
 		send_claim(&bed, vip, own); /* our own frame, come back */
