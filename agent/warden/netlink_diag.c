@@ -33,9 +33,13 @@
  * yes ends behind it, a no beyond the end. */
 struct filter {
 	struct inet_diag_bc_op op;
-	struct inet_diag_hostcond condition;
+	uint8_t family, prefix_len; /* from here on struct inet_diag_hostcond */
+	int port;
 	unsigned char address[16];
 };
+_Static_assert(offsetof(struct filter, address) ==
+	sizeof(struct inet_diag_bc_op) + sizeof(struct inet_diag_hostcond),
+    "the kernel reads it otherwise");
 
 struct ending {
 	struct mnl_socket *sock;
@@ -65,9 +69,9 @@ put_filter(struct nlmsghdr *request, int family, const unsigned char *address)
 	struct filter filter = {
 		.op = { INET_DIAG_BC_S_COND, (unsigned char)len,
 		    (unsigned short)(len + sizeof(struct inet_diag_bc_op)) },
-		.condition = { .family = (uint8_t)family,
-		    .prefix_len = (uint8_t)(8 * size),
-		    .port = -1 },
+		.family = (uint8_t)family,
+		.prefix_len = (uint8_t)(8 * size),
+		.port = -1,
 	};
 
 	memcpy(filter.address, address, size);
