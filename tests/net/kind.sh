@@ -119,8 +119,13 @@ check "the log says so" grep -q 'fence: it was changed, which needs a restart' \
     "$(log_of web-1)"
 check "and it is what it was" is web-1 bpf
 
+sed -i 's/lease = 600ms/lease = 700ms/' "$LAB_DIR/web-2/etc/lictor.conf"
+check "a reload with another lease" quiet lictorctl_at web-2 reload
+check "that does not suit it either, which is said" said web-2 \
+    'lifetime; the lease is 2250 ms, for 700 ms does not suit it'
+
 asks_for web-2 bpf
-check "lictord -t names the one" tested web-2 'bpf: a lease of 600 ms'
+check "lictord -t names the one" tested web-2 'bpf: a lease of 700 ms'
 stop web-2 lictord
 in_host web-2 tc qdisc add dev eth0 ingress
 lictord_start web-2
