@@ -334,6 +334,27 @@ test_sweep(void)
 	}
 }
 
+/* The same words on the interface that the address was on before. */
+static void
+test_sweep_elsewhere(void)
+{
+	struct bed bed;
+
+	bed_open(&bed, 7);
+	CU_ASSERT(netns_ip(0, "addr add 192.0.2.1/32 dev vb", NULL, 0));
+	bed.vip.ifindex = if_nametoindex("vb");
+	hold(&bed, true);
+	routes_free(bed.vip.routes);
+	bed.vip.routes = routes_new(bed.loop, &bed.conf);
+	bed.vip.ifindex = if_nametoindex("va");
+	CU_ASSERT(look(&bed) == 4 && bed.strays == 2);
+	routes_sweep(bed.netlink, bed.vips, 1);
+	CU_ASSERT(look(&bed) == 4 && bed.strays == 0);
+	hold(&bed, true);
+	CU_ASSERT_EQUAL(look(&bed), 7);
+	bed_close(&bed);
+}
+
 /* UDP to itself: no port has to listen for it. */
 static int
 connect_here(void)
@@ -365,6 +386,7 @@ can_end(struct bed *bed)
 	AUTO_CLOSE int fd = connect_here();
 	int ended = netlink_end_sockets(bed->netlink, AF_INET, bed->conf.address, 1);
 
+	CU_ASSERT(fd >= 0);
 	if (ended == -EOPNOTSUPP)
 		puts("# this kernel ends no sockets");
 	return ended == 1;
@@ -405,6 +427,7 @@ static const struct tap_case cases[] = {
 	{ "what is taken away is put back", test_taken_away },
 	{ "another interface of that name", test_other_interface },
 	{ "what a dead warden left", test_sweep },
+	{ "what it left on another interface", test_sweep_elsewhere },
 	{ "connections end when the address has left", test_reset },
 };
 
