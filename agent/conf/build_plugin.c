@@ -97,8 +97,8 @@ load(struct build *build, const struct node *root, const char *folder,
 	}
 	plugin->mark = plugin_mark(folder, plugin->name);
 	struct blackbox_note before = blackbox_enter(loading->blackbox, note);
-	int result =
-	    plugin_load(folder, plugin->name, &plugin->class, why, sizeof(why));
+	int result = plugin_load(
+	    build->host, folder, plugin->name, &plugin->class, why, sizeof(why));
 	blackbox_leave(loading->blackbox, before);
 	if (result == 0)
 		classes_add(build->conf->classes, plugin->class);

@@ -214,7 +214,7 @@ check_readable(const struct host *host, const char *path, char *why, size_t why_
 		return say(why, why_size,
 		    "\"%.200s\" cannot be read: %s, expected a readable file", path,
 		    strerror(errno));
-	if (!host->other || agent_can_open(host, path))
+	if (host == NULL || !host->other || agent_can_open(host, path))
 		return 0;
 	return say(why, why_size,
 	    "\"%.200s\" cannot be read by the user " IDENTITY_AGENT

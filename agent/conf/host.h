@@ -29,7 +29,7 @@ int host_check_command(const char *path, char *why, size_t why_size);
  * group, and written by nobody but its owner. */
 int host_check_file(const struct host *host, const char *path, bool secret, char *why,
     size_t why_size);
-/* A shared object: as safe as a command. */
+/* A shared object: as safe as a command. `host` NULL: this is the agent. */
 int host_check_plugin(
     const struct host *host, const char *path, char *why, size_t why_size);
 /* A file or folder of the configuration, which names commands: as safe as these. */

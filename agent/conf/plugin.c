@@ -246,17 +246,13 @@ plugin_judge(
 }
 
 int
-plugin_load(const char *folder, const char *name, const struct check_class **out,
-    char *why, size_t why_size)
+plugin_load(const struct host *host, const char *folder, const char *name,
+    const struct check_class **out, char *why, size_t why_size)
 {
 	AUTO_FREE char *path = xasprintf("%s/%s.so", folder, name);
 	struct fault fault = { name, why, why_size };
-	struct host host;
 
-	host_begin(&host);
-	int safe = host_check_plugin(&host, path, why, why_size);
-	host_end(&host);
-	if (safe != 0)
+	if (host_check_plugin(host, path, why, why_size) != 0)
 		return -1;
 	void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
 	if (handle == NULL)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 struct check_class;
+struct host;
 
 #define PLUGIN_NAME_MAX 31
 
@@ -16,10 +17,11 @@ bool plugin_name_ok(const char *name);
 /*
  * Loads FOLDER/NAME.so, which stays for the life of the process: a thread may be in it. The
  * file must be as safe from others as a command is (host.h). 0, or -1 with "what is wrong,
- * what is expected" in `why`.
+ * what is expected" in `why`. `host`: also the agent must be able to read it; NULL: this is
+ * the agent.
  */
-int plugin_load(const char *folder, const char *name, const struct check_class **out,
-    char *why, size_t why_size);
+int plugin_load(const struct host *host, const char *folder, const char *name,
+    const struct check_class **out, char *why, size_t why_size);
 
 /* A number for the file that is loaded now: another file has another one; 0: there is none. */
 uint64_t plugin_mark(const char *folder, const char *name);
