@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -336,6 +337,85 @@ test_links(void)
 	bed_close(&bed);
 }
 
+static void
+look_at(struct bed *bed, const char *name)
+{
+	bed->name = name;
+	bed->links = 0;
+	CU_ASSERT_EQUAL(netlink_dump(bed->netlink), 0);
+	CU_ASSERT_EQUAL(bed->links, 1);
+}
+
+/* What each is made of, and whom it belongs to. */
+static void
+test_kinds(void)
+{
+	struct bed bed;
+	char text[32], path[64] = "";
+
+	bed_open(&bed);
+	look_at(&bed, "lo");
+	CU_ASSERT(bed.link.loopback && bed.link.type == ARPHRD_LOOPBACK);
+	look_at(&bed, "va");
+	CU_ASSERT(bed.link.type == ARPHRD_ETHER && !bed.link.loopback);
+	CU_ASSERT_STRING_EQUAL(bed.link.kind, "veth");
+	CU_ASSERT(bed.link.has_mac && bed.link.master == 0);
+	CU_ASSERT_EQUAL(bed.link.lower, if_nametoindex("vb"));
+	snprintf(text, sizeof(text), "%02x:%02x:%02x", bed.link.mac[0], bed.link.mac[1],
+	    bed.link.mac[2]);
+	char shown[512];
+	CU_ASSERT(netns_ip(0, "-o link show va", shown, sizeof(shown)));
+	CU_ASSERT_PTR_NOT_NULL(strstr(shown, text));
+	if (netns_ip(0, "link add name b0 type bridge", NULL, 0)) {
+		CU_ASSERT(netns_ip(0, "link set va master b0", NULL, 0));
+		look_at(&bed, "va");
+		CU_ASSERT_EQUAL(bed.link.master, if_nametoindex("b0"));
+		CU_ASSERT_STRING_EQUAL(bed.link.port_kind, "bridge");
+		look_at(&bed, "b0");
+		CU_ASSERT_STRING_EQUAL(bed.link.kind, "bridge");
+		netns_ip(0, "link del b0", NULL, 0);
+	}
+	if (netns_ip(0, "link add m0 link va type macvlan mode bridge", NULL, 0)) {
+		look_at(&bed, "m0");
+		CU_ASSERT_STRING_EQUAL(bed.link.kind, "macvlan");
+		CU_ASSERT_EQUAL(bed.link.lower, if_nametoindex("va"));
+	}
+	/* the other end, in another namespace, is none of ours */
+	pid_t neighbour = netns_neighbour();
+	snprintf(path, sizeof(path), "link set vb netns %d", (int)neighbour);
+	CU_ASSERT(neighbour > 0 && netns_ip(0, path, NULL, 0));
+	look_at(&bed, "va");
+	CU_ASSERT_EQUAL(bed.link.lower, 0);
+	netns_leave(neighbour);
+	bed_close(&bed);
+}
+
+/* Ours are known by what they bear, whatever becomes of their interface's name. */
+static void
+test_ours(void)
+{
+	struct bed bed;
+
+	bed_open(&bed);
+	for (size_t i = 0; i < ARRAY_LENGTH(both); i++) {
+		char words[64];
+		snprintf(words, sizeof(words), "addr add %s/%s dev va", both[i],
+		    i == 0 ? "32" : "128");
+		struct netlink_address address = address_of(both[i], 30);
+		CU_ASSERT(netns_ip(0, words, NULL, 0));
+		CU_ASSERT(left(&bed, &address) > 0 && !bed.last.ours);
+		CU_ASSERT_EQUAL(netlink_delete(bed.netlink, &address), 0);
+		CU_ASSERT_EQUAL(set_one(&bed, &address), 0);
+		CU_ASSERT(left(&bed, &address) > 0 && bed.last.ours);
+	}
+	struct netlink_address first = address_of(both[0], 30);
+	CU_ASSERT(netns_ip(0, "link set va down", NULL, 0));
+	CU_ASSERT(netns_ip(0, "link set va name vz", NULL, 0));
+	CU_ASSERT(left(&bed, &first) > 0 && bed.last.ours);
+	CU_ASSERT(netns_ip(0, "link set vz name va", NULL, 0));
+	bed_close(&bed);
+}
+
 /* A port that leaves its bridge has not vanished, though the bridge says so. */
 static void
 test_bridge(void)
@@ -392,6 +472,8 @@ static const struct tap_case cases[] = {
 	{ "the kernel ends an address and says so", test_expiry },
 	{ "what others do is told", test_foreign },
 	{ "interfaces are told as they are", test_links },
+	{ "what an interface is made of is told", test_kinds },
+	{ "addresses of ours are known", test_ours },
 	{ "a port that leaves a bridge stays", test_bridge },
 	{ "lost events are told", test_lost },
 };

@@ -293,6 +293,73 @@ test_found_at_start(void)
 }
 #endif
 
+/* Ten times it is put back, then it is left to whoever removes it. */
+static void
+test_given_up(void)
+{
+	struct bed bed;
+	unsigned int times = 0;
+
+	bed_open(&bed);
+	bed_start(&bed);
+	CU_ASSERT(hold(&bed, V4, 1, LEASE_MS));
+	while (times < 20 && await_there(&bed, V4, true)) {
+		forget_told(&bed);
+		CU_ASSERT(netns_ip(0, "addr del 10.9.0.100/32 dev va", NULL, 0));
+		times++;
+		send_hold(&bed, V4, 1, clock_boot_ms() + LEASE_MS, false);
+		CU_ASSERT(await_answers(&bed, 1));
+		if (bed.answers[bed.count - 1].type == WIRE_REFUSED)
+			break;
+		bed.count = 0;
+	}
+	CU_ASSERT_EQUAL(times, 11);
+	CU_ASSERT_EQUAL(bed.answers[bed.count - 1].answer.reason, WIRE_REFUSAL_KERNEL);
+	CU_ASSERT_EQUAL(bed.rivals[WIRE_RIVAL_REMOVED], 10);
+	CU_ASSERT_FALSE(is_there(V4));
+	bed.count = 0;
+	CU_ASSERT(hold(&bed, V6, 1, LEASE_MS)); /* each has a count of its own */
+	CU_ASSERT(drop(&bed, V4, 1));
+	bed_close(&bed);
+}
+
+static bool
+is_rivalled(void *arg)
+{
+	const struct bed *bed = arg;
+
+	return bed->rivals[WIRE_RIVAL_ADDED] > 0;
+}
+
+/* One that somebody else adds is told, wherever it is, and left to him; our own never is. */
+static void
+test_foreign(void)
+{
+	static const char *const words[][2] = {
+		{ "addr add 10.9.0.100/32 dev va", "addr del 10.9.0.100/32 dev va" },
+		{ "addr add 10.9.0.100/24 dev vb", "addr del 10.9.0.100/24 dev vb" },
+		{ "addr add fd00:9::100/64 dev vb", "addr del fd00:9::100/64 dev vb" },
+	};
+	struct bed bed;
+
+	bed_open(&bed);
+	bed_start(&bed);
+	for (uint32_t vip = V4; vip <= V6; vip++)
+		for (uint64_t term = 1; term < 5; term++)
+			CU_ASSERT(
+			    hold(&bed, vip, term, LEASE_MS) && drop(&bed, vip, term));
+	run_for(bed.loop, 20);
+	CU_ASSERT_EQUAL(bed.rivals[WIRE_RIVAL_ADDED], 0);
+	for (size_t i = 0; i < ARRAY_LENGTH(words); i++) {
+		bed.rivals[WIRE_RIVAL_ADDED] = 0;
+		CU_ASSERT(netns_ip(0, words[i][0], NULL, 0));
+		CU_ASSERT(until(bed.loop, is_rivalled, &bed, LIMIT_MS));
+		CU_ASSERT(is_there(i < 2 ? V4 : V6));
+		CU_ASSERT(netns_ip(0, words[i][1], NULL, 0));
+	}
+	bed_close(&bed);
+}
+
 static bool
 carrier_is(struct bed *bed, unsigned int vip, int up)
 {
@@ -705,6 +772,8 @@ static const struct tap_case cases[] = {
 	{ "without the runner it ends and leaves the addresses", test_runner_gone },
 	{ "agents come and go, the newest is obeyed", test_agents },
 	{ "what somebody removed is put back", test_put_back },
+	{ "what is removed again and again is given up", test_given_up },
+	{ "what somebody else adds is told", test_foreign },
 	{ "the state of each interface is told", test_carrier },
 	{ "an interface does not take the address to another name", test_rename },
 	{ "an address is announced, and again", test_announce },
