@@ -176,6 +176,10 @@ check "without a filter, which commands would have" test "$(filters "$(main_pid)
 check "the warden is lictor-warden, with three capabilities" \
     runs_as "$(pid_inside warden)" lictor-warden 8000003000
 check "the agent is lictor, with none" runs_as "$(pid_inside agent)" lictor 0
+if ! grep -q 'define LICTOR_SANITIZED' "$LICTOR_BUILD/config.h"; then
+	check "the warden has a filter of its own" test "$(filters "$(pid_inside warden)")" = 1
+	check "and the agent" test "$(filters "$(pid_inside agent)")" = 1
+fi
 check "a plugin that asks for the disks works" wait_for 5 quiet passes disk
 check "one that asks for other users' processes works" wait_for 5 quiet passes procs
 check "a hook wrote below /var/lib, as its user" \
