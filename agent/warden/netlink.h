@@ -103,10 +103,13 @@ struct netlink_listing {
 };
 int netlink_list_routes(struct netlink *netlink, const struct netlink_listing *listing);
 
-/* Ends sockets with a peer whose own address it is, at most `limit`: TCP, and UDP that is
- * connected. How many were, or -errno; -EOPNOTSUPP: this kernel cannot. */
+/* Ends sockets with a peer whose own address it is: TCP, and UDP that is connected; at most
+ * `limit` of one kind a call, since looking for them takes a millisecond. `kind` is 0 at
+ * first and moves on when there are no more of it. How many were ended, or -errno;
+ * -EOPNOTSUPP: this kernel cannot. */
+#define NETLINK_SOCKET_KINDS 4
 int netlink_end_sockets(struct netlink *netlink, int family,
-    const unsigned char *address, size_t limit);
+    const unsigned char *address, unsigned int *kind, size_t limit);
 
 /* The interface forwards IPv6, as far as the kernel tells. */
 bool netlink_forwards(struct netlink *netlink, unsigned int ifindex);

@@ -155,23 +155,29 @@ find(struct ending *ending, int socket_family, int protocol, int family,
 	return error;
 }
 
+/* A socket of IPv6 has an IPv4 address as ::ffff:… */
+static const struct {
+	int protocol;
+	bool mapped;
+} kinds[] = {
+	{ IPPROTO_TCP, false },
+	{ IPPROTO_TCP, true },
+	{ IPPROTO_UDP, false },
+	{ IPPROTO_UDP, true },
+};
+_Static_assert(ARRAY_LENGTH(kinds) == NETLINK_SOCKET_KINDS, "a kind is missing");
+
 static int
-find_all(struct ending *ending, int family, const unsigned char *address)
+find_kind(
+    struct ending *ending, unsigned int kind, int family, const unsigned char *address)
 {
-	static const int protocols[] = { IPPROTO_TCP, IPPROTO_UDP };
+	int socket_family = kinds[kind].mapped ? AF_INET6 : family;
 	int error = 0;
 
-	for (size_t i = 0;
-	     i < ARRAY_LENGTH(protocols) && error == 0 && ending->count < ending->limit;
-	     i++) {
-		error = find(ending, family, protocols[i], family, address);
-		/* a socket of IPv6 has an IPv4 address as ::ffff:… */
-		if (error == 0 && family == AF_INET && ending->count < ending->limit)
-			error = find(ending, AF_INET6, protocols[i], family, address);
-		if (error == -ENOENT)
-			error = 0;
-	}
-	return error;
+	if (!kinds[kind].mapped || family == AF_INET)
+		error =
+		    find(ending, socket_family, kinds[kind].protocol, family, address);
+	return error == -ENOENT ? 0 : error;
 }
 
 static int
@@ -206,15 +212,17 @@ end_found(struct ending *ending)
 }
 
 int
-netlink_end_sockets(
-    struct netlink *netlink, int family, const unsigned char *address, size_t limit)
+netlink_end_sockets(struct netlink *netlink, int family, const unsigned char *address,
+    unsigned int *kind, size_t limit)
 {
 	struct ending ending = { .limit = limit, .answer = netlink->answer };
 
 	ending.found = xcalloc(limit, sizeof(*ending.found));
-	int result = find_all(&ending, family, address);
+	int result = find_kind(&ending, *kind, family, address);
 	if (result == 0 && ending.count > 0)
 		result = end_found(&ending);
+	if (result <= 0 || ending.count < limit)
+		(*kind)++;
 	free(ending.found);
 	return result;
 }

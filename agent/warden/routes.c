@@ -55,6 +55,7 @@ struct routes {
 	struct netlink *netlink; /* of the reset, and the address: */
 	int family;
 	unsigned char address[16];
+	unsigned int kind; /* of sockets, which is looked for next */
 	size_t slices, ended;
 	bool cannot_reset; /* this kernel; it was said */
 };
@@ -270,20 +271,19 @@ static void
 on_reset(void *arg)
 {
 	struct routes *routes = arg;
-	int ended = netlink_end_sockets(
-	    routes->netlink, routes->family, routes->address, RESET_SLICE);
+	int ended = netlink_end_sockets(routes->netlink, routes->family,
+	    routes->address, &routes->kind, RESET_SLICE);
 
-	if (ended > 0) {
-		routes->ended += (size_t)ended;
-		if (++routes->slices < RESET_SLICES) {
-			loop_timer_at(routes->reset, 0);
-			return;
-		}
-	}
 	if (ended < 0)
 		log_debug("vip", "connections cannot be ended: %s", strerror(-ended));
+	else
+		routes->ended += (size_t)ended;
 	routes->cannot_reset = ended == -EOPNOTSUPP;
-	say_ended(routes);
+	if (!routes->cannot_reset && routes->kind < NETLINK_SOCKET_KINDS &&
+	    ++routes->slices < RESET_SLICES)
+		loop_timer_at(routes->reset, 0);
+	else
+		say_ended(routes);
 }
 
 static void
@@ -292,6 +292,7 @@ begin_reset(struct routes *routes, struct netlink *netlink, const struct conf_vi
 	routes->netlink = netlink;
 	routes->family = conf->family;
 	memcpy(routes->address, conf->address, sizeof(routes->address));
+	routes->kind = 0;
 	routes->slices = routes->ended = 0;
 	loop_timer_after(routes->reset, RESET_AFTER_MS);
 }

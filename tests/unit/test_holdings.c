@@ -69,8 +69,8 @@ netlink_list_routes(struct netlink *netlink, const struct netlink_listing *listi
 }
 
 int
-netlink_end_sockets(
-    struct netlink *netlink, int family, const unsigned char *address, size_t limit)
+netlink_end_sockets(struct netlink *netlink, int family, const unsigned char *address,
+    unsigned int *kind, size_t limit)
 {
 	return 0;
 }

@@ -136,8 +136,9 @@ has_peer(enum role role)
 	return role == ACCEPTED || role == CONNECTED || role == CONNECTED_UDP;
 }
 
+/* How many were ended until a call has seen the last kind, or -errno. */
 static int
-end_sockets(const char *text, size_t limit)
+end_kinds(const char *text, unsigned int *kind, unsigned int last, size_t limit)
 {
 	int family = strchr(text, ':') != NULL ? AF_INET6 : AF_INET;
 	struct netlink_out out = {
@@ -146,13 +147,25 @@ end_sockets(const char *text, size_t limit)
 	struct loop *loop = loop_new();
 	struct netlink *netlink = netlink_new(loop, &out);
 	unsigned char address[16] = { 0 };
+	int ended = 0, now;
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(netlink);
 	CU_ASSERT_EQUAL(inet_pton(family, text, address), 1);
-	int ended = netlink_end_sockets(netlink, family, address, limit);
+	do {
+		now = netlink_end_sockets(netlink, family, address, kind, limit);
+		ended = now < 0 ? now : ended + now;
+	} while (now >= 0 && *kind < last);
 	netlink_free(netlink);
 	loop_free(loop);
 	return ended;
+}
+
+static int
+end_sockets(const char *text, size_t limit)
+{
+	unsigned int kind = 0;
+
+	return end_kinds(text, &kind, NETLINK_SOCKET_KINDS, limit);
 }
 
 /* A kernel without SOCK_DESTROY says so of the first socket. */
@@ -239,9 +252,12 @@ test_slices(void)
 		connect_to(fds[i], listener);
 		peers[i] = accept(listener, NULL, NULL);
 	}
-	CU_ASSERT_EQUAL(end_sockets("192.0.2.1", 4), 4);
-	CU_ASSERT_EQUAL(end_sockets("192.0.2.1", 4), 4);
-	CU_ASSERT_EQUAL(end_sockets("192.0.2.1", 4), 2);
+	unsigned int kind = 0;
+	CU_ASSERT_EQUAL(end_kinds("192.0.2.1", &kind, 0, 4), 4);
+	CU_ASSERT_EQUAL(end_kinds("192.0.2.1", &kind, 0, 4), 4);
+	CU_ASSERT_EQUAL(kind, 0);
+	CU_ASSERT_EQUAL(end_kinds("192.0.2.1", &kind, 0, 4), 2);
+	CU_ASSERT_EQUAL(kind, 1);
 	CU_ASSERT_EQUAL(end_sockets("192.0.2.1", 4), 0);
 	for (int i = 0; i < MANY; i++) {
 		CU_ASSERT_EQUAL(error_of(fds[i]), ECONNABORTED);

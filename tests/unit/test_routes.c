@@ -384,7 +384,9 @@ static bool
 can_end(struct bed *bed)
 {
 	AUTO_CLOSE int fd = connect_here();
-	int ended = netlink_end_sockets(bed->netlink, AF_INET, bed->conf.address, 1);
+	unsigned int kind = 2; /* UDP */
+	int ended =
+	    netlink_end_sockets(bed->netlink, AF_INET, bed->conf.address, &kind, 1);
 
 	CU_ASSERT(fd >= 0);
 	if (ended == -EOPNOTSUPP)
