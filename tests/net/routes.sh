@@ -106,6 +106,37 @@ for round in 1 2; do
 	pair_look
 done
 
+warden_of()
+{
+	local pid
+	for pid in $(lictord_pids "$1"); do
+		! grep -q '^lictord: warden' "/proc/$pid/cmdline" || echo "$pid"
+	done
+}
+
+another_warden()
+{
+	local now
+	now=$(warden_of "$1") && [ -n "$now" ] && [ "$now" != "$2" ]
+}
+
+# Nothing of ours came or went there but the rule.
+only_the_rule_changed()
+{
+	stop "$MASTER" monitor
+	[ "$(grep -c 'proto 108' "$LAB_DIR/$MASTER/monitor.out")" = 2 ] &&
+	    [ "$(grep -c "from $VIP.*proto 108" "$LAB_DIR/$MASTER/monitor.out")" = 2 ]
+}
+
+start "$MASTER" monitor ip -details monitor route rule
+warden=$(warden_of "$MASTER")
+kill -KILL "$warden"
+check "the warden alone is killed: another one runs" \
+    wait_for 5 another_warden "$MASTER" "$warden"
+ip -n "$LAB-$MASTER" rule del from "$VIP"
+check "a rule that somebody removes is put back by it" wait_for 10 has_all "$MASTER"
+check "it has left all else as it was" only_the_rule_changed
+
 kill_all "$MASTER"
 check "all of lictord killed: the other host takes the address" \
     wait_for 40 has_address "$BACKUP"
