@@ -276,7 +276,7 @@ static const struct call agent[] = {
 	CALL(setrlimit),
 	CALL_IF(prlimit64, 0, 0),
 	CALL_IF(prlimit64, 0, SELF),
-	CALL_IF(capget, 0, 0),
+	CALL(capget),
 	CALL_IF(prctl, 0, PR_SET_NAME),
 	CALL_IF(prctl, 0, PR_GET_NAME),
 	CALL_IF(prctl, 0, PR_GET_DUMPABLE),

@@ -27,6 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/base/identity.h"
 #include "agent/base/util.h"
 #include "tests/unit/tap.h"
 
@@ -218,6 +219,7 @@ act_as_agent(const void *arg)
 	if (syscall(SYS_io_uring_setup, 1, NULL) == 0 ||
 	    syscall(SYS_clone3, NULL, 0) == 0)
 		_exit(3);
+	identity_may_change();
 	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || kill(getpid(), 0) != 0)
 		_exit(4);
