@@ -23,13 +23,20 @@
 #define DUMPS_MAX 8
 #define EVENTS_AT_ONCE 64
 
+static void
+forget_attributes(const struct nlattr **attrs, uint16_t max)
+{
+	for (size_t i = 0; i <= max; i++)
+		attrs[i] = NULL;
+}
+
 void
 netlink_attributes(const struct nlmsghdr *message, size_t head,
     const struct nlattr **attrs, uint16_t max)
 {
 	const struct nlattr *attr;
 
-	memset(attrs, 0, (max + 1U) * sizeof(*attrs));
+	forget_attributes(attrs, max);
 	mnl_attr_for_each(attr, message, head)
 	{
 		if (mnl_attr_get_type(attr) <= max)
@@ -42,7 +49,7 @@ netlink_nested(const struct nlattr *nest, const struct nlattr **attrs, uint16_t 
 {
 	const struct nlattr *attr;
 
-	memset(attrs, 0, (max + 1U) * sizeof(*attrs));
+	forget_attributes(attrs, max);
 	mnl_attr_for_each_nested(attr, nest)
 	{
 		if (mnl_attr_get_type(attr) <= max)

@@ -119,16 +119,18 @@ netlink_hooks(struct netlink *netlink, unsigned int ifindex, bool out,
     uint32_t priority, uint32_t handle, struct netlink_hook *hook)
 {
 	_Alignas(NLMSG_ALIGNTO) char data[NETLINK_ORDER_SIZE];
-	struct looking looking = { priority, handle, hook };
+	struct netlink_hook found = { 0 };
+	struct looking looking = { priority, handle, &found };
 	struct nlmsghdr *request =
 	    put_request(data, RTM_GETTFILTER, ifindex, parent_of(out));
 
-	memset(hook, 0, sizeof(*hook));
 	mnl_attr_put_u32(request, TCA_CHAIN, 0);
 	int error = netlink_ask(netlink, request, take_filter, &looking);
-	if (error != 0 || hook->fixed.handle != 0)
-		return error;
-	return ask_qdisc(netlink, ifindex, &looking);
+	if (error == 0 && found.fixed.handle == 0)
+		error = ask_qdisc(netlink, ifindex, &looking);
+	if (error == 0)
+		*hook = found;
+	return error;
 }
 
 int

@@ -473,7 +473,7 @@ time_of(struct msghdr *message)
 static void
 read_frames(struct frames *frames)
 {
-	unsigned char frame[256];
+	unsigned char frame[256] = { 0 };
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct timespec))];
 	ssize_t len;
 
