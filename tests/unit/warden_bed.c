@@ -187,16 +187,26 @@ on_kernel_address(void *arg, const struct netlink_address *address, bool present
 			continue;
 		told->set += present;
 		told->removed += !present;
-		if (present)
+		if (present) {
 			told->valid_s = address->valid_s;
-		else
+		} else {
 			told->removed_at = clock_boot_ms();
+			told->hooks = bed->hooks;
+		}
 	}
 }
 
 static void
 on_kernel_link(void *arg, const struct netlink_link *link, bool gone)
 {
+}
+
+static void
+on_kernel_hook(void *arg, unsigned int ifindex)
+{
+	struct bed *bed = arg;
+
+	bed->hooks++;
 }
 
 static void
@@ -211,6 +221,7 @@ forget_told(struct bed *bed)
 {
 	run_for(bed->loop, 0);
 	memset(bed->told, 0, sizeof(bed->told));
+	bed->hooks = 0;
 }
 
 bool
@@ -294,6 +305,7 @@ order_nothing(void *arg)
 {
 	static const struct netlink_out out = { .address = on_kernel_address,
 		.link = on_kernel_link,
+		.hook = on_kernel_hook,
 		.lost = on_kernel_lost };
 	static const struct netlink_address nobody = {
 		.family = AF_INET, .prefix = 32, .ifindex = 1
@@ -311,6 +323,7 @@ bed_open(struct bed *bed)
 	struct netlink *floor = NULL;
 	struct netlink_out out = { .address = on_kernel_address,
 		.link = on_kernel_link,
+		.hook = on_kernel_hook,
 		.lost = on_kernel_lost,
 		.arg = bed };
 

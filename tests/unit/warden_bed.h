@@ -46,7 +46,9 @@ struct bed {
 		unsigned int set, removed; /* so often */
 		uint32_t valid_s; /* of the newest */
 		int64_t removed_at;
+		unsigned int hooks; /* of the bed, when it was removed */
 	} told[VIPS]; /* by the kernel */
+	unsigned int hooks; /* so often something was changed there */
 	int64_t until_ms[VIPS]; /* of the newest hold */
 	enum wire_fence kind;
 	const char *folder; /* of the fence; NULL: there is none */
