@@ -446,7 +446,7 @@ main(int argc, char **argv)
 		if (strcmp(argv[i], "--" CHILD_OPTION) == 0 ||
 		    strncmp(
 			argv[i], "--" CHILD_OPTION "=", sizeof("--" CHILD_OPTION)) == 0)
-			return hostile_main();
+			_exit(hostile_main());
 	if (!bed_enter())
 		return 0;
 	return tap_main(argc, argv, "wall", cases, ARRAY_LENGTH(cases));
