@@ -583,12 +583,14 @@ prober_stop()
 	stop client "prober-$1"
 }
 
-# prober_saw ADDRESS dual|unclear|longest|switches, or first|last HOST: what the neighbours'
-# answers of that host came to. Times are milliseconds of CLOCK_BOOTTIME.
+# prober_saw ADDRESS dual|unclear|longest|pause|switches, or first|last HOST: what the
+# neighbours' answers of that host came to. Times are milliseconds of CLOCK_BOOTTIME; pause is
+# how long the prober itself did not run.
 prober_saw()
 {
 	local out="$LAB_DIR/client/prober-$1.out" mac
 	case $2 in
+	pause) sed -n 's/^dual .*own pause \([0-9.]*\) .*/\1/p' "$out" ;;
 	longest) sed -n 's/^dual .*longest without any \([0-9.]*\) .*/\1/p' "$out" ;;
 	first | last)
 		mac=$(mac_of "$3")

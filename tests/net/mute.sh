@@ -104,7 +104,9 @@ strike()
 	fi
 	prober_stop "$VIP"
 	kill "$toucher" 2>/dev/null || true
-	value=$(prober_saw "$VIP" longest)
+	value=$(awk -v longest="$(prober_saw "$VIP" longest)" \
+	    -v pause="$(prober_saw "$VIP" pause)" \
+	    'BEGIN { print (longest > pause ? longest - pause : 0) }')
 	[ $what = silent ] || value=$(awk -v last="$(prober_saw "$VIP" last "$MASTER")" \
 	    -v until="$((struck / 1000 + lease[$fence]))" 'BEGIN { print last - until }')
 	echo "$fence $case $what $value $(prober_saw "$VIP" dual)" >>"$figures"
@@ -159,8 +161,8 @@ table()
 {
 	local name
 	diag "Milliseconds, the worst of all runs: for what the address outlives the longest"
-	diag "silence, else the last answer, counted from when the lease ends at the latest:"
-	diag "its whole length after the blow."
+	diag "silence, less what the client itself did not run; else the last answer, counted"
+	diag "from when the lease ends at the latest, its whole length after the blow."
 	printf '# | fence | lease | stated | runs '
 	for name in $kept $lost; do
 		printf '| %s ' "$name"
