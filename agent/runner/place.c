@@ -46,7 +46,7 @@ give_files(int fd, const struct privileges *agent)
 	struct stat st;
 	int error = dir == NULL ? -errno : 0;
 
-	while (error == 0 && (entry = readdir(dir)) != NULL)
+	while (dir != NULL && error == 0 && (entry = readdir(dir)) != NULL)
 		if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 		    S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
 		    fchownat(fd, entry->d_name, agent->uid, agent->gid,

@@ -46,9 +46,14 @@ on_agent(void *arg, const struct wire_message *message, int fd)
 	uint32_t vip = vip_of(message);
 
 	warden_lapse(warden, clock_boot_ms());
-	if (vip >= warden->held.count)
-		log_error("vip", "the agent named an address that does not exist");
-	else if (message->type == WIRE_HOLD)
+	if (vip >= warden->held.count) {
+		log_error("vip",
+		    "the link to the agent is cut: it named an address that does not "
+		    "exist");
+		orders_forget(warden);
+		return;
+	}
+	if (message->type == WIRE_HOLD)
 		take_hold(warden, &message->hold);
 	else if (message->type == WIRE_DROP)
 		take_drop(warden, &message->drop);

@@ -51,6 +51,20 @@ hex_after(const char *text, const char *name)
 	return at != NULL ? strtoull(at + strlen(name), NULL, 16) : UINT64_MAX;
 }
 
+/* The four numbers behind a name, if they are the same. */
+static bool
+read_four(const char *at, unsigned int *out)
+{
+	unsigned long numbers[4];
+	char *end = strchr(at, ':') + 1;
+
+	for (size_t i = 0; i < 4; i++)
+		numbers[i] = strtoul(end, &end, 10);
+	*out = (unsigned int)numbers[0];
+	return numbers[1] == numbers[0] && numbers[2] == numbers[0] &&
+	    numbers[3] == numbers[0];
+}
+
 static struct seen
 read_seen(const char *text)
 {
@@ -60,13 +74,7 @@ read_seen(const char *text)
 
 	if (!seen.whole)
 		return seen;
-	unsigned int u[4], g[4];
-	seen.whole = sscanf(uid, "\nUid: %u %u %u %u", u, u + 1, u + 2, u + 3) == 4 &&
-	    sscanf(gid, "\nGid: %u %u %u %u", g, g + 1, g + 2, g + 3) == 4;
-	for (size_t i = 1; i < 4; i++)
-		seen.whole = seen.whole && u[i] == u[0] && g[i] == g[0];
-	seen.uid = u[0];
-	seen.gid = g[0];
+	seen.whole = read_four(uid, &seen.uid) && read_four(gid, &seen.gid);
 	snprintf(seen.groups, sizeof(seen.groups), "%.*s",
 	    (int)strcspn(groups + 9, "\n"), groups + 9);
 	seen.inheritable = hex_after(text, "\nCapInh:");
