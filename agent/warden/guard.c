@@ -116,6 +116,18 @@ say_whole(struct guard *guard)
 	guard->failed = 0;
 }
 
+/* Attempts that orders and events caused meanwhile count for nothing. */
+static void
+count_failure(struct guard *guard)
+{
+	int64_t now = clock_boot_ms();
+
+	if (guard->failed > 0 && now < guard->failed_at + ADDRESS_AGAIN_MS)
+		return;
+	guard->failed_at = now;
+	guard->failed++;
+}
+
 bool
 guard_mend(struct guard *guard)
 {
@@ -127,8 +139,8 @@ guard_mend(struct guard *guard)
 		say_whole(guard);
 		return true;
 	}
-	guard->failed++;
-	if (guard->failed == ATTEMPTS && guard->shared->fence != NULL)
+	count_failure(guard);
+	if (!guard->lost && guard->failed >= ATTEMPTS && guard->shared->fence != NULL)
 		log_error("fence", "it cannot be put in place: %s", guard->why);
 	guard->lost = guard->lost || guard->failed >= ATTEMPTS;
 	return false;

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "agent/base/wire.h"
 
@@ -18,7 +19,8 @@ struct guard {
 	struct address_shared *shared;
 	struct links *links;
 	struct fence *opened; /* could be had; not used unless it is shared->fence */
-	unsigned int failed; /* attempts in a row to put it in place */
+	unsigned int failed; /* attempts in a row to put it in place, the newest at */
+	int64_t failed_at;
 	bool suspicious; /* something has happened that it must be looked at for */
 	bool open; /* it was not in place when last looked at */
 	bool lost; /* and could not be put there: no address may be held */

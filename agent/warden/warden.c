@@ -106,7 +106,8 @@ work(struct warden *warden)
 	if (fenced)
 		reality_set(warden, now);
 	warden_set_alarm(warden);
-	set_refresh(warden);
+	if (fenced)
+		set_refresh(warden);
 	shorten_lease(warden, now);
 }
 

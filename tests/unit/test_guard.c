@@ -62,7 +62,7 @@ test_mended(void)
 	fence_bed_close(&bed.base);
 }
 
-/* Lost at the third attempt, and not for ever. */
+/* Lost at the third attempt, of those some time apart, and not for ever. */
 static void
 test_lost(void)
 {
@@ -73,7 +73,12 @@ test_lost(void)
 	for (int i = 1; i <= 4; i++) {
 		CU_ASSERT_FALSE(guard_stands(&bed.guard));
 		CU_ASSERT_FALSE(guard_mend(&bed.guard));
+		CU_ASSERT_EQUAL(bed.guard.failed, (unsigned int)i);
+		bed.guard.failed_at = clock_boot_ms() + 60000;
+		CU_ASSERT_FALSE(guard_mend(&bed.guard)); /* at once: none more */
+		CU_ASSERT_EQUAL(bed.guard.failed, (unsigned int)i);
 		CU_ASSERT_EQUAL(bed.guard.lost, i >= 3);
+		bed.guard.failed_at = 0;
 		CU_ASSERT_PTR_NOT_NULL(strstr(bed.guard.why, "va"));
 	}
 	CU_ASSERT(tc("qdisc del dev va ingress"));
@@ -122,8 +127,10 @@ stands_nowhere(struct bed *bed)
 {
 	bool stands = guard_stands(&bed->guard);
 
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 3; i++) {
 		stands = guard_mend(&bed->guard) || stands;
+		bed->guard.failed_at = 0;
+	}
 	return !stands && bed->guard.lost && strstr(bed->guard.why, "clock") != NULL;
 }
 
