@@ -23,6 +23,8 @@
 #define WAIT_MS 60000
 #define KEPT_MS 5000
 #define HANDOVER_MS 300000 /* demote hooks take their time */
+#define HANDOVER_STALLED_MS \
+	10000 /* nothing else does: Consul is away, or nobody takes it */
 #define LOOK_MS 20
 #define OUTPUT_MAX 4096
 
@@ -292,13 +294,15 @@ do_maintenance(const struct ctl *ctl, char **args)
 	return 1;
 }
 
-/* Looks until all that can go has gone. */
+/* Looks until all that can go has gone, or nothing goes any more: a host that restarts waits
+ * for it. */
 static int
 follow_handover(const struct ctl *ctl)
 {
 	struct timespec pause = { .tv_nsec = LOOK_MS * 1000000L };
-	int64_t began = clock_boot_ms();
+	int64_t began = clock_boot_ms(), moved = began;
 	struct handover_view view;
+	int here = 0;
 
 	for (;;) {
 		cJSON *answer AUTO_JSON = ask(ctl, "status", NULL, NULL);
@@ -307,7 +311,12 @@ follow_handover(const struct ctl *ctl)
 			return 1;
 		handover_look(
 		    cJSON_GetObjectItemCaseSensitive(answer, "status"), &view);
-		if (view.going == 0 || clock_boot_ms() - began > HANDOVER_MS)
+		int64_t now = clock_boot_ms();
+		if (view.here != here || view.leaving > 0)
+			moved = now;
+		here = view.here;
+		if (view.going == 0 || now - moved > HANDOVER_STALLED_MS ||
+		    now - began > HANDOVER_MS)
 			break;
 		nanosleep(&pause, NULL);
 	}

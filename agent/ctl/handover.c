@@ -52,6 +52,7 @@ handover_look(const cJSON *status, struct handover_view *view)
 		if (node == NULL || !names(role, "fence", node))
 			continue;
 		view->here++;
+		view->leaving += is_true(role, "leaving");
 		name = json_text(role, "name");
 		if (can_go(role, node))
 			view->going++;

@@ -8,6 +8,7 @@
 struct handover_view {
 	int here;	/* roles that this host may still hold addresses of */
 	int going;	/* of those, that are on their way or have somebody to go to */
+	int leaving;	/* of these, whose demote hook runs */
 	char why[256];	/* why the last of the others stays */
 };
 

@@ -389,6 +389,7 @@ test_handover_view(void)
 		handover_look(status, &view);
 		CU_ASSERT_EQUAL(view.here, rows[i].here);
 		CU_ASSERT_EQUAL(view.going, rows[i].going);
+		CU_ASSERT_EQUAL(view.leaving, rows[i].here > 0 && rows[i].leaving);
 		CU_ASSERT_EQUAL(view.why[0] != '\0', rows[i].here > 0);
 	}
 }
