@@ -23,7 +23,8 @@ moved()
 	has_address "$BACKUP" && ! has_address "$MASTER"
 }
 
-# hands_over WHAT COMMAND...: the role leaves the master because of it, soon enough.
+# hands_over WHAT COMMAND...: the role leaves the master because of it, soon enough by what the
+# backup logs.
 hands_over()
 {
 	local what=$1 began took
@@ -31,7 +32,7 @@ hands_over()
 	began=$(now_ms)
 	quiet "$@"
 	check "$what hands the role over" wait_for 10 moved
-	took=$(($(now_ms) - began))
+	took=$(($(log_time "$BACKUP" 'role: .* -> master') - began))
 	diag "$what: handed over after $took ms"
 	check "$what: within a second" at_most "$took" $((10 * slack))
 	check "$what: the other host is master" wait_for 5 consul_shows master "$BACKUP"
