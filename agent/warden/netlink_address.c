@@ -121,7 +121,7 @@ void
 netlink_set(struct netlink *netlink, const struct netlink_address *list, size_t count,
     int *result)
 {
-	_Alignas(NLMSG_ALIGNTO) char data[BATCH * NETLINK_ORDER_SIZE];
+	_Alignas(NLMSG_ALIGNTO) char data[BATCH * NETLINK_ORDER_SIZE] = { 0 };
 
 	for (size_t done = 0; done < count;) {
 		size_t len = 0, some = 0;
@@ -135,7 +135,7 @@ netlink_set(struct netlink *netlink, const struct netlink_address *list, size_t 
 int
 netlink_delete(struct netlink *netlink, const struct netlink_address *address)
 {
-	_Alignas(NLMSG_ALIGNTO) char data[NETLINK_ORDER_SIZE];
+	_Alignas(NLMSG_ALIGNTO) char data[NETLINK_ORDER_SIZE] = { 0 };
 	int error = netlink_order(netlink, put_address(data, RTM_DELADDR, address));
 
 	return error == -EADDRNOTAVAIL || error == -ENODEV ? 0 : error;
