@@ -8,6 +8,7 @@
  */
 #include "agent/start.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
@@ -24,6 +25,7 @@
 #include "agent/base/confine.h"
 #include "agent/base/lock.h"
 #include "agent/base/log.h"
+#include "agent/base/paths.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
 #include "agent/conf/host.h"
@@ -269,8 +271,14 @@ start_warden(const struct conf *conf)
 static void
 confine_agent(void)
 {
+	AUTO_FREE char *state = path_state(NULL);
+	int error = confine_files(state);
 	char why[128];
 
+	if (error != 0)
+		log_info("runner", "the agent may write where its user may: %s",
+		    error == -EOPNOTSUPP ? "this kernel has no Landlock"
+					 : strerror(-error));
 	if (confine(CONFINE_AGENT, why, sizeof(why)) != 0)
 		log_warning(
 		    "runner", "the agent's system calls are not filtered: %s", why);

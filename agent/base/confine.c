@@ -5,7 +5,8 @@
  * address, fence and frames need, with no file and no process in it. The agent's is wide,
  * for it holds all libraries and plugins, but for what would reach another process: it
  * starts no program, forks nothing, signals, traces and looks into none. It has the runner's
- * user where the unit gives that one, so nothing else would forbid it.
+ * user where the unit gives that one, so nothing else would forbid it. For the same reason
+ * it writes no files but its own: a control group's would end the others.
  *
  * Libraries try calls that are newer than this list, and do without: those they are told
  * the kernel has not. clone3 is one, since a filter cannot see its flags.
@@ -15,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
+#include <linux/landlock.h>
 #include <linux/netlink.h>
 #include <linux/sockios.h>
 #include <sched.h>
@@ -29,6 +31,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/base/util.h"
@@ -374,6 +377,60 @@ confine(enum confine_kind kind, char *why, size_t size)
 	if (error != 0)
 		snprintf(why, size, "%s", strerror(-error));
 	return error;
+}
+
+/* Newer than the oldest headers that we are built with. */
+#define FILES_TRUNCATE (UINT64_C(1) << 14)
+
+/* Whatever changes a file or folder, as far as this kernel's `version` knows it. */
+static uint64_t
+changes(int version)
+{
+	uint64_t all = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |
+	    LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_CHAR |
+	    LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
+	    LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |
+	    LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM;
+
+	if (version >= 2)
+		all |= LANDLOCK_ACCESS_FS_REFER;
+	if (version >= 3)
+		all |= FILES_TRUNCATE;
+	return all;
+}
+
+static bool
+allow_below(int rules, const char *path, uint64_t access)
+{
+	AUTO_CLOSE int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct landlock_path_beneath_attr rule = { .allowed_access = access,
+		.parent_fd = fd };
+
+	return fd >= 0 &&
+	    syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule,
+		0) == 0;
+}
+
+int
+confine_files(const char *folder)
+{
+	int version = has_company() ? 0
+				    : (int)syscall(SYS_landlock_create_ruleset, NULL, 0,
+					  LANDLOCK_CREATE_RULESET_VERSION);
+	struct landlock_ruleset_attr all = { .handled_access_fs = changes(version) };
+
+	if (version < 0)
+		return errno == ENOSYS ? -EOPNOTSUPP : -errno;
+	if (version == 0)
+		return 0;
+	AUTO_CLOSE int rules =
+	    (int)syscall(SYS_landlock_create_ruleset, &all, sizeof(all), 0);
+	if (rules < 0 || !allow_below(rules, folder, all.handled_access_fs) ||
+	    !allow_below(rules, "/dev", LANDLOCK_ACCESS_FS_WRITE_FILE) ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+	    syscall(SYS_landlock_restrict_self, rules, 0) != 0)
+		return -errno;
+	return 0;
 }
 
 int

@@ -7,6 +7,7 @@
  */
 #include "agent/base/confine.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <net/if.h>
@@ -225,6 +226,54 @@ act_as_agent(const void *arg)
 		_exit(4);
 }
 
+/* Whose user is its own: what it could do to the process whose child it is. */
+static void
+act_on_files(const void *arg)
+{
+	AUTO_FREE char *theirs = xasprintf("/proc/%d/oom_score_adj", (int)getppid());
+	AUTO_FREE char *own = xasprintf("%s/own", (const char *)arg);
+	AUTO_FREE char *moved = xasprintf("%s/moved", (const char *)arg);
+	AUTO_FREE char *beside = xasprintf("%s.beside", (const char *)arg);
+
+	if (open(theirs, O_WRONLY | O_CLOEXEC) >= 0 || errno != EACCES)
+		_exit(1);
+	if (open(beside, O_WRONLY | O_CREAT | O_CLOEXEC, 0600) >= 0 ||
+	    mkdir(beside, 0700) == 0 || errno != EACCES)
+		_exit(2);
+	if (open(own, O_WRONLY | O_CREAT | O_CLOEXEC, 0600) < 0 ||
+	    rename(own, moved) != 0 || unlink(moved) != 0)
+		_exit(3);
+	if (open(theirs, O_RDONLY | O_CLOEXEC) < 0 ||
+	    open("/dev/null", O_RDWR | O_CLOEXEC) < 0)
+		_exit(4);
+}
+
+static void
+test_files(void)
+{
+	char folder[] = "/tmp/lictor-confine-XXXXXX";
+	int status = 0;
+
+	if (!has_filters() || mkdtemp(folder) == NULL)
+		return;
+	pid_t pid = fork();
+	if (pid == 0) {
+		char why[128];
+		int error = confine_files(folder);
+		if (error == -EOPNOTSUPP)
+			_exit(77);
+		if (error != 0 || confine(CONFINE_AGENT, why, sizeof(why)) != 0)
+			_exit(90);
+		act_on_files(folder);
+		_exit(0);
+	}
+	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	CU_ASSERT(WIFEXITED(status));
+	if (WEXITSTATUS(status) != 77)
+		CU_ASSERT_EQUAL(WEXITSTATUS(status), 0);
+	rmdir(folder);
+}
+
 static void
 test_agent_lives(void)
 {
@@ -302,6 +351,7 @@ static const struct tap_case cases[] = {
 	{ "what the warden may not do kills it", test_warden },
 	{ "what the agent may not do kills it", test_agent },
 	{ "the agent has files, threads and connections", test_agent_lives },
+	{ "the agent writes no files but its own", test_files },
 	{ "the warden has memory and timers", test_warden_lives },
 	{ "an assertion that fails is no forbidden call", test_abort },
 	{ "a thread from before is confined too", test_older_thread },
