@@ -30,7 +30,8 @@ measure(_Atomic int64_t *late_ms, int64_t each_ms, void (*act)(void *arg), void 
 		int64_t at = clock_boot_ms() + each_ms;
 		struct timespec when = { at / 1000, at % 1000 * 1000000 };
 		clock_nanosleep(CLOCK_BOOTTIME, TIMER_ABSTIME, &when, NULL);
-		act(arg);
+		if (act != NULL)
+			act(arg);
 		int64_t late = clock_boot_ms() - at;
 		if (late > *late_ms)
 			*late_ms = late;
@@ -66,6 +67,12 @@ pace_free(struct pace *pace)
 	}
 	munmap((void *)pace->late_ms, sizeof(*pace->late_ms));
 	free(pace);
+}
+
+bool
+pace_allows(const struct pace *pace, int64_t took, int64_t limit_ms)
+{
+	return took < limit_ms + 4 * pace_late_ms(pace);
 }
 
 int64_t

@@ -15,8 +15,11 @@
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
 #include "tests/unit/name_server.h"
+#include "tests/unit/pace.h"
 #include "tests/unit/tap.h"
 #include "tests/unit/until.h"
+
+#define LIMIT_MS 30000
 
 static void
 test_literals(void)
@@ -276,11 +279,13 @@ test_a_lost_question_is_asked_again(void)
 
 	if (!have_server(&server))
 		return;
+	struct pace *pace = pace_new(10, NULL, NULL);
 	asker_open(&asker);
 	int64_t begun = clock_raw_ms();
 	ask(&asker, "late.test");
 	CU_ASSERT_STRING_EQUAL(asker.list, "192.0.2.6");
-	CU_ASSERT_TRUE(clock_raw_ms() - begun < 3000);
+	CU_ASSERT_TRUE(pace_allows(pace, clock_raw_ms() - begun, 3000));
+	pace_free(pace);
 	name_server_stop(server);
 	asker_close(&asker);
 }
@@ -294,12 +299,14 @@ test_silence_blocks_nobody(void)
 
 	if (!have_server(&server))
 		return;
+	struct pace *pace = pace_new(10, NULL, NULL);
 	asker_open(&asker);
 	int64_t begun = clock_raw_ms();
 	struct resolve_call *silent = start(&asker, "silent.test");
 	ask(&asker, "four.test");
 	CU_ASSERT_STRING_EQUAL(asker.list, "192.0.2.4");
-	CU_ASSERT_TRUE(clock_raw_ms() - begun < 900);
+	CU_ASSERT_TRUE(pace_allows(pace, clock_raw_ms() - begun, 900));
+	pace_free(pace);
 	resolve_cancel(silent);
 	resolve_cancel(start(&asker, "four.test"));
 	asker.told = 0;
@@ -347,7 +354,7 @@ test_an_answer_expires(void)
 	ask(&asker, "brief.test");
 	CU_ASSERT_STRING_EQUAL(asker.list, "192.0.2.1");
 	while (strcmp(asker.list, "192.0.2.1") == 0 &&
-	    loop_now(asker.loop) - begun < 5000) {
+	    loop_now(asker.loop) - begun < LIMIT_MS) {
 		run_for(asker.loop, 50);
 		ask(&asker, "brief.test");
 	}
@@ -416,7 +423,7 @@ ask_until(struct asker *asker, const char *name, const char *list)
 		run_for(asker->loop, 20);
 		ask(asker, name);
 	} while (
-	    strcmp(asker->list, list) != 0 && loop_now(asker->loop) - begun < 5000);
+	    strcmp(asker->list, list) != 0 && loop_now(asker->loop) - begun < LIMIT_MS);
 	return strcmp(asker->list, list) == 0;
 }
 

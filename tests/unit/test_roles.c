@@ -487,7 +487,7 @@ other(struct test *test, const struct agent *agent)
 static bool
 is_soon(const struct test *test, int64_t began, int64_t limit_ms)
 {
-	return clock_boot_ms() - began < limit_ms + 4 * pace_late_ms(test->pace);
+	return pace_allows(test->pace, clock_boot_ms() - began, limit_ms);
 }
 
 /* The role goes from one to the other, and no time is lost over it. */
