@@ -25,13 +25,15 @@
 #include "agent/warden/routes.h"
 #include "agent/warden/warden_state.h"
 
+#define LOOKS_MAX 4 /* interfaces that come and go all the time make holes in a list */
+
 /* An address of the map. */
 struct entry {
 	int family;
 	unsigned char address[16];
 	int64_t until;
 	bool ours; /* it is configured */
-	bool kept; /* it could not be deleted everywhere */
+	bool kept; /* it could not be deleted everywhere, or may be there unseen */
 };
 
 struct settling {
@@ -128,6 +130,16 @@ remove_strays(struct settling *settling)
 		    entry != NULL)
 			entry->kept = true;
 	}
+	settling->n_there = 0; /* so that nothing is said twice */
+}
+
+/* An earlier lictord's, that must not stay. */
+static void
+remove_left(struct vip *vip, const char *without)
+{
+	if (address_remove(vip))
+		log_warning("vip", "%s removed from %s: it was there without a %s",
+		    vip->conf->text, vip->conf->interface, without);
 }
 
 /* ---- kind bpf ---- */
@@ -176,11 +188,20 @@ take_over(struct settling *settling)
 			address_adopt(vip, entry->until);
 		else if (!vip->present)
 			address_enter(vip);
-		else if (address_remove(vip))
-			log_warning("vip",
-			    "%s removed from %s: it was there without a lease",
-			    vip->conf->text, vip->conf->interface);
+		else
+			remove_left(vip, "lease");
 	}
+}
+
+/* Without a fence none may be there. */
+static void
+remove_present(struct settling *settling)
+{
+	const struct holdings *held = &settling->warden->held;
+
+	for (size_t i = 0; i < held->count; i++)
+		if (held->vips[i]->present)
+			remove_left(held->vips[i], "fence");
 }
 
 /* True: it stands, and `why` is as it was. */
@@ -210,7 +231,7 @@ static bool
 remove_all(struct settling *settling)
 {
 	struct warden *warden = settling->warden;
-	bool removed = true;
+	bool removed = !warden->shared.doubt;
 
 	for (size_t i = 0; i < warden->held.count; i++)
 		if (warden->held.vips[i]->present)
@@ -243,6 +264,20 @@ lower_fence(struct settling *settling)
 	return error == 0;
 }
 
+/* With bpf the kernel's lifetime was but a last line, and reaches beyond any lease. */
+static void
+remove_long(struct settling *settling)
+{
+	struct warden *warden = settling->warden;
+	int64_t end = clock_boot_ms() + warden_lease(warden, warden->conf);
+
+	for (size_t i = 0; i < warden->held.count; i++) {
+		struct vip *vip = warden->held.vips[i];
+		if (vip->present && vip->expires > end)
+			remove_left(vip, "lease");
+	}
+}
+
 /* ---- both ---- */
 
 static void
@@ -252,10 +287,27 @@ take_lifetime(struct settling *settling)
 	struct guard *guard = &settling->warden->guard;
 
 	shared->kind = WIRE_FENCE_LIFETIME;
+	remove_long(settling);
 	shared->unfenced = !lower_fence(settling);
 	shared->fence = NULL;
 	fence_free(guard->opened);
 	guard->opened = NULL;
+}
+
+/* What the kernel could not list may be there: nobody's address is forgotten by the map then,
+ * and stays mute until another start. */
+static void
+look(struct settling *settling)
+{
+	struct warden *warden = settling->warden;
+
+	if (warden->guard.opened != NULL)
+		fence_list(warden->guard.opened, take_entry, settling);
+	reality_clean(warden);
+	for (int i = 1; warden->shared.doubt && i < LOOKS_MAX; i++)
+		reality_clean(warden);
+	for (size_t i = 0; i < settling->n_entries; i++)
+		settling->entries[i].kept = warden->shared.doubt;
 }
 
 static void
@@ -263,9 +315,7 @@ choose(struct settling *settling, enum wire_fence wanted)
 {
 	struct address_shared *shared = &settling->warden->shared;
 
-	if (settling->warden->guard.opened != NULL)
-		fence_list(settling->warden->guard.opened, take_entry, settling);
-	reality_clean(settling->warden);
+	look(settling);
 	if (wanted == WIRE_FENCE_LIFETIME) {
 		take_lifetime(settling);
 		return;
@@ -277,8 +327,10 @@ choose(struct settling *settling, enum wire_fence wanted)
 		return;
 	}
 	shared->unfenced = settling->warden->guard.lost = !stands;
-	if (!stands)
-		loop_timer_after(shared->again, ADDRESS_AGAIN_MS);
+	if (stands)
+		return;
+	remove_present(settling);
+	loop_timer_after(shared->again, ADDRESS_AGAIN_MS);
 }
 
 void
