@@ -24,6 +24,11 @@
 /* With the bpf fence the kernel's lifetime is a last line, whatever the lease. */
 #define LIFETIME_S 10
 #define REFRESH_MS 3000
+#define REFRESH_GRID_MS \
+	1000 /* those that are due at about the same time are set together */
+
+/* Room for a kernel that is late, where nobody has ordered what it is told. */
+#define SPARE_MS 200
 
 bool
 address_is_held(const struct vip *vip)
@@ -135,10 +140,10 @@ bool
 address_remove(struct vip *vip)
 {
 	bool left = address_is_held(vip) || vip->expires != 0;
-	int error = address_set_deadline(vip, 0); /* mute before it is gone */
+	int mute = address_set_deadline(vip, 0), gone = delete (vip);
+	int error =
+	    mute != 0 ? mute : gone; /* each is tried, whatever the other says */
 
-	if (error == 0)
-		error = delete (vip);
 	release(vip);
 	if (error != 0 && !vip->delete_failed)
 		log_error("vip", "%s cannot be removed from %s: %s; tried again",
@@ -214,7 +219,8 @@ address_set_link(struct vip *vip, unsigned int ifindex, bool up)
 	bool changed = vip->up != up;
 
 	if (vip->ifindex != ifindex && vip->ifindex != 0 && vip->expires != 0) {
-		vip->stray = vip->ifindex; /* renamed, it took the address along */
+		if (vip->stray == 0)
+			vip->stray = vip->ifindex; /* renamed, it took it along */
 		vip->delete_due = true;
 		loop_timer_at(vip->shared->work, 0);
 	}
@@ -253,7 +259,20 @@ address_refresh_at(const struct vip *vip)
 {
 	return vip->shared->fence == NULL || !address_is_held(vip) || vip->ifindex == 0
 	    ? 0
-	    : vip->refreshed + REFRESH_MS;
+	    : (vip->refreshed + REFRESH_MS) / REFRESH_GRID_MS * REFRESH_GRID_MS;
+}
+
+/* With those that are ordered all others of the host are set again, but only if they lose
+ * nothing by that: neither do they end sooner than they would, nor is there a risk that the
+ * kernel sets them too late and they must go. */
+static uint32_t
+wants_along(const struct vip *vip, int64_t now)
+{
+	int64_t left = vip->until - now - SPARE_MS;
+
+	return left < 1000 || now + left / 1000 * 1000 < vip->expires
+	    ? 0
+	    : (uint32_t)(left / 1000);
 }
 
 uint32_t
@@ -263,6 +282,9 @@ address_wants(const struct vip *vip, int64_t now)
 
 	if ((!vip->asked && !address_is_held(vip)) || vip->ifindex == 0)
 		return 0;
+	if (vip->shared->fence == NULL && !vip->asked && vip->present &&
+	    !vip->stretched)
+		return wants_along(vip, now);
 	if (vip->shared->fence == NULL)
 		return end - now < 1000 ? 0 : (uint32_t)((end - now) / 1000);
 	return !address_is_held(vip) || !vip->present || vip->stretched ||

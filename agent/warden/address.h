@@ -110,6 +110,10 @@ void address_tell_carrier(struct vip *vip);
  * given from here, since a dump may be going on. */
 void address_set_link(struct vip *vip, unsigned int ifindex, bool up);
 
+/* Kind bpf: the deadline of the hold that waits is written at once, if that is held already,
+ * since the look at the fence and the kernel's answer may take longer than a lease where a
+ * thousand interfaces come and go. It is judged, and answered, later. */
+void address_prolong(const struct vip *vip, int64_t now);
 /* Refuses, and so forgets, the hold that waits if it must not be carried out now. */
 void address_judge(struct vip *vip, int64_t now);
 /* One that is missing, but was put back too often by now: true, and it is held no more. */

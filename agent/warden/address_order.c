@@ -62,6 +62,13 @@ judge(const struct vip *vip, int64_t now)
 	return WIRE_REFUSAL_NONE;
 }
 
+void
+address_prolong(const struct vip *vip, int64_t now)
+{
+	if (address_is_held(vip) && judge(vip, now) == WIRE_REFUSAL_NONE)
+		address_set_deadline(vip, vip->hold.until_ms);
+}
+
 static void
 refuse(struct vip *vip, enum wire_refusal reason)
 {
@@ -121,7 +128,7 @@ static void
 take_held(struct vip *vip, int64_t until, int64_t expires, bool missing)
 {
 	bool first = !address_is_held(vip);
-	bool announce = missing || (vip->asked && vip->hold.announce != 0);
+	bool announce = first || missing || (vip->asked && vip->hold.announce != 0);
 
 	vip->until = until;
 	vip->expires = expires;
@@ -209,6 +216,7 @@ void
 address_adopt(struct vip *vip, int64_t until)
 {
 	vip->until = until;
+	announcement_begin_soon(vip->announcement, vip->ifindex);
 	log_notice("vip", "%s found on %s, and its lease goes on", vip->conf->text,
 	    vip->conf->interface);
 }

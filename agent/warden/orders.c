@@ -2,7 +2,8 @@
 /*
  * What the agent says. Each order is judged by address; here it is found out what it is about,
  * and that it comes from the newest agent's own link. A hold waits until all that came with
- * it are there (warden.c, on_work), a drop is carried out at once.
+ * it are there (warden.c, on_work), but for the deadline of what is held already; a drop is
+ * carried out at once.
  */
 #include <unistd.h>
 
@@ -21,6 +22,7 @@ take_hold(struct warden *warden, const struct wire_hold *hold)
 
 	vip->asked = true;
 	vip->hold = *hold;
+	address_prolong(vip, clock_boot_ms());
 	loop_timer_at(warden->shared.work, 0);
 }
 
