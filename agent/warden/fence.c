@@ -468,17 +468,26 @@ is_in_place(
 }
 
 bool
+fence_is_on(struct fence *fence, struct netlink *netlink,
+    const struct netlink_link *link, const struct netlink_link *links, size_t count)
+{
+	unsigned int l2_length = 0;
+
+	switch (fence_need(link, links, count, &l2_length)) {
+	case FENCE_NOT_NEEDED: return true;
+	case FENCE_IMPOSSIBLE: return false;
+	case FENCE_NEEDED: break;
+	}
+	return is_in_place(
+	    netlink, link->ifindex, fence->programs[l2_length == 0 ? BARE : ETHERNET]);
+}
+
+bool
 fence_verify(struct fence *fence, struct netlink *netlink,
     const struct netlink_link *links, size_t count, unsigned int *open_ifindex)
 {
 	for (size_t i = 0; i < count; i++) {
-		unsigned int l2_length = 0;
-		enum fence_need need = fence_need(&links[i], links, count, &l2_length);
-		if (need == FENCE_NOT_NEEDED)
-			continue;
-		if (need == FENCE_NEEDED &&
-		    is_in_place(netlink, links[i].ifindex,
-			fence->programs[l2_length == 0 ? BARE : ETHERNET]))
+		if (fence_is_on(fence, netlink, &links[i], links, count))
 			continue;
 		*open_ifindex = links[i].ifindex;
 		return false;

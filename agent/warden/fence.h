@@ -46,7 +46,10 @@ int fence_list(struct fence *fence,
 int fence_attach(struct fence *fence, struct netlink *netlink,
     const struct netlink_link *link, const struct netlink_link *links, size_t count,
     char *why, size_t size);
-/* In place on every link that must have it, ours and first in its chain: the step before
+/* In place on the link, if it must be there: ours and first in its chain. */
+bool fence_is_on(struct fence *fence, struct netlink *netlink,
+    const struct netlink_link *link, const struct netlink_link *links, size_t count);
+/* The same on every link: the step before
  * each address is added or refreshed. False with the first link that is open. */
 bool fence_verify(struct fence *fence, struct netlink *netlink,
     const struct netlink_link *links, size_t count, unsigned int *open_ifindex);

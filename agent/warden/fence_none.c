@@ -65,6 +65,14 @@ fence_attach(struct fence *fence, struct netlink *netlink,
 }
 
 bool
+fence_is_on(struct fence *fence, struct netlink *netlink,
+    const struct netlink_link *link, const struct netlink_link *links, size_t count)
+{
+	assert(fence != NULL);
+	return false;
+}
+
+bool
 fence_verify(struct fence *fence, struct netlink *netlink,
     const struct netlink_link *links, size_t count, unsigned int *open_ifindex)
 {

@@ -75,6 +75,27 @@ is_in_time(struct guard *guard)
 	return false;
 }
 
+static void
+say_whole(struct guard *guard)
+{
+	if (guard->open)
+		log_notice("fence", "it is in place on every interface again");
+	guard->open = guard->lost = false;
+	guard->failed = 0;
+}
+
+void
+guard_suspect(struct guard *guard, unsigned int ifindex)
+{
+	for (size_t i = 0; i < guard->n_suspects; i++)
+		if (guard->suspects[i] == ifindex)
+			return;
+	if (guard->n_suspects == GUARD_SUSPECTS)
+		guard->suspicious = true;
+	else
+		guard->suspects[guard->n_suspects++] = ifindex;
+}
+
 bool
 guard_stands(struct guard *guard)
 {
@@ -84,6 +105,7 @@ guard_stands(struct guard *guard)
 	if (shared->fence == NULL)
 		return false;
 	guard->suspicious = false;
+	guard->n_suspects = 0;
 	if (!is_in_time(guard))
 		return false;
 	while (!fence_verify(shared->fence, shared->netlink, guard->links->list,
@@ -95,6 +117,26 @@ guard_stands(struct guard *guard)
 		}
 		links_take(guard->links, links_find(guard->links, ifindex), true);
 	}
+	say_whole(guard);
+	return true;
+}
+
+bool
+guard_clears(struct guard *guard)
+{
+	const struct address_shared *shared = guard->shared;
+	bool clear = !guard->suspicious && shared->fence != NULL;
+
+	for (size_t i = 0; i < guard->n_suspects && clear; i++) {
+		const struct netlink_link *link =
+		    links_find(guard->links, guard->suspects[i]);
+		clear = link == NULL ||
+		    fence_is_on(shared->fence, shared->netlink, link,
+			guard->links->list, guard->links->count);
+	}
+	if (!clear)
+		return guard_stands(guard);
+	guard->n_suspects = 0;
 	return true;
 }
 
@@ -105,15 +147,6 @@ attach(struct guard *guard, const struct netlink_link *link)
 	    guard->links->list, guard->links->count, guard->why, sizeof(guard->why));
 
 	return error == 0 || is_gone(guard, link->ifindex);
-}
-
-static void
-say_whole(struct guard *guard)
-{
-	if (guard->open)
-		log_notice("fence", "it is in place on every interface again");
-	guard->open = guard->lost = false;
-	guard->failed = 0;
 }
 
 /* Attempts that orders and events caused meanwhile count for nothing. */
@@ -135,10 +168,8 @@ guard_mend(struct guard *guard)
 
 	for (size_t i = 0; i < guard->links->count && whole; i++)
 		whole = attach(guard, &guard->links->list[i]);
-	if (whole && guard_stands(guard)) {
-		say_whole(guard);
+	if (whole && guard_stands(guard))
 		return true;
-	}
 	count_failure(guard);
 	if (!guard->lost && guard->failed >= ATTEMPTS && guard->shared->fence != NULL)
 		log_error("fence", "it cannot be put in place: %s", guard->why);

@@ -13,6 +13,8 @@ struct fence;
 struct links;
 struct netlink_link;
 
+#define GUARD_SUSPECTS 32 /* of more all are looked at */
+
 /* That the fence stands on every interface. Zeroed but for `shared` and `links`; nothing
  * is done as long as that has no `fence`. */
 struct guard {
@@ -21,7 +23,9 @@ struct guard {
 	struct fence *opened; /* could be had; not used unless it is shared->fence */
 	unsigned int failed; /* attempts in a row to put it in place, the newest at */
 	int64_t failed_at;
-	bool suspicious; /* something has happened that it must be looked at for */
+	bool suspicious; /* something has happened that it must be looked at for, ... */
+	unsigned int suspects[GUARD_SUSPECTS]; /* ... or something on these alone */
+	size_t n_suspects;
 	bool open; /* it was not in place when last looked at */
 	bool lost; /* and could not be put there: no address may be held */
 	char why[WIRE_WHY_MAX]; /* it could not be had or put in place */
@@ -32,8 +36,12 @@ struct guard {
 void guard_open(struct guard *guard, const char *folder);
 void guard_done(struct guard *guard);
 
+/* Something has happened on the interface. */
+void guard_suspect(struct guard *guard, unsigned int ifindex);
 /* Seen just now on every interface. */
 bool guard_stands(struct guard *guard);
+/* Seen just now wherever something has happened. */
+bool guard_clears(struct guard *guard);
 /* Puts it where it is not; true: it stands. To be called only when no address is there. */
 bool guard_mend(struct guard *guard);
 /* The same on one interface that is new or another one now, at once. */

@@ -17,7 +17,8 @@ links_done(struct links *links)
 {
 	free(links->list);
 	free(links->seen);
-	*links = (struct links){ NULL, 0, NULL };
+	free(links->fresh);
+	*links = (struct links){ 0 };
 }
 
 /* Where it is, or the count. */
@@ -38,6 +39,7 @@ forget(struct links *links, size_t at)
 
 	links->list[at] = links->list[last];
 	links->seen[at] = links->seen[last];
+	links->fresh[at] = links->fresh[last];
 }
 
 static void
@@ -47,6 +49,8 @@ grow(struct links *links)
 
 	links->list = xrealloc(links->list, count, sizeof(*links->list));
 	links->seen = xrealloc(links->seen, count, sizeof(*links->seen));
+	links->fresh = xrealloc(links->fresh, count, sizeof(*links->fresh));
+	links->fresh[count - 1] = true;
 	links->count = count;
 }
 

@@ -12,6 +12,7 @@ struct links {
 	struct netlink_link *list;
 	size_t count;
 	bool *seen; /* by the dump that goes on; of each */
+	bool *fresh; /* since somebody who cares has set it to false */
 };
 
 void links_done(struct links *links);

@@ -21,7 +21,9 @@
 
 #define ANSWER_LIMIT_S 1
 #define DUMPS_MAX 8
-#define EVENTS_AT_ONCE 64
+#define EVENTS_SIZE \
+	(4 << 20) /* of what waits; a thousand interfaces are 2 MB of news */
+#define EVENTS_AT_ONCE 16 /* each may mean orders to a kernel that is busy */
 
 static void
 forget_attributes(const struct nlattr **attrs, uint16_t max)
@@ -133,6 +135,7 @@ netlink_new(struct loop *loop, const struct netlink_out *out)
 {
 	struct netlink *netlink = xcalloc(1, sizeof(*netlink));
 	struct timeval limit = { .tv_sec = ANSWER_LIMIT_S };
+	int events_size = EVENTS_SIZE;
 
 	netlink->out = *out;
 	netlink->orders = open_socket(0, 0);
@@ -147,6 +150,9 @@ netlink_new(struct loop *loop, const struct netlink_out *out)
 	}
 	setsockopt(mnl_socket_get_fd(netlink->orders), SOL_SOCKET, SO_RCVTIMEO, &limit,
 	    sizeof(limit));
+	/* without the right to it, or where it is forbidden, more is lost, and asked for */
+	setsockopt(mnl_socket_get_fd(netlink->events), SOL_SOCKET, SO_RCVBUFFORCE,
+	    &events_size, sizeof(events_size));
 	netlink->io =
 	    loop_io_new(loop, mnl_socket_get_fd(netlink->events), on_events, netlink);
 	loop_io_watch(netlink->io, LOOP_READ);

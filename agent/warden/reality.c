@@ -24,6 +24,33 @@
 #include "agent/warden/routes.h"
 #include "agent/warden/warden_state.h"
 
+/* Those of which the kernel's list told first, before anybody asks whether the fence stands:
+ * it never stood there, so nobody took it away. */
+static void
+fence_fresh(struct warden *warden)
+{
+	struct links *links = &warden->links;
+
+	for (size_t i = 0; i < links->count; i++) {
+		if (links->fresh[i])
+			guard_link(&warden->guard, &links->list[i]);
+		links->fresh[i] = false;
+	}
+}
+
+/* The master of some may have had the fence for them. */
+static void
+suspect(struct warden *warden, const struct netlink_link *link, bool gone)
+{
+	const struct links *links = &warden->links;
+
+	if (!gone)
+		guard_suspect(&warden->guard, link->ifindex);
+	for (size_t i = 0; i < links->count && gone; i++)
+		if (links->list[i].master == link->ifindex)
+			guard_suspect(&warden->guard, links->list[i].ifindex);
+}
+
 static void
 on_link(void *arg, const struct netlink_link *link, bool gone)
 {
@@ -31,9 +58,11 @@ on_link(void *arg, const struct netlink_link *link, bool gone)
 	unsigned int ifindex = gone ? 0 : link->ifindex;
 
 	links_take(&warden->links, link, gone);
+	if (!warden->dumping)
+		fence_fresh(warden);
 	if (!warden->dumping && !gone)
-		guard_link(&warden->guard, link);
-	warden->guard.suspicious = true;
+		guard_link(&warden->guard, link); /* it may have become another one */
+	suspect(warden, link, gone);
 	if (warden->shared.fence != NULL)
 		loop_timer_at(warden->shared.work, 0);
 	for (size_t i = 0; i < warden->held.count; i++) {
@@ -106,7 +135,7 @@ on_hook(void *arg, unsigned int ifindex)
 {
 	struct warden *warden = arg;
 
-	warden->guard.suspicious = true;
+	guard_suspect(&warden->guard, ifindex);
 	if (warden->shared.fence != NULL)
 		loop_timer_at(warden->shared.work, 0);
 }
@@ -114,7 +143,10 @@ on_hook(void *arg, unsigned int ifindex)
 static void
 on_lost(void *arg)
 {
-	look_again(arg);
+	struct warden *warden = arg;
+
+	warden->guard.suspicious = true;
+	look_again(warden);
 }
 
 void
@@ -137,6 +169,7 @@ reality_dump(struct warden *warden)
 		return;
 	}
 	links_end(&warden->links);
+	fence_fresh(warden);
 	for (size_t i = 0; i < warden->held.count; i++) {
 		struct vip *vip = warden->held.vips[i];
 		if (!vip->seen && vip->ifindex != 0)
@@ -184,23 +217,24 @@ let_go(struct warden *warden)
 			address_remove(warden->held.vips[i]);
 }
 
-/* A deadline is written without a look: what happens to the fence is told. */
+/* A deadline is written without a look at all of the fence: what happens to it is told. */
 static bool
-needs_look(const struct warden *warden, int64_t now)
+is_guarded(struct warden *warden, int64_t now)
 {
-	bool needed = warden->guard.suspicious || warden->shared.unfenced;
+	bool sets = false;
 
-	for (size_t i = 0; i < warden->held.count && !needed; i++)
-		needed = address_wants(warden->held.vips[i], now) > 0;
-	return needed;
+	for (size_t i = 0; i < warden->held.count && !sets; i++)
+		sets = address_wants(warden->held.vips[i], now) > 0;
+	return sets || warden->shared.unfenced ? guard_stands(&warden->guard)
+					       : guard_clears(&warden->guard);
 }
 
 bool
 reality_guard(struct warden *warden, int64_t now)
 {
-	if (warden->shared.kind != WIRE_FENCE_BPF || !needs_look(warden, now))
+	if (warden->shared.kind != WIRE_FENCE_BPF)
 		return true;
-	if (guard_stands(&warden->guard) && !warden->shared.unfenced)
+	if (is_guarded(warden, now) && !warden->shared.unfenced)
 		return true;
 	withdraw_all(warden);
 	bool mended = guard_mend(&warden->guard);

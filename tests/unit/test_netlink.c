@@ -451,7 +451,7 @@ test_lost(void)
 		snprintf(text, sizeof(text), "10.9.2.%u", i);
 		list[i] = address_of(text, 60);
 	}
-	for (unsigned int i = 0; i < 20; i++)
+	for (unsigned int i = 0; i < 200; i++)
 		netlink_set(bed.netlink, list, MANY, result);
 	CU_ASSERT(await(&bed, 0, 0, 5000));
 	CU_ASSERT_EQUAL(bed.lost, 1);

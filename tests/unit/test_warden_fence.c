@@ -7,11 +7,14 @@
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
@@ -20,6 +23,7 @@
 #include "agent/warden/warden.h"
 #include "tests/unit/fence_bed.h"
 #include "tests/unit/netns.h"
+#include "tests/unit/pace.h"
 #include "tests/unit/tap.h"
 #include "tests/unit/until.h"
 #include "tests/unit/warden_bed.h"
@@ -390,6 +394,125 @@ test_demanded(void)
 	bed_close(&bed);
 }
 
+static void
+tear_nothing(void)
+{
+}
+
+static void
+tear_all(void)
+{
+	CU_ASSERT(tear_down("va") && tear_down("vb"));
+}
+
+/* The fence cannot be put back there. */
+static void
+put_ingress(void)
+{
+	CU_ASSERT(tear_down("vb"));
+	CU_ASSERT(netns_run(0, "tc", "qdisc add dev vb ingress", NULL, 0));
+}
+
+/* What an earlier warden has left goes before anything is answered where there is no fence any
+ * more, for its lifetime is no lease. */
+static void
+test_left_open(void)
+{
+	static const struct {
+		void (*meanwhile)(void);
+		const char *folder;
+		enum wire_fence wanted, kind;
+		bool ok;
+	} rows[] = {
+		{ tear_nothing, NULL, WIRE_FENCE_BPF, WIRE_FENCE_BPF, false },
+		{ put_ingress, FENCE_BED_FOLDER, WIRE_FENCE_BPF, WIRE_FENCE_BPF,
+		    false },
+		{ put_ingress, FENCE_BED_FOLDER, WIRE_FENCE_UNKNOWN,
+		    WIRE_FENCE_LIFETIME, true },
+		{ tear_all, FENCE_BED_FOLDER, WIRE_FENCE_LIFETIME, WIRE_FENCE_LIFETIME,
+		    true },
+		{ tear_all, NULL, WIRE_FENCE_UNKNOWN, WIRE_FENCE_LIFETIME, true },
+	};
+	struct bed bed;
+
+	for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
+		bed_open(&bed);
+		bed_start(&bed);
+		CU_ASSERT(hold(&bed, V4, 1, BRIEF_MS) && hold(&bed, V6, 1, BRIEF_MS));
+		kill_warden(&bed);
+		wire_free(bed.runner);
+		rows[i].meanwhile();
+		bed.folder = rows[i].folder;
+		bed.conf.lease_ms = BRIEF_MS;
+		start_warden(&bed);
+		send_fence(&bed, rows[i].wanted, rows[i].wanted == rows[i].kind);
+		CU_ASSERT(until(bed.loop, fence_answered, &bed, LIMIT_MS));
+		CU_ASSERT_EQUAL(bed.fence.kind, rows[i].kind);
+		CU_ASSERT_EQUAL(bed.fence.ok, rows[i].ok);
+		CU_ASSERT_FALSE(is_there(V4) || is_there(V6));
+		bed_close(&bed);
+	}
+}
+
+#define STORM_LINKS 200
+
+/* One `ip` that does it to each of so many, by `-batch` from a pipe. */
+static pid_t
+begin_storm(const char *format)
+{
+	int ends[2];
+
+	CU_ASSERT_FATAL(pipe2(ends, O_CLOEXEC) == 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		dup2(ends[0], STDIN_FILENO);
+		execlp("ip", "ip", "-batch", "-", (char *)NULL);
+		_exit(1);
+	}
+	close(ends[0]);
+	for (int i = 0; i < STORM_LINKS; i++)
+		dprintf(ends[1], format, i);
+	close(ends[1]);
+	return pid;
+}
+
+/* No lease is lost over it, however short. */
+static void
+test_storm(void)
+{
+	struct looking last = { NULL, "storm199" };
+	struct bed bed;
+	int64_t end = 0, worst = 0;
+	pid_t pid;
+
+	bed_open(&bed);
+	bed_start(&bed);
+	last.bed = &bed;
+	CU_ASSERT(hold(&bed, V4, 1, LEASE_MS));
+	forget_told(&bed);
+	pid = begin_storm("link add storm%d up type bridge\n");
+	while (end == 0 && bed.told[V4].removed == 0) {
+		int64_t now = clock_boot_ms();
+		send_hold(&bed, V4, 1, now + LEASE_MS, false);
+		while (deadline(&bed, V4) != bed.until_ms[V4] &&
+		    clock_boot_ms() < now + LIMIT_MS)
+			run_for(bed.loop, 1);
+		worst = clock_boot_ms() - now > worst ? clock_boot_ms() - now : worst;
+		run_for(bed.loop, 10);
+		bed.count = 0;
+		end = hooked(&last) ? now : 0;
+	}
+	printf("# a deadline was written after %lld ms at most\n", (long long)worst);
+	CU_ASSERT_EQUAL(bed.told[V4].removed, 0);
+	CU_ASSERT(worst < 100 + pace_late_ms(bed.pace));
+	waitpid(pid, NULL, 0);
+	pid = begin_storm("link del storm%d\n");
+	waitpid(pid, NULL, 0);
+	CU_ASSERT(hold(&bed, V4, 1, LEASE_MS));
+	CU_ASSERT_EQUAL(bed.told[V4].removed, 0);
+	bed_close(&bed);
+}
+
 static struct conf *
 make_many(void)
 {
@@ -453,6 +576,8 @@ test_many(void)
 static const struct tap_case cases[] = {
 	{ "the map has the deadline of what is held, and 0", test_deadlines },
 	{ "the kernel is told each three seconds", test_refresh },
+	{ "what was left without a fence is gone at the start", test_left_open },
+	{ "interfaces by the hundred cost no lease", test_storm },
 	{ "a fence that is taken away is put back behind the addresses",
 	    test_torn_down },
 	{ "one that cannot be put back makes the host not ready", test_lost },
