@@ -32,7 +32,7 @@ marker_exists(const char *state_dir, const char *role)
 {
 	AUTO_FREE char *path = marker_path(state_dir, role);
 
-	return access(path, F_OK) == 0;
+	return access(path, F_OK) == 0 || errno != ENOENT;
 }
 
 void

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-/* Whether this host has ever seen a register of the role. */
+/* Whether this host has ever seen a register of the role, or cannot tell. */
 bool marker_exists(const char *state_dir, const char *role);
 /* From now on it has. A failure is logged, unless one was `said` already. */
 void marker_make(const char *state_dir, const char *role, bool *said);

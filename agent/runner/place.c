@@ -35,10 +35,10 @@ make_folder(const char *path)
 	return -error;
 }
 
-/* What an older lictord left there as root; the folder is given away last, so until then nobody
- * else can have put something there. */
+/* What an older lictord left there as root, and what is in its folders; each folder is given
+ * away last, so until then nobody else can have put something there. */
 static int
-give_files(int fd, const struct privileges *agent)
+give_folder(int fd, const struct privileges *agent)
 {
 	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
@@ -46,52 +46,56 @@ give_files(int fd, const struct privileges *agent)
 	struct stat st;
 	int error = dir == NULL ? -errno : 0;
 
-	while (dir != NULL && error == 0 && (entry = readdir(dir)) != NULL)
-		if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+	while (error == 0 && (entry = readdir(dir)) != NULL) {
+		if (strcmp(entry->d_name, ".") == 0 ||
+		    strcmp(entry->d_name, "..") == 0 ||
+		    fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+		    st.st_uid != geteuid())
+			continue;
+		if (S_ISDIR(st.st_mode)) {
+			AUTO_CLOSE int below = openat(fd, entry->d_name,
+			    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			error = below < 0 ? -errno : give_folder(below, agent);
+		} else if (S_ISREG(st.st_mode) &&
 		    fchownat(fd, entry->d_name, agent->uid, agent->gid,
-			AT_SYMLINK_NOFOLLOW) != 0)
+			AT_SYMLINK_NOFOLLOW) != 0) {
 			error = -errno;
+		}
+	}
 	if (dir != NULL)
 		closedir(dir);
 	else if (copy >= 0)
 		close(copy);
-	return error;
-}
-
-/* A folder that another user than ours owns has been thought of. */
-static int
-give_folder(const char *path, const struct privileges *agent)
-{
-	AUTO_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) != 0)
-		return -errno;
-	if (!agent->change || st.st_uid != geteuid())
-		return 0;
-	int error = give_files(fd, agent);
 	if (error == 0 && fchown(fd, agent->uid, agent->gid) != 0)
 		error = -errno;
 	return error;
 }
 
+/* A folder that another user than ours owns has been thought of. */
 static int
-make_folders(const struct privileges *agent)
+give_state(const struct privileges *agent)
+{
+	AUTO_FREE char *path = path_state(NULL);
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+	int error = fd < 0 || fstat(fd, &st) != 0 ? -errno : 0;
+
+	if (error == 0 && agent->change && st.st_uid == geteuid())
+		error = give_folder(fd, agent);
+	if (error != 0)
+		log_error("runner", "cannot give the folder %s to the agent's user: %s",
+		    path, strerror(-error));
+	return error;
+}
+
+static int
+make_folders(void)
 {
 	AUTO_FREE char *runtime = path_runtime(NULL);
 	AUTO_FREE char *state = path_state(NULL);
 	int error = make_folder(runtime);
 
-	if (error == 0)
-		error = make_folder(state);
-	if (error != 0)
-		return error;
-	error = give_folder(state, agent);
-	if (error != 0)
-		log_error("runner", "cannot give the folder %s to the agent's user: %s",
-		    state, strerror(-error));
-	return error;
+	return error != 0 ? error : make_folder(state);
 }
 
 static int
@@ -153,12 +157,15 @@ int
 place_take(struct place *place, const struct privileges *agent)
 {
 	place->lock_fd = place->control_fd = -1;
-	int error = make_folders(agent);
+	int error = make_folders();
 	if (error != 0)
 		return error;
 	place->lock_fd = take_lock();
 	if (place->lock_fd < 0)
 		return place->lock_fd;
+	error = give_state(agent);
+	if (error != 0)
+		return error;
 	place->id = identify(place->lock_fd);
 	place->control_fd = open_control();
 	return place->control_fd < 0 ? place->control_fd : 0;

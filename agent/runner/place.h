@@ -15,7 +15,7 @@ struct place {
 
 /* Makes the runtime and the state folder (0755) where they are missing, locks the former
  * against a second lictord and listens there at lictor.sock (0666). The state folder is
- * given to `agent`, with the files in it, if it was ours and we may. 0, or -errno after one
+ * given to `agent`, with what is in it, if it was ours and we may. 0, or -errno after one
  * line in the log. */
 int place_take(struct place *place, const struct privileges *agent);
 void place_leave(struct place *place);

@@ -338,17 +338,31 @@ test_first_start(void)
 	tear_down(&f);
 }
 
-/* Told missing where it must not be made: the role was seen before, or so configured. */
+/* As where the mark is in a folder of another user's. */
+static void
+mark_blindly(const struct fixture *f)
+{
+	AUTO_FREE char *folder = xasprintf("%s/roles", f->state_dir);
+
+	CU_ASSERT_EQUAL(symlink("roles", folder), 0);
+}
+
+/* Told missing where it must not be made: the role was seen before, or nobody can tell, or so
+ * configured. */
 static void
 test_missing(void)
 {
-	for (int seen = 0; seen < 2; seen++) {
+	static const char *const prefixes[] = { "manual", "gone", "blind" };
+
+	for (int seen = 0; seen < 3; seen++) {
 		struct fixture f;
 
-		set_up(&f, seen ? "gone" : "manual", 1);
-		if (seen)
+		set_up(&f, prefixes[seen], 1);
+		if (seen == 1)
 			mark_seen(&f);
-		f.roles[0]->auto_init = seen;
+		else if (seen == 2)
+			mark_blindly(&f);
+		f.roles[0]->auto_init = seen != 0;
 		start(&f, "i1");
 		CU_ASSERT_TRUE(read_all(&f));
 		CU_ASSERT_TRUE(f.told[0].missing == 1 && f.told[0].regs == 0);

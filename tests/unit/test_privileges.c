@@ -288,6 +288,8 @@ test_state_folder(void)
 	AUTO_FREE char *run_folder = xasprintf("%s/run", folder);
 	AUTO_FREE char *state = xasprintf("%s/state", folder);
 	AUTO_FREE char *file = xasprintf("%s/maintenance", state);
+	AUTO_FREE char *below = xasprintf("%s/roles", state);
+	AUTO_FREE char *file_below = xasprintf("%s/web.seen", below);
 	AUTO_FREE char *link_name = xasprintf("%s/link", state);
 	AUTO_FREE char *outside = xasprintf("%s/outside", folder);
 	AUTO_FREE char *lock = xasprintf("%s/lictord.lock", run_folder);
@@ -295,11 +297,15 @@ test_state_folder(void)
 	setenv("STATE_DIRECTORY", state, 1);
 	CU_ASSERT_EQUAL(mkdir(state, 0755), 0);
 	CU_ASSERT_EQUAL(mknod(file, S_IFREG | 0640, 0), 0);
+	CU_ASSERT_EQUAL(mkdir(below, 0750), 0);
+	CU_ASSERT_EQUAL(mknod(file_below, S_IFREG | 0640, 0), 0);
 	CU_ASSERT_EQUAL(mknod(outside, S_IFREG | 0600, 0), 0);
 	CU_ASSERT_EQUAL(symlink(outside, link_name), 0);
 	CU_ASSERT_EQUAL(place_take(&place, &agent), 0);
 	CU_ASSERT(stat(state, &st) == 0 && st.st_uid == OTHER_USER);
 	CU_ASSERT(stat(file, &st) == 0 && st.st_uid == OTHER_USER);
+	CU_ASSERT(stat(below, &st) == 0 && st.st_uid == OTHER_USER);
+	CU_ASSERT(stat(file_below, &st) == 0 && st.st_uid == OTHER_USER);
 	CU_ASSERT(stat(outside, &st) == 0 && st.st_uid == 0);
 	CU_ASSERT(stat(run_folder, &st) == 0 && st.st_uid == 0);
 	place_leave(&place);
@@ -307,8 +313,8 @@ test_state_folder(void)
 	CU_ASSERT_EQUAL(place_take(&place, &agent), 0);
 	CU_ASSERT(stat(file, &st) == 0 && st.st_uid == 0); /* it was given already */
 	place_leave(&place);
-	const char *const made[] = { lock, file, link_name, outside, run_folder, state,
-		folder };
+	const char *const made[] = { lock, file, file_below, below, link_name, outside,
+		run_folder, state, folder };
 	for (size_t i = 0; i < ARRAY_LENGTH(made); i++)
 		CU_ASSERT_EQUAL(remove(made[i]), 0);
 }
