@@ -262,7 +262,10 @@ start_warden(const struct conf *conf)
 {
 	AUTO_FREE char *pins = xasprintf("/proc/self/fd/%d", CHILD_FD_BPFFS);
 	bool is_there = fcntl(CHILD_FD_BPFFS, F_GETFD) >= 0;
+	int error = confine_rings();
 
+	if (error != 0)
+		log_debug("vip", "io_uring is not denied: %s", strerror(-error));
 	return warden_main(conf, CHILD_FD_RUNNER, is_there ? pins : NULL);
 }
 

@@ -13,6 +13,7 @@
  */
 #include "agent/base/confine.h"
 
+#include <asm/termbits.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
@@ -97,6 +98,7 @@ static const struct call both[] = {
 	CALL_IF(ioctl, 1, FIONBIO), /* by libuv */
 	CALL_IF(ioctl, 1, FIOCLEX),
 	CALL_IF(ioctl, 1, TCGETS), /* by the parser, which asks what it reads */
+	CALL_IF(ioctl, 1, TCGETS2), /* newer C libraries */
 	CALL(poll),
 	CALL(ppoll),
 	CALL(epoll_create1),
@@ -189,6 +191,7 @@ static const struct call agent[] = {
 	CALL(pwritev),
 	CALL(mkdir),
 	CALL(mkdirat),
+	CALL(rmdir),
 	CALL(rename),
 	CALL(renameat),
 	CALL(renameat2),
@@ -229,6 +232,8 @@ static const struct call agent[] = {
 	CALL(msync),
 	CALL(mincore),
 	CALL(mlock),
+	CALL(mlock2),
+	CALL(munlock),
 	CALL(membarrier),
 	CALL(pkey_mprotect),
 	CALL(pkey_alloc),
@@ -340,6 +345,13 @@ fill(scmp_filter_ctx filter, enum confine_kind kind)
 	return error;
 }
 
+static int
+deny_rings(scmp_filter_ctx filter, enum confine_kind kind)
+{
+	return seccomp_rule_add(
+	    filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(io_uring_setup), 0);
+}
+
 /* Somebody else's calls would be made in our name. */
 static bool
 has_company(void)
@@ -353,6 +365,32 @@ has_company(void)
 #endif
 }
 
+/* A filter of these calls, loaded: 0 or -errno. */
+static int
+load(uint32_t otherwise, int (*add)(scmp_filter_ctx filter, enum confine_kind kind),
+    enum confine_kind kind)
+{
+	scmp_filter_ctx filter = seccomp_init(otherwise);
+	int error = filter == NULL
+	    ? -ENOMEM
+	    : seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+
+	if (error == 0)
+		error = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+	if (error == 0)
+		error = add(filter, kind);
+	if (error == 0)
+		error = seccomp_load(filter);
+	seccomp_release(filter);
+	return error;
+}
+
+int
+confine_rings(void)
+{
+	return has_company() ? 0 : load(SCMP_ACT_ALLOW, deny_rings, CONFINE_WARDEN);
+}
+
 int
 confine(enum confine_kind kind, char *why, size_t size)
 {
@@ -360,20 +398,8 @@ confine(enum confine_kind kind, char *why, size_t size)
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		error = -errno;
-	if (error == 0 && !has_company()) {
-		scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-		error = filter == NULL
-		    ? -ENOMEM
-		    : seccomp_attr_set(
-			  filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-		if (error == 0)
-			error = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
-		if (error == 0)
-			error = fill(filter, kind);
-		if (error == 0)
-			error = seccomp_load(filter);
-		seccomp_release(filter);
-	}
+	if (error == 0 && !has_company())
+		error = load(SCMP_ACT_KILL_PROCESS, fill, kind);
 	if (error != 0)
 		snprintf(why, size, "%s", strerror(-error));
 	return error;

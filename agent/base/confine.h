@@ -15,6 +15,11 @@ enum confine_kind { CONFINE_WARDEN, CONFINE_AGENT };
  */
 int confine(enum confine_kind kind, char *why, size_t size);
 
+/* The rings of io_uring are said not to be there from here on: libuv 1.45 and newer would make
+ * one with each loop, and confine's filter end the process when it is used. For a process
+ * that makes its loop before it is confined. 0 or -errno. */
+int confine_rings(void);
+
 /*
  * Files are written, made and removed below `folder` alone (and devices written) by this thread and
  * those to come, whoever else's rights its user has: those of processes and control groups

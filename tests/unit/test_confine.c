@@ -248,6 +248,37 @@ act_on_files(const void *arg)
 		_exit(4);
 }
 
+/* What it does of itself is tried by the warden's own tests, under its filter. */
+static void
+act_as_warden(const void *arg)
+{
+	struct stat st;
+
+	if (fstat(0, &st) != 0 || poll(NULL, 0, 1) != 0)
+		_exit(1);
+	free(xcalloc(1, 1 << 20));
+}
+
+/* It makes its loop first, for which newer libraries take a ring. */
+static void
+test_rings(void)
+{
+	int status = 0;
+
+	if (!has_filters())
+		return;
+	pid_t pid = fork();
+	if (pid == 0) {
+		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || confine_rings() != 0)
+			_exit(90);
+		if (syscall(SYS_io_uring_setup, 1, NULL) == 0 || errno != ENOSYS)
+			_exit(1);
+		_exit(end_of(CONFINE_WARDEN, act_as_warden, NULL));
+	}
+	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	CU_ASSERT_EQUAL(status, 0);
+}
+
 static void
 test_files(void)
 {
@@ -278,17 +309,6 @@ static void
 test_agent_lives(void)
 {
 	CU_ASSERT_EQUAL(end_of(CONFINE_AGENT, act_as_agent, NULL), 0);
-}
-
-/* What it does of itself is tried by the warden's own tests, under its filter. */
-static void
-act_as_warden(const void *arg)
-{
-	struct stat st;
-
-	if (fstat(0, &st) != 0 || poll(NULL, 0, 1) != 0)
-		_exit(1);
-	free(xcalloc(1, 1 << 20));
 }
 
 static void
@@ -353,6 +373,7 @@ static const struct tap_case cases[] = {
 	{ "the agent has files, threads and connections", test_agent_lives },
 	{ "the agent writes no files but its own", test_files },
 	{ "the warden has memory and timers", test_warden_lives },
+	{ "a warden finds no rings before that", test_rings },
 	{ "an assertion that fails is no forbidden call", test_abort },
 	{ "a thread from before is confined too", test_older_thread },
 };
