@@ -5,7 +5,8 @@
 # them there is no wall between the processes, and nothing that a test could see of it. They
 # are the one thing that the tests and the demonstration leave on the machine.
 
-ACCOUNTS=${BASH_SOURCE[0]%/*}/../../etc/lictor-sysusers.conf
+# systemd-sysusers takes what is not from / for a name in its own folders.
+ACCOUNTS=$(realpath "${BASH_SOURCE[0]%/*}/../../etc/lictor-sysusers.conf")
 
 accounts_missing()
 {

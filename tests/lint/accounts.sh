@@ -35,4 +35,7 @@ check "it has the processes' users and the commands'" \
     those_of "$root/etc/passwd" lictor lictor-warden "$default"
 check "it has their groups and those of the control socket" \
     those_of "$root/etc/group" lictor lictor-warden "$default" "${groups[@]}"
+# shellcheck disable=SC2016 # the inner shell's
+check "quickstart names the file so that systemd-sysusers finds it" bash -c '
+	cd "$1" && . tests/lib/accounts.sh && [[ $ACCOUNTS == /* && -e $ACCOUNTS ]]' - "$top"
 tap_end
