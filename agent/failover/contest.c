@@ -25,7 +25,9 @@
 #include "agent/conf/merge.h"
 #include "agent/failover/rival.h"
 
-#define FOUND_MS 30000 /* then it may be looked for again */
+#define FOUND_MS 30000 /* then it is looked for again */
+#define LOOK_MS 250 /* the warden takes 20 ms; without an answer it may be taken */
+#define LOOK_ORDER UINT64_MAX /* those of roles count from 1 */
 #define YIELD_MS 60000
 #define MAC_TEXT 18
 
@@ -35,6 +37,7 @@ struct address {
 	struct rival rival;
 	enum away away;
 	int64_t until; /* of `away`; the loop's time */
+	bool looking; /* whether another host has it still */
 	bool often; /* said of these claims */
 	struct contest_view view;
 };
@@ -42,6 +45,7 @@ struct address {
 /* Of one role: the probe that goes on. */
 struct probing {
 	uint64_t order; /* 0: none */
+	bool sure;
 	size_t waiting; /* for so many addresses */
 };
 
@@ -82,17 +86,52 @@ set_timer(struct contest *contest)
 }
 
 static void
+ask(struct contest *contest, uint32_t vip, uint64_t order)
+{
+	struct wire_message message = { .type = WIRE_PROBE,
+		.probe = {
+		    .order = order, .vip = vip, .instance = contest->instance } };
+
+	contest->addresses[vip].view.probes++;
+	wire_send(contest->wire, &message, -1);
+}
+
+/* True: it is to be found out first whether it is there still, so that a role is neither
+ * tried nor called ready, and not ready again, each half minute for as long as it is. */
+static bool
+look_first(struct contest *contest, uint32_t vip)
+{
+	struct address *address = &contest->addresses[vip];
+	bool look = address->away == FOUND_ELSEWHERE && !address->looking &&
+	    contest->wire != NULL;
+
+	address->looking = look;
+	if (!look)
+		return false;
+	address->until = loop_now(contest->loop) + LOOK_MS;
+	ask(contest, vip, LOOK_ORDER);
+	return true;
+}
+
+static void
+come_back(struct contest *contest, uint32_t vip)
+{
+	contest->addresses[vip].away = HERE;
+	contest->addresses[vip].looking = false;
+	contest->out.changed(contest->out.arg, vip);
+}
+
+static void
 on_timer(void *arg)
 {
 	struct contest *contest = arg;
 	int64_t now = loop_now(contest->loop);
 
 	for (uint32_t i = 0; i < contest->conf->n_vips; i++) {
-		struct address *address = &contest->addresses[i];
-		if (address->away == HERE || now < address->until)
-			continue;
-		address->away = HERE;
-		contest->out.changed(contest->out.arg, i);
+		const struct address *address = &contest->addresses[i];
+		if (address->away != HERE && now >= address->until &&
+		    !look_first(contest, i))
+			come_back(contest, i);
 	}
 	set_timer(contest);
 }
@@ -124,24 +163,33 @@ note(struct address *address, enum contest_event event, const unsigned char *mac
 /* Probes. */
 
 bool
-contest_probe(struct contest *contest, uint32_t role, uint64_t order)
+contest_probe(struct contest *contest, uint32_t role, uint64_t order, bool sure)
 {
 	const struct conf_role *conf = contest->conf->roles[role];
 
 	if (contest->wire == NULL || conf->n_vips == 0)
 		return false;
-	contest->roles[role] = (struct probing){ order, conf->n_vips };
-	for (size_t i = 0; i < conf->n_vips && contest->wire != NULL; i++) {
-		uint32_t vip = conf->vips[i]->index;
-		struct wire_message message = { .type = WIRE_PROBE,
-			.probe = { .order = order,
-			    .vip = vip,
-			    .instance = contest->instance } };
-
-		contest->addresses[vip].view.probes++;
-		wire_send(contest->wire, &message, -1);
-	}
+	contest->roles[role] = (struct probing){ order, sure, conf->n_vips };
+	for (size_t i = 0; i < conf->n_vips && contest->wire != NULL; i++)
+		ask(contest, conf->vips[i]->index, order);
 	return true;
+}
+
+static void
+on_looked(struct contest *contest, uint32_t vip, const struct wire_probed *probed)
+{
+	struct address *address = &contest->addresses[vip];
+
+	if (!address->looking)
+		return;
+	address->looking = false;
+	if (probed->found == WIRE_FOUND_ANOTHER) {
+		note(address, CONTEST_FOUND, probed->mac);
+		address->until = loop_now(contest->loop) + FOUND_MS;
+	} else {
+		come_back(contest, vip);
+	}
+	set_timer(contest);
 }
 
 static void
@@ -153,7 +201,7 @@ on_probed(struct contest *contest, const struct wire_probed *probed)
 
 	if (probing->order == 0 || probed->order != probing->order)
 		return;
-	if (found) {
+	if (found && probing->sure) {
 		struct address *address = &contest->addresses[vip->index];
 		note(address, CONTEST_FOUND, probed->mac);
 		log_error("vip", "%s is not taken on %s: another host, %s, has it",
@@ -224,7 +272,9 @@ on_seen(struct contest *contest, const struct wire_seen *seen)
 void
 contest_message(struct contest *contest, const struct wire_message *message, bool held)
 {
-	if (message->type == WIRE_PROBED)
+	if (message->type == WIRE_PROBED && message->probed.order == LOOK_ORDER)
+		on_looked(contest, message->probed.vip, &message->probed);
+	else if (message->type == WIRE_PROBED)
 		on_probed(contest, &message->probed);
 	else if (message->type == WIRE_SEEN && held)
 		on_seen(contest, &message->seen);

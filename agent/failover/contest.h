@@ -31,8 +31,9 @@ void contest_reload(struct contest *contest, const struct conf *next,
     const struct conf_changes *changes);
 
 /* Asks who has the role's addresses; `probed` with `order`, which is not 0, when all that can
- * be known is. False: there is nobody to be asked. */
-bool contest_probe(struct contest *contest, uint32_t role, uint64_t order);
+ * be known is. `sure`: who has one is not to have it, which is said, and keeps the role away.
+ * False: there is nobody to be asked. */
+bool contest_probe(struct contest *contest, uint32_t role, uint64_t order, bool sure);
 
 /* WIRE_PROBED, WIRE_SEEN or WIRE_RIVAL about an address of the configuration, which this host
  * holds or not. */

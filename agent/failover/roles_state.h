@@ -40,6 +40,8 @@ struct seat {
 	struct alarm alarms[ROLES_ALARMS];
 	struct loop_timer *probe_timer;	/* taking.c's, as the next three */
 	struct role_action held_back;	/* a write that waits for a probe */
+	bool found;			/* by the last probe, before ... */
+	uint64_t found_base;		/* ... a write over this index */
 	uint64_t probe;			/* its order; 0: none goes on */
 	uint64_t probes;		/* asked for */
 	size_t n_peers;

@@ -8,8 +8,10 @@
  *
  * The machine knows nothing of this: to it the write is out, and it counts its lease from
  * before the probe, so holding it back is safe. A write that was overtaken meanwhile is never
- * sent. If somebody has the address the machine is told that this host is not ready (by way
- * of vips), and then that the write came to nothing.
+ * sent. If somebody has the address the machine is told that the write came to nothing, and
+ * reads: the old master may have objected meanwhile. Only if the register is as it was, the
+ * machine tries again and somebody has the address still, is he one who should not have it,
+ * and this host not ready (by way of vips) as long as he has.
  */
 #include <string.h>
 
@@ -96,7 +98,8 @@ taking_write(struct seat *seat, const struct role_action *action)
 		return;
 	}
 	seat->probe = ++seat->probes;
-	if (vips_probe(seat->roles->vips, seat->conf->index, seat->probe)) {
+	bool sure = seat->found && seat->found_base == action->base;
+	if (vips_probe(seat->roles->vips, seat->conf->index, seat->probe, sure)) {
 		loop_timer_after(seat->probe_timer, ANSWER_MS);
 		return;
 	}
@@ -112,6 +115,8 @@ roles_probed(struct roles *roles, uint32_t role, uint64_t order, bool found)
 	if (seat->probe == 0 || order != seat->probe)
 		return;
 	seat->probe = 0;
+	seat->found = found;
+	seat->found_base = seat->held_back.base;
 	loop_timer_stop(seat->probe_timer);
 	if (found)
 		give_up(seat);

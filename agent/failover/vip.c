@@ -173,7 +173,7 @@ on_calm(void *arg)
 			continue;
 		address->calm_at = 0;
 		address->carrier = true;
-		address->refused = false;
+		address->refused = WIRE_REFUSAL_NONE;
 	}
 	judge_all(vips);
 	await_calm(vips);
@@ -506,9 +506,9 @@ vips_message(struct vips *vips, const struct wire_message *message)
 }
 
 bool
-vips_probe(struct vips *vips, uint32_t role, uint64_t order)
+vips_probe(struct vips *vips, uint32_t role, uint64_t order, bool sure)
 {
-	return contest_probe(vips->contest, role, order);
+	return contest_probe(vips->contest, role, order, sure);
 }
 
 bool

@@ -21,8 +21,8 @@ struct vips_out {
 	/* The role's addresses can, or cannot, be set (interface down or missing, the kernel
 	 * refused, no fence): part of readiness. Known from the warden's first word on. */
 	void (*usable)(void *arg, uint32_t role, bool usable, const char *why);
-	/* The answer to vips_probe: another host has one of the role's addresses, which is said,
-	 * and which are therefore not usable for a while; or nobody is known to have any. */
+	/* The answer to vips_probe: another host has one of the role's addresses, or nobody is
+	 * known to have any. */
 	void (*probed)(void *arg, uint32_t role, uint64_t order, bool found);
 	void *arg;
 };
@@ -47,8 +47,10 @@ void vips_hold(struct vips *vips, uint32_t role, uint64_t order, uint64_t term,
 void vips_drop(struct vips *vips, uint32_t role, uint64_t order, uint64_t up_to);
 
 /* Asks whether another host has an address of the role: `probed` with this order, which is
- * not 0; not for sure, since the warden may die over it. False: it cannot be asked. */
-bool vips_probe(struct vips *vips, uint32_t role, uint64_t order);
+ * not 0; not always, since the warden may die over it. `sure`: whoever has one is not to have
+ * it, which is said, and the addresses are not usable as long as he has. False: it cannot be
+ * asked. */
+bool vips_probe(struct vips *vips, uint32_t role, uint64_t order, bool sure);
 /* Another host had one of them lately. */
 bool vips_contested(const struct vips *vips, uint32_t role);
 

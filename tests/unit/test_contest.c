@@ -150,8 +150,8 @@ test_probe(void)
 		bool found = first || says[1] == WIRE_FOUND_ANOTHER;
 
 		set_up(&bed);
-		CU_ASSERT_TRUE(contest_probe(bed.contest, 0, 7));
-		CU_ASSERT_TRUE(contest_probe(bed.contest, 0, 8));
+		CU_ASSERT_TRUE(contest_probe(bed.contest, 0, 7, true));
+		CU_ASSERT_TRUE(contest_probe(bed.contest, 0, 8, true));
 		for (int i = 0; i < 2 * VIPS; i++)
 			virtual_loop_run(bed.loop, 10); /* one message a turn */
 		CU_ASSERT_EQUAL(bed.asked, 2 * VIPS);
@@ -178,6 +178,40 @@ test_probe(void)
 	}
 }
 
+/* As long as another host has it, it is looked for and nothing changes. */
+static void
+test_looks(void)
+{
+	static const enum wire_found lasts[] = { WIRE_FOUND_NOBODY,
+		WIRE_FOUND_UNKNOWN };
+	struct bed bed;
+
+	for (size_t last = 0; last < ARRAY_LENGTH(lasts); last++) {
+		set_up(&bed);
+		contest_probe(bed.contest, 0, 1, false); /* that is told, no more */
+		answer(&bed, 0, 1, WIRE_FOUND_ANOTHER);
+		CU_ASSERT_TRUE(bed.found);
+		CU_ASSERT_FALSE(away(&bed, 0));
+		contest_probe(bed.contest, 0, 2, true);
+		answer(&bed, 0, 2, WIRE_FOUND_ANOTHER);
+		for (int i = 0; i < 5; i++) {
+			CU_ASSERT_TRUE(away(&bed, 0));
+			virtual_loop_run(bed.loop, 30010);
+			for (int turn = 0; turn < 2 * VIPS; turn++)
+				virtual_loop_run(bed.loop, 1);
+			CU_ASSERT_EQUAL(bed.last.vip, 0);
+			CU_ASSERT_EQUAL(bed.asked, 5 + (unsigned int)i);
+			answer(&bed, 0, bed.last.order,
+			    i < 4 ? WIRE_FOUND_ANOTHER : lasts[last]);
+			answer(&bed, 0, bed.last.order, WIRE_FOUND_ANOTHER);
+		}
+		CU_ASSERT_FALSE(away(&bed, 0));
+		CU_ASSERT_EQUAL(bed.changed, 2);
+		CU_ASSERT_EQUAL(bed.probed, 2);
+		tear_down(&bed);
+	}
+}
+
 static void
 test_nobody_to_ask(void)
 {
@@ -185,9 +219,9 @@ test_nobody_to_ask(void)
 
 	set_up(&bed);
 	answer(&bed, 0, 0, WIRE_FOUND_ANOTHER);
-	CU_ASSERT_TRUE(contest_probe(bed.contest, 0, 1));
+	CU_ASSERT_TRUE(contest_probe(bed.contest, 0, 1, true));
 	contest_link(bed.contest, NULL, 0);
-	CU_ASSERT_FALSE(contest_probe(bed.contest, 0, 2));
+	CU_ASSERT_FALSE(contest_probe(bed.contest, 0, 2, true));
 	contest_link(bed.contest, bed.agent, 6);
 	answer(&bed, 0, 1, WIRE_FOUND_ANOTHER); /* of a warden that is gone */
 	CU_ASSERT_EQUAL(bed.probed + bed.changed, 0);
@@ -285,7 +319,7 @@ test_view(void)
 	message.rival.kind = WIRE_RIVAL_REMOVED;
 	contest_message(bed.contest, &message, true);
 	see(&bed, FRAME_ARP_REPLY, 1, true);
-	contest_probe(bed.contest, 0, 1);
+	contest_probe(bed.contest, 0, 1, true);
 	answer(&bed, 0, 1, WIRE_FOUND_ANOTHER);
 	contest_reload(bed.contest, &bed.conf, &changes);
 	contest_view(bed.contest, 1, &view); /* it is the second one now */
@@ -304,6 +338,7 @@ test_view(void)
 
 static const struct tap_case cases[] = {
 	{ "every answer to a probe", test_probe },
+	{ "one that is found is looked for until it is gone", test_looks },
 	{ "nobody to ask", test_nobody_to_ask },
 	{ "claims are defended", test_defend },
 	{ "claims make the role yield", test_yield },

@@ -56,7 +56,12 @@ struct agent {
 	uint64_t term;
 	int64_t held_until; /* as the warden has it; 0: dropped */
 	unsigned int probes; /* that it was asked for */
-	enum { NOBODY, FOREIGN, SILENT } probed; /* what it finds, or says nothing */
+	enum {
+		NOBODY,
+		FOREIGN,
+		ONCE,
+		SILENT
+	} probed; /* what it finds, or says nothing */
 };
 
 struct test {
@@ -81,8 +86,10 @@ answer_probe(struct agent *agent, const struct wire_probe *probe)
 	struct wire_message answer = {
 		.type = WIRE_PROBED,
 		.probed = { .order = probe->order,
-		    .found = agent->probed == FOREIGN ? WIRE_FOUND_ANOTHER
-						      : WIRE_FOUND_NOBODY,
+		    .found = agent->probed == FOREIGN ||
+			    (agent->probed == ONCE && agent->probes == 0)
+			? WIRE_FOUND_ANOTHER
+			: WIRE_FOUND_NOBODY,
 		    .mac = { 2, 0, 0, 0, 0, 7 } },
 	};
 
@@ -649,16 +656,35 @@ test_foreign(void)
 	put_free_register(&test);
 	start(first);
 	health(first, CHECK_PASSING);
-	for (int i = 0; i < 40 && first->probes == 0; i++)
+	for (int i = 0; i < 40 && first->probes < 2; i++)
 		run_for(test.loop, 100);
-	CU_ASSERT_EQUAL(first->probes, 1);
 	start(second);
 	health(second, CHECK_PASSING);
 	CU_ASSERT_TRUE(until(test.loop, is_master, second, LIMIT_MS));
 	roles_view(first->roles_module, 0, &view);
 	CU_ASSERT_EQUAL(view.ready, ROLE_READY_NO);
 	CU_ASSERT_FALSE(first->master || holds(first));
-	CU_ASSERT_EQUAL(first->probes, 1);
+	CU_ASSERT_EQUAL(first->probes, 2); /* it makes sure */
+	tear_down(&test);
+}
+
+/* Who had it when it was looked for may have objected meanwhile: that alone makes nobody
+ * less ready. */
+static void
+test_found_once(void)
+{
+	struct test test;
+	struct agent *agent = &test.agents[0];
+	struct role_view view;
+
+	set_up_agents(&test, "once", 1, true);
+	agent->probed = ONCE;
+	put_free_register(&test);
+	start_all(&test);
+	CU_ASSERT_PTR_EQUAL(elect(&test), agent);
+	CU_ASSERT_EQUAL(agent->probes, 2);
+	roles_view(agent->roles_module, 0, &view);
+	CU_ASSERT_EQUAL(view.ready, ROLE_READY_YES);
 	tear_down(&test);
 }
 
@@ -942,6 +968,7 @@ static const struct tap_case cases[] = {
 	{ "a host hands all over", test_handover },
 	{ "a stop hands over", test_stop },
 	{ "an address that another host has", test_foreign },
+	{ "an address that another host had once", test_found_once },
 	{ "a probe without an answer", test_silent_probe },
 	{ "a restart adopts", test_restart },
 	{ "a restart with another fence adopts", test_restart_kind },
