@@ -23,6 +23,7 @@
 #include "agent/agent.h"
 #include "agent/base/blackbox.h"
 #include "agent/base/confine.h"
+#include "agent/base/identity.h"
 #include "agent/base/lock.h"
 #include "agent/base/log.h"
 #include "agent/base/paths.h"
@@ -187,7 +188,8 @@ static int
 start_runner(const struct start *start)
 {
 	struct runner_options options = { .folder = start->folder,
-		.debug = start->debug };
+		.debug = start->debug,
+		.may_hold = identity_may_hold() };
 	char error[CONF_ERROR_MAX], things[96];
 
 	if (!start->test)

@@ -18,15 +18,27 @@
 
 #include "agent/base/util.h"
 
-bool
-identity_may_change(void)
+static bool
+has_both(unsigned int one, unsigned int other)
 {
 	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
 	struct __user_cap_data_struct data[2] = { 0 };
-	const uint32_t both = 1U << CAP_SETUID | 1U << CAP_SETGID;
+	const uint32_t both = 1U << one | 1U << other;
 
 	return syscall(SYS_capget, &head, data) == 0 &&
 	    (data[0].effective & both) == both;
+}
+
+bool
+identity_may_change(void)
+{
+	return has_both(CAP_SETUID, CAP_SETGID);
+}
+
+bool
+identity_may_hold(void)
+{
+	return has_both(CAP_NET_ADMIN, CAP_NET_RAW);
 }
 
 /* The list grows until all fit. */

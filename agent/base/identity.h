@@ -21,6 +21,9 @@ struct identity {
 /* This process may become others: it has CAP_SETUID and CAP_SETGID, as root or by its unit. */
 bool identity_may_change(void);
 
+/* It may set and announce addresses: it has CAP_NET_ADMIN and CAP_NET_RAW. */
+bool identity_may_hold(void);
+
 /* Asks the database, which may be slow. 0, -ENOENT: there is no such user, or -errno. */
 int identity_find(const char *name, struct identity *out);
 void identity_cleanup(struct identity *identity);

@@ -60,6 +60,7 @@ struct runner {
 	struct fence_kind *fence;
 	struct process_shared shared;
 	struct process agent, warden;
+	bool may_hold; /* a warden of ours could set addresses */
 	int bpffs_fd; /* the folder of what the warden pins, or -1 */
 	uint32_t instance; /* of the newest agent */
 	bool linked; /* those two processes have a link */
@@ -210,7 +211,7 @@ on_fence_settled(void *arg)
 static bool
 has_warden(const struct runner *runner)
 {
-	return runner->conf->n_vips > 0;
+	return runner->conf->n_vips > 0 && runner->may_hold;
 }
 
 static bool
@@ -423,6 +424,18 @@ warn_of_root(const struct conf *conf)
 		}
 }
 
+/* Rights do not come back, so no warden is tried. */
+static void
+warn_of_addresses(struct runner *runner)
+{
+	static const char why[] = "lictord has not both CAP_NET_ADMIN and CAP_NET_RAW";
+
+	if (runner->may_hold || runner->conf->n_vips == 0)
+		return;
+	log_error("runner", "no address can be set here, for %s", why);
+	fence_kind_no_folder(runner->fence, why);
+}
+
 /* What the two processes are to be; what of it cannot be is said once. */
 static void
 find_privileges(struct runner *runner)
@@ -449,7 +462,8 @@ open_bpffs(struct runner *runner)
 	const struct privileges *warden = &runner->warden.privileges;
 	char why[WIRE_WHY_MAX];
 
-	if (!conf_has_bpf() || conf->fence == CONF_FENCE_LIFETIME ||
+	if (!conf_has_bpf() || !runner->may_hold ||
+	    conf->fence == CONF_FENCE_LIFETIME ||
 	    (conf->fence == CONF_FENCE_AUTO && conf->n_vips == 0))
 		return;
 	runner->bpffs_fd = bpffs_open(warden->uid, warden->gid, why, sizeof(why));
@@ -476,6 +490,7 @@ run(struct runner *runner)
 	}
 	warn_of_root(runner->conf);
 	runner_init(runner);
+	warn_of_addresses(runner);
 	open_bpffs(runner);
 	if (has_warden(runner))
 		process_start(&runner->warden);
@@ -492,6 +507,7 @@ runner_main(struct conf *conf, const struct runner_options *options)
 	struct runner runner = {
 		.folder = options->folder,
 		.conf = conf,
+		.may_hold = options->may_hold,
 		.bpffs_fd = -1,
 		.place = { .lock_fd = -1, .control_fd = -1 },
 		.shared = { .conf = { conf->generation, -1 },

@@ -62,4 +62,16 @@ check "the agent alone can gain nothing" test "$(fields NoNewPrivs)" = "0 1"
 check "users that are not looked for are not missed" \
     test "$(log_count server 'warning runner|error')" = 0
 check "it ends when told" stop server lictord
+
+echo 'role "web" { services = {"web"} vip "10.77.0.100" { interface = "eth0" } }' \
+    >>"$etc/lictor.conf"
+start server lictord setpriv --reuid="$user" --regid="$user" --clear-groups \
+    --bounding-set=-all --inh-caps=-all "${DAEMON[@]}"
+check "an address that it may not set is said" \
+    wait_for 10 grep -q 'no address can be set here' "$LAB_DIR/server/lictord.log"
+service_start server
+check "what needs no right goes on" wait_for 10 consul_says web:page passing
+check "it was said once, and nothing died of it" \
+    test "$(log_count server 'no address can be set|died')" = 1
+stop server lictord
 tap_end

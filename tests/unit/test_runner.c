@@ -270,7 +270,9 @@ static pid_t
 start_runner(const struct bed *bed)
 {
 	static const char *const debug[] = { "conf", NULL };
-	struct runner_options options = { .folder = bed->folder, .debug = debug };
+	struct runner_options options = {
+		.folder = bed->folder, .debug = debug, .may_hold = true
+	};
 	pid_t pid = fork();
 
 	if (pid == 0)

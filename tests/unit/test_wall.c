@@ -414,7 +414,7 @@ test_runner(void)
 	CU_ASSERT_PTR_NOT_NULL_FATAL(conf);
 	pid_t pid = fork();
 	if (pid == 0) {
-		struct runner_options options = { .folder = folder };
+		struct runner_options options = { .folder = folder, .may_hold = true };
 		_exit(runner_main(conf, &options));
 	}
 	int64_t end = clock_boot_ms() + LIMIT_MS;
