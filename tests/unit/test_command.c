@@ -379,7 +379,8 @@ static void
 test_turns(void)
 {
 	struct bed *bed = bed_new(false);
-	char *argv[4], *brief_argv[4], text[64], file[] = "/tmp/lictor-test-XXXXXX";
+	char *argv[4] = { NULL }, *brief_argv[4] = { NULL }, text[64],
+	     file[] = "/tmp/lictor-test-XXXXXX";
 	struct conf_command *all = xcalloc(80, sizeof(*all));
 	size_t unknown = 0, ended = 0, ok = 0;
 	int fd = mkstemp(file);

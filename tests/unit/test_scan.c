@@ -218,8 +218,7 @@ takes(const struct check_option *option, const char *text)
 
 	table[0].offset = 0;
 	struct node *root = tree_parse("a.conf", line, strlen(line), &schema, error);
-	bool good =
-	    root != NULL && options_fill(&value, table, root, NULL, error) == 0;
+	bool good = root != NULL && options_fill(&value, table, root, NULL, error) == 0;
 	if (!good && !is_one_line(error, line))
 		CU_FAIL("not one line");
 	node_free(root);
