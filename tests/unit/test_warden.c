@@ -594,6 +594,28 @@ test_announce(void)
 	bed_close(&bed);
 }
 
+#ifdef FENCED
+/* What another warden had begun is begun again. */
+static void
+test_adopted(void)
+{
+	struct bed bed;
+
+	bed_open(&bed);
+	bed_start(&bed);
+	struct frames frames = { .fd = open_frames(), .type = ETHERTYPE_ARP };
+	CU_ASSERT(hold(&bed, V4, 1, LEASE_MS));
+	kill_warden(&bed);
+	wire_free(bed.runner);
+	CU_ASSERT(is_silent(&bed, &frames, 20));
+	bed_start(&bed);
+	frames.want = 2 * 10 + 2; /* rounds, and a refresh */
+	CU_ASSERT(until(bed.loop, frames_came, &frames, LIMIT_MS));
+	close(frames.fd);
+	bed_close(&bed);
+}
+#endif
+
 static void
 test_ping(void)
 {
@@ -807,6 +829,9 @@ static const struct tap_case cases[] = {
 	{ "the state of each interface is told", test_carrier },
 	{ "an interface does not take the address to another name", test_rename },
 	{ "an address is announced, and again", test_announce },
+#ifdef FENCED
+	{ "an address that is taken over is announced", test_adopted },
+#endif
 	{ "it answers that it is alive", test_ping },
 	{ "a reload keeps what stays and removes what goes", test_reload_sets },
 	{ "a reload keeps to a lease", test_reload_lease },
