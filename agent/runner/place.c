@@ -35,40 +35,59 @@ make_folder(const char *path)
 	return -error;
 }
 
+static int give_folder(int fd, const struct privileges *agent);
+
+static int
+give_entry(int fd, const char *name, const struct privileges *agent)
+{
+	struct stat st;
+
+	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
+	    fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || st.st_uid != geteuid())
+		return 0;
+	if (S_ISDIR(st.st_mode)) {
+		AUTO_CLOSE int below =
+		    openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		return below < 0 ? -errno : give_folder(below, agent);
+	}
+	if (!S_ISREG(st.st_mode))
+		return 0;
+	return fchownat(fd, name, agent->uid, agent->gid, AT_SYMLINK_NOFOLLOW) == 0
+	    ? 0
+	    : -errno;
+}
+
 /* What an older lictord left there as root, and what is in its folders; each folder is given
  * away last, so until then nobody else can have put something there. */
 static int
 give_folder(int fd, const struct privileges *agent)
 {
 	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
 	const struct dirent *entry;
-	struct stat st;
-	int error = dir == NULL ? -errno : 0;
+	int error = 0;
 
-	while (error == 0 && (entry = readdir(dir)) != NULL) {
-		if (strcmp(entry->d_name, ".") == 0 ||
-		    strcmp(entry->d_name, "..") == 0 ||
-		    fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
-		    st.st_uid != geteuid())
-			continue;
-		if (S_ISDIR(st.st_mode)) {
-			AUTO_CLOSE int below = openat(fd, entry->d_name,
-			    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-			error = below < 0 ? -errno : give_folder(below, agent);
-		} else if (S_ISREG(st.st_mode) &&
-		    fchownat(fd, entry->d_name, agent->uid, agent->gid,
-			AT_SYMLINK_NOFOLLOW) != 0) {
-			error = -errno;
-		}
-	}
-	if (dir != NULL)
-		closedir(dir);
-	else if (copy >= 0)
-		close(copy);
+	if (copy < 0)
+		return -errno;
+	DIR *dir = fdopendir(copy);
+	if (dir == NULL)
+		out_of_memory();
+	while (error == 0 && (entry = readdir(dir)) != NULL)
+		error = give_entry(fd, entry->d_name, agent);
+	closedir(dir);
 	if (error == 0 && fchown(fd, agent->uid, agent->gid) != 0)
 		error = -errno;
 	return error;
+}
+
+static int
+give_own_folder(const char *path, const struct privileges *agent)
+{
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) != 0)
+		return -errno;
+	return st.st_uid == geteuid() ? give_folder(fd, agent) : 0;
 }
 
 /* A folder that another user than ours owns has been thought of. */
@@ -76,12 +95,8 @@ static int
 give_state(const struct privileges *agent)
 {
 	AUTO_FREE char *path = path_state(NULL);
-	AUTO_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct stat st;
-	int error = fd < 0 || fstat(fd, &st) != 0 ? -errno : 0;
+	int error = agent->change ? give_own_folder(path, agent) : 0;
 
-	if (error == 0 && agent->change && st.st_uid == geteuid())
-		error = give_folder(fd, agent);
 	if (error != 0)
 		log_error("runner", "cannot give the folder %s to the agent's user: %s",
 		    path, strerror(-error));
