@@ -426,9 +426,3 @@ roles_peers(const struct roles *roles, uint32_t role, struct role_peer list[ROLE
 	memcpy(list, seat->peers, seat->n_peers * sizeof(*list));
 	return seat->n_peers;
 }
-
-const char *
-roles_node(const struct roles *roles)
-{
-	return roles->node;
-}

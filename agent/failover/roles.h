@@ -76,6 +76,5 @@ int roles_init(struct roles *roles, uint32_t role, char *why, size_t why_size);
 void roles_view(const struct roles *roles, uint32_t role, struct role_view *view);
 size_t roles_peers(const struct roles *roles, uint32_t role,
     struct role_peer list[ROLE_PEERS]);
-const char *roles_node(const struct roles *roles);
 
 #endif

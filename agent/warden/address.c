@@ -89,6 +89,7 @@ static void
 release(struct vip *vip)
 {
 	vip->until = 0;
+	vip->recast = vip->withdrawn = false;
 	announcement_end(vip->announcement);
 }
 
@@ -155,7 +156,7 @@ address_remove(struct vip *vip)
 	}
 	vip->stray = 0;
 	vip->expires = 0;
-	vip->present = vip->withdrawn = false;
+	vip->present = false;
 	routes_drop(vip->routes, vip->shared->netlink, vip->conf, left);
 	return true;
 }
