@@ -37,6 +37,11 @@
 #define MESSAGES 4000
 #define SHORT_LEASE_MS 2250
 #define LIFETIME_LATE_MS 1500
+#ifdef LICTOR_SANITIZED
+#define GROWTH_KB (1024 * 1024UL) /* what is freed is kept for a while */
+#else
+#define GROWTH_KB 4096UL
+#endif
 #define LIVES 20 /* of agents of the runner */
 #define WORDS 60 /* that each of those says */
 
@@ -265,6 +270,85 @@ test_warden(void)
 	bed_close(&bed);
 }
 
+/* Without a pause, and for one address always with the same end. */
+static void
+flood(int fd, uint64_t generation, uint32_t instance, int64_t until_ms)
+{
+	static const uint32_t types[] = { WIRE_HOLD, WIRE_HOLD, WIRE_PROBE,
+		WIRE_ANNOUNCE };
+	struct pollfd room = { .fd = fd, .events = POLLIN | POLLOUT };
+
+	for (uint64_t order = 1;; order++) {
+		struct wire_message message = { .type = types[order % 4],
+			.generation = generation };
+		if (message.type == WIRE_HOLD)
+			message.hold = (struct wire_hold){ .order = order,
+				.vip = order % 8 == 1 ? V6 : V4,
+				.instance = instance,
+				.term = order % 8 == 1 ? order : 1,
+				.until_ms = until_ms,
+				.announce = 1,
+				.fence = fence_kind };
+		else
+			message.probe = (struct wire_probe){ order, V4, instance };
+		size_t size = message.type == WIRE_HOLD ? sizeof(message.hold)
+							: sizeof(message.probe);
+		if (!say(fd, &message, 16 + size, false))
+			poll(&room, 1, 10);
+		if (!hear_out(fd))
+			_exit(1);
+	}
+}
+
+/* Of a process, in kB. */
+static unsigned long
+resident(pid_t pid)
+{
+	AUTO_FREE char *path = xasprintf("/proc/%d/statm", (int)pid);
+	AUTO_FCLOSE FILE *file = fopen(path, "re");
+	char line[128] = "";
+
+	CU_ASSERT(file != NULL && fgets(line, sizeof(line), file) != NULL);
+	return strtoul(line + strcspn(line, " "), NULL, 10) *
+	    (unsigned long)sysconf(_SC_PAGESIZE) / 1024;
+}
+
+/* The end of a lease is kept, however much is asked meanwhile, and nothing grows of it. */
+static void
+test_flood(void)
+{
+	struct wire_message ping = { .type = WIRE_PING };
+	struct bed bed;
+
+	bed_open(&bed);
+	bed_start(&bed);
+	wire_free(bed.agent);
+	bed.agent = NULL;
+	int fd = link_hostile(&bed);
+	run_for(bed.loop, 50);
+	unsigned long before = resident(bed.pid);
+	int64_t end = clock_boot_ms() + BRIEF_MS;
+	forget_told(&bed);
+	pid_t pid = fork();
+	if (pid == 0)
+		flood(fd, bed.generation, bed.instance, end);
+	close(fd);
+	CU_ASSERT(until(bed.loop, both_set, &bed, LIMIT_MS));
+	CU_ASSERT(until(bed.loop, both_removed, &bed, LIMIT_MS));
+	CU_ASSERT(ended_on_time(&bed, V4, end, LATE_MS));
+	CU_ASSERT(ended_on_time(&bed, V6, end, LATE_MS));
+	bed.pongs = 0;
+	wire_send(bed.runner, &ping, -1);
+	CU_ASSERT(until(bed.loop, pong_came, &bed, LIMIT_MS));
+	unsigned long after = resident(bed.pid);
+	printf("# the warden had %lu kB and has %lu kB\n", before, after);
+	CU_ASSERT(after < before + GROWTH_KB);
+	CU_ASSERT_EQUAL(waitpid(pid, NULL, WNOHANG), 0); /* its link was not cut */
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	bed_close(&bed);
+}
+
 /* ---- to the runner ---- */
 
 /* As the runner's agent: says what it likes, then ends; the last one asks for what is right. */
@@ -437,6 +521,7 @@ test_runner(void)
 static const struct tap_case cases[] = {
 	{ "to the runner it can say what it likes", test_runner },
 	{ "to the warden an agent can say what it likes", test_warden },
+	{ "and as much as it likes", test_flood },
 };
 
 int
