@@ -45,7 +45,7 @@ lictorctl_at "$MASTER" switchover web >/dev/null
 check "the other host becomes master" wait_for 10 consul_shows master "$BACKUP"
 check "demote ran on the old master while it still had the address" \
     told "$MASTER" "^demote web backup [a-z-]+ $term \| web backup [a-z-]+ $term \| 1$"
-check "promote ran on the new one" told "$BACKUP" '^promote web master '
+check "promote ran on the new one" wait_for 5 told "$BACKUP" '^promote web master '
 newer=$(lictorctl_at "$BACKUP" status --json | jq '.roles[0].term')
 diag "terms $term, $newer"
 check "with a greater term" test "$newer" -gt "$term"
