@@ -31,6 +31,7 @@
 #define WHY_MAX 256
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 5000
+#define STUMBLE_MS 1000
 
 /* Consul's agent has 200 for all that come from one address, in all. Ours wait for each
  * other within a channel rather than be refused. */
@@ -57,7 +58,8 @@ struct consul {
 	bool away;
 	bool explained; /* by more than that nobody answers */
 	uint64_t sent; /* calls until now: the number of the last one */
-	uint64_t answered; /* `sent` when the last answer came */
+	uint64_t answered; /* `sent` when the last answer came, … */
+	int64_t answered_at; /* … and the time; 0: none has */
 	uint64_t away_call; /* that found Consul away, and when it was sent */
 	int64_t away_since;
 };
@@ -219,6 +221,15 @@ is_silence(enum net_error error)
 	return error == NET_REFUSED || error == NET_TIMEOUT || error == NET_CLOSED;
 }
 
+/* One that was frozen answers, and drops connections that are too old for it: whoever has
+ * answered just now is not away. If it is, the next call finds that. */
+static bool
+is_stumble(const struct consul *consul, bool silence)
+{
+	return silence && consul->answered_at != 0 &&
+	    clock_boot_ms() < consul->answered_at + STUMBLE_MS;
+}
+
 /* An agent that is restarted refuses first: what keeps it away afterwards is said too. */
 static void
 note_away(struct consul *consul, const struct consul_call *call,
@@ -227,7 +238,8 @@ note_away(struct consul *consul, const struct consul_call *call,
 	bool silence = is_silence(reply->error), was = consul->away;
 	char word[sizeof(reply->why)];
 
-	if (consul->answered >= call->number || (was && (silence || consul->explained)))
+	if (consul->answered >= call->number || is_stumble(consul, silence) ||
+	    (was && (silence || consul->explained)))
 		return;
 	text_escape(word, sizeof(word), away_word(reply), strlen(away_word(reply)));
 	consul->explained = !silence;
@@ -250,6 +262,7 @@ note_answer(struct consul *consul, const struct consul_call *call)
 	int64_t away_ms = clock_boot_ms() - consul->away_since;
 
 	consul->answered = consul->sent;
+	consul->answered_at = clock_boot_ms();
 	if (!consul->away || call->number < consul->away_call)
 		return;
 	consul->away = false;

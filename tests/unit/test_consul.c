@@ -397,7 +397,7 @@ trial_end(struct trial *t, int which, bool ok, int now)
 	else
 		scripted_raw(t->held[which], "");
 	CU_ASSERT_TRUE(until(t->s->loop, ended, &t->told[which], LIMIT_MS));
-	if (!ok && !t->away && t->last_ok < t->sent[which]) {
+	if (!ok && !t->away && t->last_ok < 0) { /* an answer was but just now */
 		t->away = true;
 		t->away_sent = t->sent[which];
 	}
@@ -407,7 +407,8 @@ trial_end(struct trial *t, int which, bool ok, int now)
 	}
 }
 
-/* The rule of consul_reachable, for every order in which two calls are sent and end. */
+/* The rule of consul_reachable, for every order in which two calls are sent and end at about
+ * the same time. */
 static void
 test_reachable(void)
 {
@@ -436,6 +437,29 @@ test_reachable(void)
 		}
 		close_script(&s);
 	}
+}
+
+/* A connection that ends is no outage if something was answered within the last second; it is
+ * one if nothing has been since. */
+static void
+test_stumble(void)
+{
+	struct script s;
+	struct trial t = { .s = &s, .last_ok = -1 };
+
+	open_script(&s);
+	s.hold = true;
+	for (int which = 0; which < HELD; which++) {
+		trial_send(&t, which, 2 * which);
+		trial_end(&t, which, which == 0, 2 * which + 1);
+		CU_ASSERT_TRUE(consul_reachable(s.consul));
+	}
+	trial_send(&t, 0, 4);
+	run_for(s.loop, 1010);
+	t.told[0] = 0;
+	trial_end(&t, 0, false, 5);
+	CU_ASSERT_FALSE(consul_reachable(s.consul));
+	close_script(&s);
 }
 
 static void
@@ -611,6 +635,7 @@ static const struct tap_case cases[] = {
 	{ "the token file is read again when it changes", test_token },
 	{ "a token of the environment", test_plain_token },
 	{ "away and back, in every order", test_reachable },
+	{ "who has answered just now is not away", test_stumble },
 	{ "cancelled calls are not heard of", test_cancel },
 	{ "another way to Consul", test_reload },
 	{ "no channel waits for another", test_channels },
