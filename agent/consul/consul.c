@@ -224,9 +224,9 @@ is_silence(enum net_error error)
 /* One that was frozen answers, and drops connections that are too old for it: whoever has
  * answered just now is not away. If it is, the next call finds that. */
 static bool
-is_stumble(const struct consul *consul, bool silence)
+is_stumble(const struct consul *consul, enum net_error error)
 {
-	return silence && consul->answered_at != 0 &&
+	return error == NET_CLOSED && consul->answered_at != 0 &&
 	    clock_boot_ms() < consul->answered_at + STUMBLE_MS;
 }
 
@@ -238,7 +238,7 @@ note_away(struct consul *consul, const struct consul_call *call,
 	bool silence = is_silence(reply->error), was = consul->away;
 	char word[sizeof(reply->why)];
 
-	if (consul->answered >= call->number || is_stumble(consul, silence) ||
+	if (consul->answered >= call->number || is_stumble(consul, reply->error) ||
 	    (was && (silence || consul->explained)))
 		return;
 	text_escape(word, sizeof(word), away_word(reply), strlen(away_word(reply)));
