@@ -128,3 +128,56 @@ roles_init(struct roles *roles, uint32_t role, char *why, size_t why_size)
 	lease_init(roles->lease, role, view.max_rev + 1);
 	return 0;
 }
+
+bool
+roles_pause(struct roles *roles, uint32_t role, bool on, const char *who,
+    const char *reason, char *why, size_t n)
+{
+	(void)on, (void)who, (void)reason, (void)roles, (void)role;
+	str_copy(why, n, "this build cannot pause a role yet");
+	return false;
+}
+
+void
+roles_paused(const struct roles *roles, uint32_t role, struct roles_pause *pause)
+{
+	(void)roles, (void)role;
+	*pause = (struct roles_pause){ .on = false };
+}
+
+void
+roles_force(struct roles *roles, uint32_t role, const char *node, const char *old,
+    void (*done)(void *arg, bool ok, const char *why), void *arg)
+{
+	(void)roles, (void)role, (void)node, (void)old;
+	done(arg, false, "this build cannot force a role yet");
+}
+
+int
+roles_rotate_key(struct roles *roles, char *why, size_t n)
+{
+	(void)roles;
+	str_copy(why, n, "this build has no heartbeat key yet");
+	return -ENOSYS;
+}
+
+void
+roles_set_priority(struct roles *roles, uint32_t role, unsigned int effective)
+{
+	(void)roles, (void)role, (void)effective;
+}
+
+size_t
+roles_explain(struct roles *roles, uint32_t role, char lines[][160], size_t n)
+{
+	(void)roles, (void)role, (void)lines, (void)n;
+	return 0;
+}
+
+size_t
+roles_peers(
+    const struct roles *roles, uint32_t role, struct peer_view *list, size_t n)
+{
+	(void)roles, (void)role, (void)list, (void)n;
+	return 0;
+}

@@ -419,7 +419,8 @@ roles_view(const struct roles *roles, uint32_t role, struct role_view *view)
 }
 
 size_t
-roles_peers(const struct roles *roles, uint32_t role, struct role_peer list[ROLE_PEERS])
+roles_candidates(
+    const struct roles *roles, uint32_t role, struct role_peer list[ROLE_PEERS])
 {
 	const struct seat *seat = roles->seats[role];
 

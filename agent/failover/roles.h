@@ -13,6 +13,7 @@ struct conf_changes;
 struct conf_service;
 struct consul;
 struct loop;
+struct peer_view;
 struct roles;
 struct vips;
 struct hooks;
@@ -73,8 +74,33 @@ int roles_switchover(struct roles *roles, uint32_t role, const char *to, char *w
     size_t why_size);
 int roles_init(struct roles *roles, uint32_t role, char *why, size_t why_size);
 
+/* No host moves the role by itself until it is resumed (control/pause in Consul). `who` asks
+ * and `reason` are shown to whoever looks. False: refused, with `why`. */
+bool roles_pause(struct roles *roles, uint32_t role, bool on, const char *who,
+    const char *reason, char *why, size_t n);
+/* For status; `on` false: it is not paused. */
+struct roles_pause { bool on; int64_t at; /* unix, s */ char who[64], reason[160]; };
+void roles_paused(const struct roles *roles, uint32_t role, struct roles_pause *pause);
+
+/* 10.9: the operator swears that `old`, which the register's fence names, is off or its
+ * addresses removed: the role goes to `node` without a wait. `done`, perhaps from within, with
+ * what was written or why it was refused, and when `old` was heard last. */
+void roles_force(struct roles *roles, uint32_t role, const char *node, const char *old,
+    void (*done)(void *arg, bool ok, const char *why), void *arg);
+
+/* Of Consul's KV: a new heartbeat key, which all hosts use within seconds. 0 or -errno. */
+int roles_rotate_key(struct roles *roles, char *why, size_t n);
+
+/* The priority that counts from now on: the configured one and what is tracked. */
+void roles_set_priority(struct roles *roles, uint32_t role, unsigned int effective);
+
 void roles_view(const struct roles *roles, uint32_t role, struct role_view *view);
-size_t roles_peers(const struct roles *roles, uint32_t role,
+size_t roles_candidates(const struct roles *roles, uint32_t role,
     struct role_peer list[ROLE_PEERS]);
+/* Whom this host has heard of itself, by heartbeats (peer.h). */
+size_t roles_peers(const struct roles *roles, uint32_t role, struct peer_view *list,
+    size_t n);
+/* What holds the role where it is, in words: lines written. */
+size_t roles_explain(struct roles *roles, uint32_t role, char lines[][160], size_t n);
 
 #endif

@@ -130,7 +130,7 @@ static void
 add_peers(cJSON *role, const struct status_sources *from, uint32_t index)
 {
 	struct role_peer peers[ROLE_PEERS];
-	size_t count = roles_peers(from->roles, index, peers);
+	size_t count = roles_candidates(from->roles, index, peers);
 	cJSON *list = cJSON_AddArrayToObject(role, "candidates");
 
 	for (size_t i = 0; i < count; i++) {

@@ -462,7 +462,7 @@ both_present(void *arg)
 	struct role_peer peers[ROLE_PEERS];
 
 	for (size_t i = 0; i < test->n_agents; i++) {
-		size_t n = roles_peers(test->agents[i].roles_module, 0, peers);
+		size_t n = roles_candidates(test->agents[i].roles_module, 0, peers);
 
 		if (n < test->n_agents || !peers[0].ready || !peers[1].ready)
 			return false;
