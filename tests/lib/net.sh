@@ -400,6 +400,22 @@ lictord_pids()
 	done
 }
 
+# warden_of HOST: the number of its warden.
+warden_of()
+{
+	local pid
+	for pid in $(lictord_pids "$1"); do
+		! grep -q '^lictord: warden' "/proc/$pid/cmdline" || echo "$pid"
+	done
+}
+
+# another_warden HOST NUMBER: it has one, and not that one.
+another_warden()
+{
+	local now
+	now=$(warden_of "$1") && [ -n "$now" ] && [ "$now" != "$2" ]
+}
+
 lictord_gone()
 {
 	[ -z "$(lictord_pids "$1")" ]

@@ -44,25 +44,10 @@ ready()
 	[ "$(lictorctl_at "$1" --json status | jq -r '.roles[0].ready')" = "$2" ]
 }
 
-# warden HOST: the id of its warden.
-warden()
-{
-	local pid
-	for pid in $(lictord_pids "$1"); do
-		! grep -q '^lictord: warden' "/proc/$pid/cmdline" || echo "$pid"
-	done
-}
-
-another_warden()
-{
-	local now
-	now=$(warden "$1") && [ -n "$now" ] && [ "$now" != "$2" ]
-}
-
 replace_warden()
 {
 	local old
-	old=$(warden "$1")
+	old=$(warden_of "$1")
 	kill -KILL "$old"
 	wait_for 5 another_warden "$1" "$old"
 }

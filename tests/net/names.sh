@@ -134,7 +134,7 @@ check "what needs no answer is never late" test -z \
     "$(late "$before" "$after" 10 address local filed kept echo)"
 check "a run that waits keeps the next one" test -n \
     "$(late "$before" "$after" 6 brief)"
-check "who waits long enough hears of it" wait_for 10 is patient critical resolve
+check "who waits long enough hears of it" wait_for 30 is patient critical resolve
 check "what is known is used" is kept passing ok
 kill -CONT "$(pid_of server first)"
 check "it goes on by itself" wait_for 10 all_are_well

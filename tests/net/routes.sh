@@ -106,20 +106,6 @@ for round in 1 2; do
 	pair_look
 done
 
-warden_of()
-{
-	local pid
-	for pid in $(lictord_pids "$1"); do
-		! grep -q '^lictord: warden' "/proc/$pid/cmdline" || echo "$pid"
-	done
-}
-
-another_warden()
-{
-	local now
-	now=$(warden_of "$1") && [ -n "$now" ] && [ "$now" != "$2" ]
-}
-
 # Nothing of ours came or went there but the rule.
 only_the_rule_changed()
 {

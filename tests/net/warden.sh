@@ -6,15 +6,6 @@
 # role all the same, once the lease is over.
 . "${top_srcdir:-.}/tests/net/setup.sh"
 
-# warden HOST: the id of its warden.
-warden()
-{
-	local pid
-	for pid in $(lictord_pids "$1"); do
-		! grep -q '^lictord: warden' "/proc/$pid/cmdline" || echo "$pid"
-	done
-}
-
 candidates()
 {
 	api server "/v1/kv/lictor/roles/web/candidates/?keys" | jq -r '.[]' | wc -l
@@ -35,7 +26,7 @@ pair_start lictord_start
 observer_start
 start "$MASTER" lock flock "$LAB_DIR/$MASTER/run/warden.lock" sleep 1000
 check "another process waits for the warden's lock" wait_for 5 lock_is_awaited
-kill -KILL "$(warden "$MASTER")"
+kill -KILL "$(warden_of "$MASTER")"
 check "the other host takes the role" wait_for 20 has_address "$BACKUP"
 check "the log says why" grep -q 'does not say that the addresses are gone' \
     "$LAB_DIR/$MASTER/lictord.log"

@@ -8,6 +8,7 @@
 
 #include <bpf/bpf.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <sched.h>
 #include <stdint.h>
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/base/loop.h"
@@ -182,4 +184,33 @@ fence_bed_deadline(int family, const unsigned char *address)
 	if (fd >= 0)
 		close(fd);
 	return found ? (int64_t)(ns / 1000000) : -1;
+}
+
+/* Only a child is in the new time namespace. */
+static bool
+part_clocks(bool (*sees)(void *arg), void *arg)
+{
+	const char offset[] = "boottime 1000 0\n";
+	int status = -1;
+
+	if (unshare(CLONE_NEWTIME) != 0)
+		return true;
+	AUTO_CLOSE int fd = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+	if (write(fd, offset, strlen(offset)) != (ssize_t)strlen(offset))
+		return false;
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(sees(arg) ? 0 : 1);
+	return waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+bool
+fence_bed_in_other_time(bool (*sees)(void *arg), void *arg)
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(part_clocks(sees, arg) ? 0 : 1);
+	return waitpid(pid, &status, 0) == pid && status == 0;
 }

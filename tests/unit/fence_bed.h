@@ -37,6 +37,10 @@ struct fence_bed {
 void fence_bed_open(struct fence_bed *bed);
 void fence_bed_close(struct fence_bed *bed);
 
+/* What `sees` says in a process for which CLOCK_BOOTTIME is another; true where there are no
+ * time namespaces. */
+bool fence_bed_in_other_time(bool (*sees)(void *arg), void *arg);
+
 /* Links as they are now. */
 void fence_bed_look(struct fence_bed *bed);
 /* Looks, and attaches to every link; the first error, whose `why` is printed. */

@@ -4,11 +4,8 @@
  */
 #include "agent/warden/guard.h"
 
-#include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/base/util.h"
@@ -123,8 +120,9 @@ test_any(void)
 }
 
 static bool
-stands_nowhere(struct bed *bed)
+stands_nowhere(void *arg)
 {
+	struct bed *bed = arg;
 	bool stands = guard_stands(&bed->guard);
 
 	for (int i = 0; i < 3; i++) {
@@ -134,35 +132,13 @@ stands_nowhere(struct bed *bed)
 	return !stands && bed->guard.lost && strstr(bed->guard.why, "clock") != NULL;
 }
 
-/* The child of a child, for which the clock is another. */
-static bool
-in_other_time(struct bed *bed)
-{
-	const char offset[] = "boottime 1000 0\n";
-	int status = -1;
-
-	if (unshare(CLONE_NEWTIME) != 0)
-		return true;
-	int fd = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
-	if (write(fd, offset, strlen(offset)) != (ssize_t)strlen(offset))
-		return false;
-	pid_t pid = fork();
-	if (pid == 0)
-		_exit(stands_nowhere(bed) ? 0 : 1);
-	return waitpid(pid, &status, 0) == pid && status == 0;
-}
-
 static void
 test_clock(void)
 {
 	struct bed bed;
-	int status = -1;
 
 	bed_open(&bed);
-	pid_t pid = fork();
-	if (pid == 0)
-		_exit(in_other_time(&bed) ? 0 : 1);
-	CU_ASSERT(waitpid(pid, &status, 0) == pid && status == 0);
+	CU_ASSERT(fence_bed_in_other_time(stands_nowhere, &bed));
 	fence_bed_close(&bed.base);
 }
 
