@@ -77,6 +77,9 @@ static const struct {
 	[WIRE_PROBED] = { "probed", WARDEN, AGENT, sizeof(struct wire_probed) },
 	[WIRE_RIVAL] = { "rival", WARDEN, AGENT, sizeof(struct wire_rival) },
 	[WIRE_SEEN] = { "seen", WARDEN, AGENT, sizeof(struct wire_seen) },
+	[WIRE_STANDS] = { "stands", WARDEN, AGENT, sizeof(struct wire_stands) },
+	[WIRE_TRACK] = { "track", WARDEN, AGENT, sizeof(struct wire_track) },
+	[WIRE_UPGRADE] = { "upgrade", AGENT, RUNNER, sizeof(struct wire_reload) },
 };
 _Static_assert(ARRAY_LENGTH(table) == WIRE_TYPES, "a type has no row");
 

@@ -59,6 +59,10 @@ enum wire_type {
 	WIRE_PROBED,
 	WIRE_RIVAL,	/* an address is added or removed on this host, and not by us */
 	WIRE_SEEN,	/* a frame of another host that speaks for an address */
+	WIRE_STANDS,	/* on a fresh link: a deadline that an earlier agent asked for still runs */
+	WIRE_TRACK,	/* state of an interface that a role tracks: at the start, on a change */
+	/* agent to runner: an operator asks for the new binary; answered with RELOADED */
+	WIRE_UPGRADE,
 	WIRE_TYPES
 };
 
@@ -155,8 +159,14 @@ struct wire_rival {
 /* The frame from its link layer's header on, cut at WIRE_SEEN_MAX; at most ten a second and vip. */
 struct wire_seen { uint32_t vip; uint32_t len; unsigned char bytes[WIRE_SEEN_MAX]; };
 
+/* The first words on a fresh link, before any CARRIER, for each address of this host whose
+ * deadline runs: until_ms is CLOCK_BOOTTIME. */
+struct wire_stands { uint32_t vip; uint32_t spare; int64_t until_ms; };
+struct wire_track { uint32_t track; /* index into conf->tracks */ uint32_t up; };
+
 /* Each PREPARE is answered once. `why` ends with a NUL: a fault with FILE:LINE, or what changes
  * ("1 check added"), which the agent alone sees of plugins. */
+/* RELOAD and UPGRADE, numbered together. */
 struct wire_reload { uint64_t request; /* the agent's number, echoed; never 0 */ };
 struct wire_prepare { uint64_t next; };
 struct wire_prepared { uint64_t next; uint32_t ok; uint32_t spare; char why[WIRE_WHY_MAX]; };
@@ -177,7 +187,7 @@ struct wire_message {
 		struct wire_drop drop;
 		struct wire_order answer;	/* HELD, GONE, REFUSED */
 		struct wire_carrier carrier;
-		struct wire_reload reload;
+		struct wire_reload reload;	/* UPGRADE as well */
 		struct wire_prepare prepare;
 		struct wire_prepared prepared;
 		struct wire_step step;		/* YIELD, YIELDED, COMMIT, COMMITTED, ABORT */
@@ -188,6 +198,8 @@ struct wire_message {
 		struct wire_probed probed;
 		struct wire_rival rival;
 		struct wire_seen seen;
+		struct wire_stands stands;
+		struct wire_track track;
 	};
 };
 

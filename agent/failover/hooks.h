@@ -46,6 +46,10 @@ void hooks_demote(struct hooks *hooks, uint32_t role, enum role_reason reason,
 void hooks_notify(struct hooks *hooks, uint32_t role, enum role_state state,
     enum role_reason reason, uint64_t term);
 
+/* An earlier agent of this boot ran the role's promote hook to a good end and began no other
+ * since: where this host is master still, all is as that hook left it. */
+bool hooks_promoted_before(const struct hooks *hooks, uint32_t role);
+
 void hooks_ended(struct hooks *hooks, const struct wire_exited *exited);
 void hooks_runner_lost(struct hooks *hooks);
 bool hooks_idle(const struct hooks *hooks);

@@ -62,6 +62,10 @@ void vips_reload(
 /* Says `usable` again for every role of which it is known: for who comes late. */
 void vips_tell(struct vips *vips);
 
+/* Every address of the role stands by a deadline that an earlier agent asked for and that still
+ * runs, as the warden said when it was linked: nobody can have taken the role since. */
+bool vips_warm(const struct vips *vips, uint32_t role);
+
 /* For the status: the address is there as far as the warden has said. */
 bool vips_is_held(const struct vips *vips, uint32_t vip);
 void vips_view(const struct vips *vips, uint32_t vip, struct contest_view *view);

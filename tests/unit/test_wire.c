@@ -131,7 +131,7 @@ allowed(uint32_t type, enum wire_process from, enum wire_process to)
 	static const char *const rows[] = { "", "RA RW", "RA RW", "AR WR", "AR", "AR",
 		"RA", "RA", "RA", "AR", "AR", "AR", "AW", "AW", "WA", "WA", "WA", "WA",
 		"AR", "RA RW", "AR WR", "RA", "AR", "RA RW", "AR WR", "RA RW", "RA",
-		"RA RW", "WR", "AW", "AW", "WA", "WA", "WA" };
+		"RA RW", "WR", "AW", "AW", "WA", "WA", "WA", "WA", "WA", "AR" };
 	static const char letters[] = "RWA";
 	char pair[] = { letters[from], letters[to], '\0' };
 
@@ -143,7 +143,7 @@ payload(uint32_t type)
 {
 	static const size_t sizes[] = { 0, 4, 0, 0, 0, 0, 0, 8, 20, 40, 8, 0, 40, 24,
 		16, 16, 16, 8, 8, 8, 528, 8, 8, 8, 8, 8, 528, 528, 520, 16, 16, 24, 16,
-		136 };
+		136, 16, 8, 8 };
 
 	return type < ARRAY_LENGTH(sizes) ? sizes[type] : 0;
 }
