@@ -21,6 +21,27 @@ enum mutation {
 	MUTATE_RESTARTKEEP,	/* S13: a leftover address is refreshed before the OWN */
 	MUTATE_LOWERLEASE,	/* S14: a shorter lease before the deadlines are */
 	MUTATE_GONEORDER,	/* S15: an answer to an older order counts */
+	/* with heartbeats */
+	MUTATE_LONGLIFE,	/* S1: a deadline as far away as the hold */
+	MUTATE_TSEND,		/* S6: the wait starts when the claim is sent */
+	MUTATE_NOPROMISE,	/* S6: a waiting taker acknowledges */
+	MUTATE_REVIVE,		/* S6b: a superseded master is acknowledged */
+	MUTATE_SHORTWN,		/* S7: who is no member waits for the lease alone */
+	MUTATE_GIVEWAIT,	/* S8: an ABANDON clears the fence */
+	MUTATE_GROWLATE,	/* S9: a new member binds once it is known to be applied */
+	MUTATE_SHRINKEARLY,	/* S9: a member binds no more once the new record is sent */
+	MUTATE_LITERALS14,	/* S14: a longer hold counts once it is HELD, not once sent */
+	MUTATE_LOWERADOPT,	/* S14: a restart adopts with the smaller lease */
+	MUTATE_NODUP,		/* S16: a namesake's record is taken for the own one */
+	MUTATE_NOHBREV,		/* S17: a higher revision in a heartbeat is not heeded */
+	MUTATE_EQUALREV,	/* S17: two masters of one revision both stay */
+	MUTATE_NOGRACE2B,	/* S17: decisions right after a start */
+	MUTATE_HOOKHOLD,	/* 6.2: a lapse waits for the demote hook */
+	MUTATE_HOOKGIVE,	/* 6.2: GIVE while the demote hook runs */
+	MUTATE_CALMKEEP,	/* 6: a missing acknowledgement does not end the calm */
+	/* in the simulation's own warden and kernel */
+	MUTATE_NODEADMAN,	/* A4: nothing removes the address at its deadline */
+	MUTATE_OLDSOCKET,	/* 9: the orders of a dead agent are carried out */
 	MUTATIONS
 };
 

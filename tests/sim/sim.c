@@ -29,7 +29,10 @@
 
 static const char *const names[] = { "nothing", "resurrect", "readadopt", "latereply",
 	"claimconfirm", "nofence", "shortw", "chain", "bindlate", "staleread",
-	"sameval", "restartkeep", "lowerlease", "goneorder" };
+	"sameval", "restartkeep", "lowerlease", "goneorder", "longlife", "tsend",
+	"nopromise", "revive", "shortwn", "givewait", "growlate", "shrinkearly",
+	"literals14", "loweradopt", "nodup", "nohbrev", "equalrev", "nograce2b",
+	"hookhold", "hookgive", "calmkeep", "nodeadman", "oldsocket" };
 _Static_assert(ARRAY_LENGTH(names) == MUTATIONS, "one name per broken rule");
 
 static enum mutation mutation;
@@ -239,12 +242,13 @@ check(void)
 	uint64_t seed = schedules(first, SCHEDULES, failure);
 	int bad = seed != 0;
 
-	printf("1..%d\n", MUTATIONS);
+	printf("1..%d\n", MUTATE_GONEORDER + 1);
 	printf("%sok 1 - random schedules from seed %llu\n", seed ? "not " : "",
 	    (unsigned long long)first);
 	if (seed)
 		printf("# tests/sim/sim %llu: %s\n", (unsigned long long)seed, failure);
-	for (enum mutation rule = MUTATE_NOTHING + 1; rule < MUTATIONS; rule++) {
+	for (enum mutation rule = MUTATE_NOTHING + 1; rule <= MUTATE_GONEORDER;
+	     rule++) {
 		mutation_set(rule);
 		seed = schedules(1, MUTANT_SCHEDULES, failure);
 		printf("%sok %d - without the rule %s a violation is found\n",
