@@ -34,6 +34,7 @@
 struct address {
 	uint64_t held, gone; /* newest order that it answered so on this link */
 	int64_t until; /* of the newest hold */
+	int64_t stands_until; /* of one that an earlier agent ordered, or 0 */
 	bool there;
 	unsigned int unanswered; /* holds since the warden's last word on it */
 	bool announce; /* no hold of this term was answered yet */
@@ -479,6 +480,8 @@ vip_of(const struct wire_message *message)
 {
 	if (message->type == WIRE_CARRIER)
 		return message->carrier.vip;
+	if (message->type == WIRE_STANDS)
+		return message->stands.vip;
 	if (message->type == WIRE_PROBED)
 		return message->probed.vip;
 	if (message->type == WIRE_RIVAL)
@@ -498,6 +501,8 @@ vips_message(struct vips *vips, const struct wire_message *message)
 	hear(vips, vip);
 	if (message->type == WIRE_CARRIER)
 		on_carrier(vips, vip, message->carrier.up != 0);
+	else if (message->type == WIRE_STANDS)
+		vips->addresses[index].stands_until = message->stands.until_ms;
 	else if (message->type == WIRE_PROBED || message->type == WIRE_RIVAL ||
 	    message->type == WIRE_SEEN)
 		contest_message(vips->contest, message, vips_is_held(vips, index));
@@ -528,6 +533,18 @@ void
 vips_view(const struct vips *vips, uint32_t vip, struct contest_view *view)
 {
 	contest_view(vips->contest, vip, view);
+}
+
+bool
+vips_warm(const struct vips *vips, uint32_t role)
+{
+	const struct conf_role *conf = vips->conf->roles[role];
+	int64_t now = clock_boot_ms();
+
+	for (size_t i = 0; i < conf->n_vips; i++)
+		if (vips->addresses[conf->vips[i]->index].stands_until <= now)
+			return false;
+	return conf->n_vips > 0;
 }
 
 bool

@@ -84,6 +84,20 @@ address_tell_carrier(struct vip *vip)
 		wire_send(vip->shared->agent, &message, -1);
 }
 
+/* With the kind lifetime a fresh warden knows of a lease by the dump alone, which is never
+ * beyond it. */
+void
+address_tell_standing(struct vip *vip, int64_t now)
+{
+	bool dumped = vip->shared->kind == WIRE_FENCE_LIFETIME && vip->present;
+	int64_t until = dumped && !address_is_held(vip) ? vip->expires : vip->until;
+	struct wire_message message = { .type = WIRE_STANDS,
+		.stands = { .vip = vip->conf->index, .until_ms = until } };
+
+	if (vip->shared->agent != NULL && until > now)
+		wire_send(vip->shared->agent, &message, -1);
+}
+
 /* From here on it is not held; that it is gone is another question. */
 static void
 release(struct vip *vip)

@@ -106,6 +106,8 @@ struct netlink_address address_for_kernel(const struct vip *vip, uint32_t valid_
 
 /* Tells the agent, if there is one, whether the interface is up. */
 void address_tell_carrier(struct vip *vip);
+/* Tells it of a deadline that an earlier agent asked for, if that still runs. */
+void address_tell_standing(struct vip *vip, int64_t now);
 /* The interface is another one, up, down or missing (ifindex 0). No order to the kernel is
  * given from here, since a dump may be going on. */
 void address_set_link(struct vip *vip, unsigned int ifindex, bool up);

@@ -494,6 +494,43 @@ test_is_held(void)
 }
 
 static void
+stands(struct fixture *f, uint32_t vip, int64_t until)
+{
+	struct wire_message message = {
+		.type = WIRE_STANDS,
+		.stands = { .vip = vip, .until_ms = until },
+	};
+
+	vips_message(f->vips, &message);
+}
+
+/* Every pair of a deadline that was not told, has passed or runs. */
+static void
+test_warm(void)
+{
+	int64_t now = clock_boot_ms();
+	int64_t ends[] = { 0, now - 1, now + 60000 };
+	struct fixture f;
+
+	for (size_t i = 0; i < 3; i++)
+		for (size_t k = 0; k < 3; k++) {
+			set_up(&f);
+			if (i > 0)
+				stands(&f, 0, ends[i]);
+			if (k > 0)
+				stands(&f, 1, ends[k]);
+			CU_ASSERT_EQUAL(vips_warm(f.vips, 0), i == 2 && k == 2);
+			tear_down(&f);
+		}
+	set_up(&f);
+	f.role.n_vips = 0;
+	CU_ASSERT_FALSE(vips_warm(f.vips, 0));
+	f.role.n_vips = VIPS;
+	stands(&f, VIPS, now + 60000);
+	tear_down(&f);
+}
+
+static void
 test_foreign_index(void)
 {
 	struct fixture f;
@@ -517,6 +554,7 @@ static const struct tap_case cases[] = {
 	{ "a warden that stays away makes the role unusable", test_away },
 	{ "a warden that does not answer makes the role unusable", test_unanswered },
 	{ "held is what was said, until the deadline", test_is_held },
+	{ "warm while every address stands", test_warm },
 	{ "an index that does not exist is ignored", test_foreign_index },
 };
 TAP_MAIN("vip", cases)

@@ -243,6 +243,40 @@ test_agents(void)
 	bed_close(&bed);
 }
 
+/* An agent hears of what an earlier one holds, be the warden another one or not. The kernel
+ * is told whole seconds, of which another warden hears the rest. */
+static void
+test_standing(void)
+{
+	struct bed bed;
+
+	bed_open(&bed);
+	bed_start(&bed);
+	CU_ASSERT(bed.stands[V4] == 0 && bed.stands[V6] == 0);
+	CU_ASSERT(hold(&bed, V4, 1, LEASE_MS));
+	for (int other = 0; other < 2; other++) {
+		if (other) {
+			kill_warden(&bed);
+			wire_free(bed.runner);
+			bed_start(&bed);
+		} else {
+			link_agent(&bed, 2);
+			CU_ASSERT(until(bed.loop, carriers_told, &bed, LIMIT_MS));
+		}
+		int64_t early = bed.until_ms[V4] - bed.stands[V4];
+		bool exact = !other || fence_kind == WIRE_FENCE_BPF;
+		CU_ASSERT(
+		    early >= (exact ? 0 : -LATE_MS) && early <= (exact ? 0 : 2000));
+		CU_ASSERT_EQUAL(bed.stands[V6], 0);
+	}
+	bed.instance = 1;
+	CU_ASSERT(drop(&bed, V4, 1));
+	link_agent(&bed, 3);
+	CU_ASSERT(until(bed.loop, carriers_told, &bed, LIMIT_MS));
+	CU_ASSERT_EQUAL(bed.stands[V4], 0);
+	bed_close(&bed);
+}
+
 static void
 test_put_back(void)
 {
@@ -823,6 +857,7 @@ static const struct tap_case cases[] = {
 #endif
 	{ "without the runner it ends and leaves the addresses", test_runner_gone },
 	{ "agents come and go, the newest is obeyed", test_agents },
+	{ "an agent hears what stands of an earlier one", test_standing },
 	{ "what somebody removed is put back", test_put_back },
 	{ "what is removed again and again is given up", test_given_up },
 	{ "what somebody else adds is told", test_foreign },

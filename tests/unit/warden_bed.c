@@ -77,6 +77,15 @@ tell_carrier(struct bed *bed, uint32_t vip, bool up)
 		bed->up[vip] = up;
 }
 
+/* Before anything else. */
+static void
+tell_standing(struct bed *bed, const struct wire_stands *stands)
+{
+	CU_ASSERT_FATAL(stands->vip < VIPS);
+	CU_ASSERT_EQUAL(bed->up[stands->vip], -1);
+	bed->stands[stands->vip] = stands->until_ms;
+}
+
 static void
 on_agent_message(void *arg, const struct wire_message *message, int fd)
 {
@@ -84,6 +93,8 @@ on_agent_message(void *arg, const struct wire_message *message, int fd)
 
 	if (message->type == WIRE_CARRIER)
 		tell_carrier(bed, message->carrier.vip, message->carrier.up != 0);
+	else if (message->type == WIRE_STANDS)
+		tell_standing(bed, &message->stands);
 	else if (message->type == WIRE_RIVAL)
 		bed->rivals[message->rival.kind]++;
 	else if (bed->count < ANSWERS_MAX)
@@ -132,8 +143,10 @@ link_agent(struct bed *bed, uint32_t instance)
 
 	CU_ASSERT_FATAL(wire_pair(fds) == 0);
 	wire_free(bed->agent);
-	for (size_t i = 0; i < VIPS; i++)
+	for (size_t i = 0; i < VIPS; i++) {
 		bed->up[i] = -1;
+		bed->stands[i] = 0;
+	}
 	bed->agent_closed = false;
 	bed->instance = instance;
 	bed->agent =

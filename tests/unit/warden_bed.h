@@ -37,6 +37,7 @@ struct bed {
 	struct wire_message answers[ANSWERS_MAX];
 	size_t count, wanted;
 	int up[VIPS]; /* -1: not told */
+	int64_t stands[VIPS]; /* told on the newest link, before `up`; 0: not */
 	unsigned int pongs, prepared, committed;
 	bool agent_closed, refused;
 	uint64_t generation;
