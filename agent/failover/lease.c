@@ -37,6 +37,7 @@ struct errand {
 	struct lease *lease;
 	struct consul_call *call;
 	uint32_t role;
+	const char *what;
 };
 
 struct seat {
@@ -46,8 +47,9 @@ struct seat {
 	uint64_t watched; /* index of what the watch told last */
 	uint64_t request_index; /* of control/switchover */
 	char request[REQUEST_SIZE];
+	struct lease_pause pause;
 	size_t n_peers;
-	struct role_peer peers[ROLE_PEERS];
+	struct roster_peer peers[ROLE_PEERS];
 };
 
 struct lease {
@@ -82,6 +84,26 @@ tell_request(struct lease *lease, struct seat *seat, const cJSON *entry)
 		lease->out.switchover(lease->out.arg, seat->conf->index, to);
 }
 
+/* It is the key's being there that counts, whatever it says. */
+static void
+tell_pause(struct lease *lease, struct seat *seat, const cJSON *entry)
+{
+	AUTO_JSON cJSON *json = kv_json(entry);
+	struct lease_pause pause = { .on = entry != NULL };
+	uint64_t at;
+
+	json_get_text(json, "who", pause.who, sizeof(pause.who));
+	json_get_text(json, "reason", pause.reason, sizeof(pause.reason));
+	if (json_get_uint(json, "at", &at))
+		pause.at = (int64_t)at;
+	if (pause.on == seat->pause.on && pause.at == seat->pause.at &&
+	    strcmp(pause.who, seat->pause.who) == 0 &&
+	    strcmp(pause.reason, seat->pause.reason) == 0)
+		return;
+	seat->pause = pause;
+	lease->out.pause(lease->out.arg, seat->conf->index, &pause);
+}
+
 static void
 tell_peers(struct lease *lease, struct seat *seat, const struct roster_role *news)
 {
@@ -105,6 +127,7 @@ tell_news(struct lease *lease, struct seat *seat, const struct roster_role *news
 	uint64_t index;
 
 	presence_seen(lease->presence, role, news->own_session, news->own_value);
+	tell_pause(lease, seat, news->pause);
 	tell_peers(lease, seat, news);
 	if (news->reg != NULL && json_get_uint(news->reg, "ModifyIndex", &index) &&
 	    index != seat->watched) {
@@ -157,20 +180,20 @@ on_controlled(void *arg, const struct consul_reply *reply)
 	const struct seat *seat = &errand->lease->seats[errand->role];
 
 	if (reply->result != CONSUL_OK)
-		log_warning("role", "%s: the request to switch over: Consul says %s",
-		    seat->conf->name, reply->why);
+		log_warning("role", "%s: the request %s: Consul says %s",
+		    seat->conf->name, errand->what, reply->why);
 	LIST_REMOVE(errand, link);
 	free(errand);
 }
 
 static void
-send_control(struct lease *lease, uint32_t role, const char *method, const char *query,
-    const char *text)
+send_control(struct lease *lease, uint32_t role, const char *what, const char *key,
+    const char *text /* NULL: the key goes */)
 {
 	char name[3 * CONF_NAME_MAX + 1], path[PATH_SIZE];
 	struct consul_request request = {
 		.channel = CONSUL_LEASE,
-		.method = method,
+		.method = text != NULL ? "PUT" : "DELETE",
 		.path = path,
 		.text = text,
 		.timeout_ms = CONTROL_MS,
@@ -178,8 +201,9 @@ send_control(struct lease *lease, uint32_t role, const char *method, const char 
 	struct errand *errand = xcalloc(1, sizeof(*errand));
 
 	consul_escape(name, sizeof(name), lease->seats[role].conf->name);
-	snprintf(path, sizeof(path), "/v1/kv/" ROSTER_PREFIX "%s/control/switchover%s",
-	    name, query);
+	snprintf(
+	    path, sizeof(path), "/v1/kv/" ROSTER_PREFIX "%s/control/%s", name, key);
+	errand->what = what;
 	errand->lease = lease;
 	errand->role = role;
 	LIST_INSERT_HEAD(&lease->errands, errand, link);
@@ -197,17 +221,35 @@ lease_switchover(struct lease *lease, uint32_t role, const char *to)
 	cJSON_AddStringToObject(json, "to", to);
 	cJSON_AddStringToObject(json, "id", id);
 	text = json_print(json);
-	send_control(lease, role, "PUT", "", text);
+	send_control(lease, role, "to switch over", "switchover", text);
 }
 
 void
 lease_switchover_done(struct lease *lease, uint32_t role)
 {
-	char query[64];
+	char key[64];
 
-	snprintf(
-	    query, sizeof(query), "?cas=%" PRIu64, lease->seats[role].request_index);
-	send_control(lease, role, "DELETE", query, NULL);
+	snprintf(key, sizeof(key), "switchover?cas=%" PRIu64,
+	    lease->seats[role].request_index);
+	send_control(lease, role, "to switch over", key, NULL);
+}
+
+void
+lease_pause(
+    struct lease *lease, uint32_t role, bool on, const char *who, const char *reason)
+{
+	AUTO_JSON cJSON *json = cJSON_CreateObject();
+	AUTO_FREE char *text = NULL;
+
+	if (!on) {
+		send_control(lease, role, "to resume it", "pause", NULL);
+		return;
+	}
+	cJSON_AddStringToObject(json, "who", who);
+	json_add_uint(json, "at", (uint64_t)(clock_wall_ms() / 1000));
+	cJSON_AddStringToObject(json, "reason", reason);
+	text = json_print(json);
+	send_control(lease, role, "to pause it", "pause", text);
 }
 
 /* Life. */
@@ -373,6 +415,18 @@ void
 lease_present(struct lease *lease, uint32_t role, bool ready)
 {
 	presence_set(lease->presence, role, ready);
+}
+
+void
+lease_reach(struct lease *lease, const char *address, uint16_t port)
+{
+	presence_reach(lease->presence, address, port);
+}
+
+void
+lease_priority(struct lease *lease, uint32_t role, unsigned int priority)
+{
+	presence_priority(lease->presence, role, priority);
 }
 
 void

@@ -13,16 +13,26 @@ struct conf_changes;
 struct consul;
 struct lease;
 struct loop;
+struct roster_peer;
+
+/* control/pause: nobody moves the role by itself. */
+struct lease_pause {
+	bool on;
+	int64_t at;			/* unix time, s */
+	char who[64], reason[160];	/* as they were written: for people, escape them */
+};
 
 struct lease_out {
 	/* A read or the watch: content, or missing (only from a consistent read). */
 	void (*reg)(void *arg, uint32_t role, int64_t sent_at, bool consistent,
 	    const struct role_register *content /* NULL: missing */);
 	void (*wrote)(void *arg, uint32_t role, const char *wid, bool ok, uint64_t index);
-	void (*peers)(void *arg, uint32_t role, const struct role_peer *list, size_t count);
+	void (*peers)(
+	    void *arg, uint32_t role, const struct roster_peer *list, size_t count);
 	/* An operator's request was found (control/switchover), once per id; those that
 	 * were there at the start are old. */
 	void (*switchover)(void *arg, uint32_t role, const char *to);
+	void (*pause)(void *arg, uint32_t role, const struct lease_pause *pause);
 	/* Another living host uses this node's name, or does so no more. */
 	void (*duplicate)(void *arg, bool duplicate);
 	void *arg;
@@ -51,10 +61,16 @@ void lease_write(struct lease *lease, uint32_t role, uint64_t base,
     const struct role_register *content, int64_t timeout_ms);
 /* What candidates/<node> says of this host. */
 void lease_present(struct lease *lease, uint32_t role, bool ready);
+/* As presence_reach and presence_priority. */
+void lease_reach(struct lease *lease, const char *address, uint16_t port);
+void lease_priority(struct lease *lease, uint32_t role, unsigned int priority);
 void lease_withdraw(struct lease *lease, uint32_t role);	/* it is not there, until then */
 /* The operator's request, for the master to find; and its end, when the master acted. */
 void lease_switchover(struct lease *lease, uint32_t role, const char *to);
 void lease_switchover_done(struct lease *lease, uint32_t role);
+/* The operator's word that nobody moves the role, for all hosts to find, or its end. */
+void lease_pause(
+    struct lease *lease, uint32_t role, bool on, const char *who, const char *reason);
 /* The operator's word that nobody holds the role: writes the first register (rev at least
  * `rev`) over what the newest consistent read showed. */
 void lease_init(struct lease *lease, uint32_t role, uint64_t rev);

@@ -129,20 +129,45 @@ roles_init(struct roles *roles, uint32_t role, char *why, size_t why_size)
 	return 0;
 }
 
+void
+operator_paused(struct roles *roles, uint32_t role, const struct lease_pause *pause)
+{
+	struct role_event event = { .type = ROLE_EVENT_PAUSE, .paused = pause->on };
+	struct seat *seat = roles->seats[role];
+	char who[4 * sizeof(pause->who)], reason[4 * sizeof(pause->reason)];
+
+	text_escape(who, sizeof(who), pause->who, strlen(pause->who));
+	text_escape(reason, sizeof(reason), pause->reason, strlen(pause->reason));
+	if (pause->on)
+		log_notice("role", "%s: paused by %s%s%s: no host moves it by itself",
+		    seat->conf->name, who[0] != '\0' ? who : "an operator",
+		    reason[0] != '\0' ? ": " : "", reason);
+	else
+		log_notice("role", "%s: resumed", seat->conf->name);
+	seat->pause = *pause;
+	seat_feed(seat, &event);
+}
+
 bool
 roles_pause(struct roles *roles, uint32_t role, bool on, const char *who,
     const char *reason, char *why, size_t n)
 {
-	(void)on, (void)who, (void)reason, (void)roles, (void)role;
-	str_copy(why, n, "this build cannot pause a role yet");
-	return false;
+	if (!on && !roles->seats[role]->pause.on) {
+		str_copy(why, n, "it is not paused");
+		return false;
+	}
+	if (!consul_reachable(roles->consul)) {
+		str_copy(why, n, "Consul does not answer");
+		return false;
+	}
+	lease_pause(roles->lease, role, on, who, reason);
+	return true;
 }
 
 void
-roles_paused(const struct roles *roles, uint32_t role, struct roles_pause *pause)
+roles_paused(const struct roles *roles, uint32_t role, struct lease_pause *pause)
 {
-	(void)roles, (void)role;
-	*pause = (struct roles_pause){ .on = false };
+	*pause = roles->seats[role]->pause;
 }
 
 void
@@ -164,7 +189,8 @@ roles_rotate_key(struct roles *roles, char *why, size_t n)
 void
 roles_set_priority(struct roles *roles, uint32_t role, unsigned int effective)
 {
-	(void)roles, (void)role, (void)effective;
+	seat_set_priority(roles->seats[role], effective);
+	lease_priority(roles->lease, role, effective);
 }
 
 size_t
@@ -175,8 +201,7 @@ roles_explain(struct roles *roles, uint32_t role, char lines[][160], size_t n)
 }
 
 size_t
-roles_peers(
-    const struct roles *roles, uint32_t role, struct peer_view *list, size_t n)
+roles_peers(const struct roles *roles, uint32_t role, struct peer_view *list, size_t n)
 {
 	(void)roles, (void)role, (void)list, (void)n;
 	return 0;

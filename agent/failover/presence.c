@@ -49,9 +49,9 @@ candidate_print(const struct presence *presence, const struct candidate *candida
 
 	cJSON_AddBoolToObject(json, "ready", candidate->ready);
 	json_add_uint(json, "prio", candidate->priority);
-	cJSON_AddStringToObject(json, "addr", "");
-	json_add_uint(json, "port", 0);
-	cJSON_AddBoolToObject(json, "hb", false);
+	cJSON_AddStringToObject(json, "addr", presence->address);
+	json_add_uint(json, "port", presence->port);
+	cJSON_AddBoolToObject(json, "hb", presence->address[0] != '\0');
 	cJSON_AddStringToObject(json, "machine_id", presence->machine);
 	cJSON_AddStringToObject(json, "inst", presence->inst);
 	return json_print(json);
@@ -337,9 +337,10 @@ static void
 candidate_set(struct candidate *candidate, const struct conf_role *role)
 {
 	candidate->index = role->index;
-	if (candidate->priority != role->priority)
-		candidate->current = false;
-	candidate->priority = role->priority;
+	if (candidate->configured == role->priority)
+		return;
+	candidate->current = false;
+	candidate->configured = candidate->priority = role->priority;
 }
 
 struct presence *
@@ -354,6 +355,7 @@ presence_new(struct loop *loop, struct consul *consul, const struct conf *conf,
 	presence->out = *out;
 	presence->node = xstrdup(node);
 	presence->inst = xstrdup(inst);
+	presence->address = xstrdup("");
 	presence->file = xasprintf("%s/session", state_dir);
 	presence->n_candidates = conf->n_roles;
 	presence->candidates = xcalloc(conf->n_roles + 1, sizeof(struct candidate *));
@@ -385,6 +387,7 @@ presence_free(struct presence *presence)
 	loop_timer_free(presence->timer);
 	free(presence->node);
 	free(presence->inst);
+	free(presence->address);
 	free(presence->file);
 	free(presence->busy_value);
 	for (size_t i = 0; i < presence->n_candidates; i++)
@@ -412,6 +415,36 @@ presence_set(struct presence *presence, uint32_t role, bool ready)
 	candidate->presented = true;
 	candidate->ready = ready;
 	candidate->current = false;
+	candidate->retry_at = 0;
+	presence_write_next(presence);
+}
+
+void
+presence_reach(struct presence *presence, const char *address, uint16_t port)
+{
+	if (address[0] == '\0')
+		port = 0;
+	if (strcmp(presence->address, address) == 0 && presence->port == port)
+		return;
+	free(presence->address);
+	presence->address = xstrdup(address);
+	presence->port = port;
+	for (size_t i = 0; i < presence->n_candidates; i++)
+		if (!presence->candidates[i]->withdrawn)
+			presence->candidates[i]->current = false;
+	presence_write_next(presence);
+}
+
+void
+presence_priority(struct presence *presence, uint32_t role, unsigned int priority)
+{
+	struct candidate *candidate = presence->candidates[role];
+
+	if (candidate->priority == priority)
+		return;
+	candidate->priority = priority;
+	if (!candidate->withdrawn)
+		candidate->current = false;
 	candidate->retry_at = 0;
 	presence_write_next(presence);
 }

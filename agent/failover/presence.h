@@ -32,6 +32,11 @@ void presence_free(struct presence *presence);	/* leaves the session alive */
 void presence_start(struct presence *presence);
 
 void presence_set(struct presence *presence, uint32_t role, bool ready);
+/* Where this host's heartbeats come from and go to, for all its roles; address "": it has
+ * none. */
+void presence_reach(struct presence *presence, const char *address, uint16_t port);
+/* The priority that counts, until the role's configuration changes. */
+void presence_priority(struct presence *presence, uint32_t role, unsigned int priority);
 /* This host's key goes until it is set again: others shall not wait for this host. */
 void presence_withdraw(struct presence *presence, uint32_t role);
 /* The configuration is `next` from now on. A role that is there no more has no key. */

@@ -23,7 +23,7 @@ struct candidate {
 	char *role;				/* its name */
 	uint32_t index;				/* CONF_NONE: the role is here no more, and
 						   this goes when its key has gone */
-	unsigned int priority;
+	unsigned int configured, priority;	/* priority: the one that counts */
 	bool presented, ready;
 	bool withdrawn;				/* the key shall not be there */
 	bool current;				/* the key says what it should */
@@ -38,6 +38,8 @@ struct presence {
 	struct presence_out out;
 	char *node, *inst, *file;
 	char machine[PRESENCE_MACHINE_SIZE];
+	char *address;				/* "": no heartbeats */
+	uint16_t port;
 	char session[PRESENCE_SESSION_SIZE];	/* "": none */
 	char rival[PRESENCE_SESSION_SIZE];	/* the session that is to be destroyed */
 	bool alive;				/* Consul said so of `session` */

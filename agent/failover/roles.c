@@ -22,6 +22,7 @@
 #include "agent/failover/hooks.h"
 #include "agent/failover/lease.h"
 #include "agent/failover/roles_state.h"
+#include "agent/failover/roster.h"
 #include "agent/health/service.h"
 
 #define STOP_MS 10000 /* and the longest hook */
@@ -233,16 +234,22 @@ on_wrote(void *arg, uint32_t role, const char *wid, bool ok, uint64_t index)
 }
 
 static void
-on_peers(void *arg, uint32_t role, const struct role_peer *list, size_t count)
+on_peers(void *arg, uint32_t role, const struct roster_peer *list, size_t count)
 {
 	struct roles *roles = arg;
 	struct seat *seat = roles->seats[role];
 	struct role_event event = { .type = ROLE_EVENT_PEERS };
 
-	memcpy(seat->peers, list, count * sizeof(*list));
-	memcpy(event.peers.list, list, count * sizeof(*list));
+	for (size_t i = 0; i < count; i++)
+		event.peers.list[i] = seat->peers[i] = list[i].peer;
 	seat->n_peers = event.peers.count = count;
 	seat_feed(seat, &event);
+}
+
+static void
+on_pause(void *arg, uint32_t role, const struct lease_pause *pause)
+{
+	operator_paused(arg, role, pause);
 }
 
 static void
@@ -296,6 +303,7 @@ roles_new(struct loop *loop, struct consul *consul, struct vips *vips,
 		.wrote = on_wrote,
 		.peers = on_peers,
 		.switchover = on_switchover,
+		.pause = on_pause,
 		.duplicate = on_duplicate,
 		.arg = roles,
 	};

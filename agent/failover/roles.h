@@ -17,6 +17,7 @@ struct peer_view;
 struct roles;
 struct vips;
 struct hooks;
+struct lease_pause;
 struct service_verdict;
 struct services;
 
@@ -78,9 +79,8 @@ int roles_init(struct roles *roles, uint32_t role, char *why, size_t why_size);
  * and `reason` are shown to whoever looks. False: refused, with `why`. */
 bool roles_pause(struct roles *roles, uint32_t role, bool on, const char *who,
     const char *reason, char *why, size_t n);
-/* For status; `on` false: it is not paused. */
-struct roles_pause { bool on; int64_t at; /* unix, s */ char who[64], reason[160]; };
-void roles_paused(const struct roles *roles, uint32_t role, struct roles_pause *pause);
+/* For the status (lease.h). */
+void roles_paused(const struct roles *roles, uint32_t role, struct lease_pause *pause);
 
 /* 10.9: the operator swears that `old`, which the register's fence names, is off or its
  * addresses removed: the role goes to `node` without a wait. `done`, perhaps from within, with

@@ -4,6 +4,7 @@
 
 #include <sys/queue.h>
 
+#include "agent/failover/lease.h"
 #include "agent/failover/role.h"
 #include "agent/failover/roles.h"
 
@@ -29,6 +30,7 @@ struct seat {
 	struct loop_timer *timer;
 	STAILQ_HEAD(posts, post) posts;
 	bool stepping;
+	unsigned int configured, priority; /* priority: the one that counts now */
 	enum role_ready ready;
 	bool usable_known, usable;
 	char unusable_why[ROLES_WHY_SIZE];
@@ -44,6 +46,7 @@ struct seat {
 	uint64_t found_base;		/* ... a write over this index */
 	uint64_t probe;			/* its order; 0: none goes on */
 	uint64_t probes;		/* asked for */
+	struct lease_pause pause;	/* control/pause as it was seen last */
 	size_t n_peers;
 	struct role_peer peers[ROLE_PEERS];
 };
@@ -78,6 +81,7 @@ struct seat *seat_new(struct roles *roles, const struct conf_role *conf);
 void seat_free(struct seat *seat);
 /* The role says this now; node-wide things are those of the roles' configuration. */
 void seat_set(struct seat *seat, const struct conf_role *conf);
+void seat_set_priority(struct seat *seat, unsigned int priority);
 /* Tells the machine and carries out all that it wants done; from within an action the event
  * waits for the end of it. */
 void seat_feed(struct seat *seat, const struct role_event *event);
@@ -89,6 +93,9 @@ void taking_write(struct seat *seat, const struct role_action *action);
 
 /* operator.c: a request that the lease found; acted on if the role is master here. */
 void operator_asked(struct roles *roles, uint32_t role, const char *to);
+/* The same of a pause or its end. */
+void operator_paused(
+    struct roles *roles, uint32_t role, const struct lease_pause *pause);
 
 /* roles.c: goes on with a stop when nothing of any role is left here. */
 void roles_check_stop(struct roles *roles);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What Consul holds below lictor/roles/, sorted by role: who stands, the register, an
- * operator's request. Only keys of roles that are configured here count, and only
+ * What Consul holds below lictor/roles/, sorted by role: who stands, the register, what
+ * operators want. Only keys of roles that are configured here count, and only
  * candidates whose key is held by a session: another would stand for ever. What is
  * malformed is passed over; it is another host's fault, and a hint at best.
  */
@@ -36,17 +36,46 @@ split_key(const struct conf *conf, const char *key, const char **rest)
 	return NULL;
 }
 
+/* Sixteen hex digits; 0: something else. */
+static uint64_t
+parse_inst(const char *text)
+{
+	if (strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16)
+		return 0;
+	return strtoull(text, NULL, 16);
+}
+
+/* Where its heartbeats come from and go to. Without an address it has none. */
+static void
+parse_reach(const cJSON *json, struct roster_peer *peer)
+{
+	char inst[ROLE_NODE_SIZE];
+	uint64_t port = 0;
+
+	if (json_get_text(json, "inst", inst, sizeof(inst)))
+		peer->inst = parse_inst(inst);
+	if (!json_get_bool(json, "hb", &peer->hb) || !peer->hb)
+		return;
+	peer->hb = json_get_text(json, "addr", peer->address, sizeof(peer->address)) &&
+	    peer->address[0] != '\0' && json_get_uint(json, "port", &port) &&
+	    port > 0 && port <= UINT16_MAX;
+	peer->port = peer->hb ? (uint16_t)port : 0;
+	if (!peer->hb)
+		peer->address[0] = '\0';
+}
+
 static bool
-parse_peer(const char *node, const cJSON *entry, struct role_peer *peer)
+parse_peer(const char *node, const cJSON *entry, struct roster_peer *peer)
 {
 	AUTO_JSON cJSON *json = kv_json(entry);
 	uint64_t priority;
 
-	if (!json_get_bool(json, "ready", &peer->ready) ||
+	if (!json_get_bool(json, "ready", &peer->peer.ready) ||
 	    !json_get_uint(json, "prio", &priority) || priority > UINT32_MAX)
 		return false;
-	peer->priority = (unsigned int)priority;
-	return str_copy(peer->node, sizeof(peer->node), node);
+	peer->peer.priority = (unsigned int)priority;
+	parse_reach(json, peer);
+	return str_copy(peer->peer.node, sizeof(peer->peer.node), node);
 }
 
 static void
@@ -54,7 +83,7 @@ take_candidate(struct roster_role *role, const char *own_node, const char *node,
     const cJSON *entry)
 {
 	const char *session = json_text(entry, "Session");
-	struct role_peer peer = { .priority = 0 };
+	struct roster_peer peer = { .port = 0 };
 	size_t len;
 
 	if (session == NULL)
@@ -88,6 +117,8 @@ take_entry(struct roster_role *roster, const struct conf *conf, const char *node
 		role->reg = entry;
 	else if (strcmp(rest, "control/switchover") == 0)
 		role->request = entry;
+	else if (strcmp(rest, "control/pause") == 0)
+		role->pause = entry;
 	else if (strncmp(rest, candidates, strlen(candidates)) == 0)
 		take_candidate(role, node, rest + strlen(candidates), entry);
 }
@@ -113,17 +144,23 @@ roster_free(struct roster_role *roster, const struct conf *conf)
 	free(roster);
 }
 
+static bool
+same_peer(const struct roster_peer *a, const struct roster_peer *b)
+{
+	return a->peer.ready == b->peer.ready && a->peer.priority == b->peer.priority &&
+	    a->hb == b->hb && a->port == b->port && a->inst == b->inst &&
+	    strcmp(a->address, b->address) == 0 &&
+	    strcmp(a->peer.node, b->peer.node) == 0;
+}
+
 bool
 roster_same_peers(
-    const struct roster_role *a, const struct role_peer *peers, size_t count)
+    const struct roster_role *a, const struct roster_peer *peers, size_t count)
 {
 	if (a->n_peers != count)
 		return false;
-	for (size_t i = 0; i < count; i++) {
-		if (a->peers[i].ready != peers[i].ready ||
-		    a->peers[i].priority != peers[i].priority ||
-		    strcmp(a->peers[i].node, peers[i].node) != 0)
+	for (size_t i = 0; i < count; i++)
+		if (!same_peer(&a->peers[i], &peers[i]))
 			return false;
-	}
 	return true;
 }

@@ -239,7 +239,7 @@ fill_params(const struct seat *seat, struct role_params *params)
 	int64_t lease_ms = conf_lease(roles->conf, roles->bpf);
 
 	*params = (struct role_params){
-		.priority = role->priority,
+		.priority = seat->priority,
 		.preempt = role->preempt,
 		.preempt_delay_ms = role->preempt_delay_ms,
 		.lease_ms = lease_ms,
@@ -266,6 +266,7 @@ seat_new(struct roles *roles, const struct conf_role *conf)
 
 	seat->roles = roles;
 	seat->conf = conf;
+	seat->configured = seat->priority = conf->priority;
 	seat->ready = ROLE_READY_UNKNOWN;
 	STAILQ_INIT(&seat->posts);
 	seat->timer = loop_timer_new(roles->loop, on_timer, seat);
@@ -276,15 +277,35 @@ seat_new(struct roles *roles, const struct conf_role *conf)
 	return seat;
 }
 
-void
-seat_set(struct seat *seat, const struct conf_role *conf)
+static void
+set_params(struct seat *seat)
 {
 	struct role_params params;
 
-	seat->conf = conf;
 	fill_params(seat, &params);
 	if (seat->role != NULL)
 		role_set_params(seat->role, &params);
+}
+
+void
+seat_set(struct seat *seat, const struct conf_role *conf)
+{
+	seat->conf = conf;
+	if (conf->priority != seat->configured)
+		seat->configured = seat->priority = conf->priority;
+	set_params(seat);
+}
+
+void
+seat_set_priority(struct seat *seat, unsigned int priority)
+{
+	struct role_event event = { .type = ROLE_EVENT_TICK };
+
+	if (seat->priority == priority)
+		return;
+	seat->priority = priority;
+	set_params(seat);
+	seat_feed(seat, &event);
 }
 
 void

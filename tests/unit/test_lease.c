@@ -22,6 +22,7 @@
 #include "agent/conf/merge.h"
 #include "agent/consul/consul.h"
 #include "agent/failover/kv.h"
+#include "agent/failover/roster.h"
 #include "tests/unit/consul_server.h"
 #include "tests/unit/tap.h"
 #include "tests/unit/until.h"
@@ -40,7 +41,9 @@ struct told {
 	uint64_t wrote_index;
 	char wid[ROLE_WID_SIZE];
 	size_t n_peers;
-	struct role_peer peers[ROLE_PEERS];
+	struct roster_peer peers[ROLE_PEERS];
+	unsigned int pauses;
+	struct lease_pause pause;
 	unsigned int switchovers;
 	char to[ROLE_NODE_SIZE];
 };
@@ -89,7 +92,7 @@ on_wrote(void *arg, uint32_t role, const char *wid, bool ok, uint64_t index)
 }
 
 static void
-on_peers(void *arg, uint32_t role, const struct role_peer *list, size_t count)
+on_peers(void *arg, uint32_t role, const struct roster_peer *list, size_t count)
 {
 	struct fixture *f = arg;
 	struct told *told = &f->told[role];
@@ -106,6 +109,15 @@ on_switchover(void *arg, uint32_t role, const char *to)
 
 	f->told[role].switchovers++;
 	str_copy(f->told[role].to, sizeof(f->told[role].to), to);
+}
+
+static void
+on_pause(void *arg, uint32_t role, const struct lease_pause *pause)
+{
+	struct fixture *f = arg;
+
+	f->told[role].pauses++;
+	f->told[role].pause = *pause;
 }
 
 static void
@@ -129,7 +141,7 @@ on_stopped(void *arg)
 static void
 start(struct fixture *f, const char *inst)
 {
-	struct lease_out out = { on_reg, on_wrote, on_peers, on_switchover,
+	struct lease_out out = { on_reg, on_wrote, on_peers, on_switchover, on_pause,
 		on_duplicate, f };
 
 	f->lease = lease_new(
@@ -511,28 +523,54 @@ two_peers(void *arg)
 	return f->told[0].n_peers == 2;
 }
 
+static bool
+second_has_lost_priority(void *arg)
+{
+	const struct fixture *f = arg;
+
+	return f->told[0].peers[1].peer.priority == 3;
+}
+
+static bool
+second_is_not_heard(void *arg)
+{
+	const struct fixture *f = arg;
+
+	return !f->told[0].peers[1].hb && f->told[0].peers[1].port == 0;
+}
+
 static void
 test_peers(void)
 {
 	struct fixture a, b;
-	const struct role_peer *peer;
+	const struct roster_peer *peer;
 
 	set_up(&a, "peers", 1);
 	set_up(&b, "peers", 1);
 	str_copy(b.node, sizeof(b.node), "web-2");
 	b.roles[0]->priority = 7;
 	start(&a, "i1");
-	start(&b, "i2");
+	start(&b, "0123456789abcdef");
+	lease_reach(b.lease, "fd00::7", 8521);
 	lease_present(a.lease, 0, false);
 	lease_present(b.lease, 0, true);
-	CU_ASSERT_TRUE(wait_candidate(&b, "\"inst\":\"i2\""));
+	CU_ASSERT_TRUE(wait_candidate(&b, "\"inst\":\"0123456789abcdef\""));
 	CU_ASSERT_TRUE(until(a.loop, two_peers, &a, LIMIT_MS));
 	peer = &a.told[0].peers[0];
-	CU_ASSERT_TRUE(strcmp(peer->node, "web-1") == 0 && !peer->ready);
-	CU_ASSERT_EQUAL(peer->priority, 100);
+	CU_ASSERT_TRUE(strcmp(peer->peer.node, "web-1") == 0 && !peer->peer.ready);
+	CU_ASSERT_EQUAL(peer->peer.priority, 100);
+	CU_ASSERT_TRUE(!peer->hb && peer->address[0] == '\0' && peer->inst == 0);
 	peer = &a.told[0].peers[1];
-	CU_ASSERT_TRUE(strcmp(peer->node, "web-2") == 0 && peer->ready);
-	CU_ASSERT_EQUAL(peer->priority, 7);
+	CU_ASSERT_TRUE(strcmp(peer->peer.node, "web-2") == 0 && peer->peer.ready);
+	CU_ASSERT_EQUAL(peer->peer.priority, 7);
+	CU_ASSERT_TRUE(peer->hb && strcmp(peer->address, "fd00::7") == 0);
+	CU_ASSERT_TRUE(peer->port == 8521 && peer->inst == 0x0123456789abcdef);
+	lease_priority(b.lease, 0, 3);
+	CU_ASSERT_TRUE(wait_candidate(&b, "\"prio\":3"));
+	CU_ASSERT_TRUE(until(a.loop, second_has_lost_priority, &a, LIMIT_MS));
+	lease_reach(b.lease, "", 0);
+	CU_ASSERT_TRUE(wait_candidate(&b, "\"hb\":false"));
+	CU_ASSERT_TRUE(until(a.loop, second_is_not_heard, &a, LIMIT_MS));
 	lease_present(a.lease, 0, true);
 	CU_ASSERT_TRUE(wait_candidate(&a, "\"ready\":true"));
 	tear_down(&a);
@@ -835,6 +873,44 @@ test_switchover(void)
 	tear_down(&f);
 }
 
+static bool
+is_paused(void *arg)
+{
+	const struct fixture *f = arg;
+
+	return f->told[0].pause.on;
+}
+
+static bool
+is_resumed(void *arg)
+{
+	return !is_paused(arg);
+}
+
+/* A pause is there for who comes later, too, and whatever it says. */
+static void
+test_pause(void)
+{
+	struct fixture f;
+	char out[16];
+
+	set_up(&f, "pause", 1);
+	ask("PUT", "on holiday", out, sizeof(out),
+	    "/v1/kv/lictor/roles/%s/control/pause", f.roles[0]->name);
+	start(&f, "i1");
+	CU_ASSERT_TRUE(until(f.loop, is_paused, &f, LIMIT_MS));
+	CU_ASSERT_STRING_EQUAL(f.told[0].pause.who, "");
+	lease_pause(f.lease, 0, false, "", "");
+	CU_ASSERT_TRUE(until(f.loop, is_resumed, &f, LIMIT_MS));
+	lease_pause(f.lease, 0, true, "ann", "the disk is moved");
+	CU_ASSERT_TRUE(until(f.loop, is_paused, &f, LIMIT_MS));
+	CU_ASSERT_STRING_EQUAL(f.told[0].pause.who, "ann");
+	CU_ASSERT_STRING_EQUAL(f.told[0].pause.reason, "the disk is moved");
+	CU_ASSERT_TRUE(llabs(f.told[0].pause.at * 1000 - clock_wall_ms()) < 30000);
+	CU_ASSERT_EQUAL(f.told[0].pauses, 3);
+	tear_down(&f);
+}
+
 /* ---- base64 ---- */
 
 /* Exactly the texts that encoding yields are decoded, and to the same bytes. */
@@ -886,6 +962,7 @@ static const struct tap_case cases[] = {
 	{ "a copied state folder is not believed", test_copied_state },
 	{ "what was taken away comes back", test_taken_away },
 	{ "another host with this name", test_duplicate },
+	{ "a pause is for all to see", test_pause },
 	{ "a stop ends presence", test_stop },
 	{ "a stop without Consul ends in time", test_stop_without },
 	{ "a role that leaves, comes and leaves", test_reloads },
