@@ -30,6 +30,16 @@ build_name_ok(const char *name)
 	return len >= 1 && len <= CONF_NAME_MAX && strspn(name, allowed) == len;
 }
 
+struct node
+build_find_or_none(const struct node *root, const char *name)
+{
+	const struct node *section = node_find(root, name);
+
+	if (section != NULL)
+		return *section;
+	return (struct node){ root->file, 1, (char *)name, .section = true };
+}
+
 int
 build_check_title(struct build *build, const struct node *section)
 {

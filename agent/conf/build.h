@@ -5,11 +5,11 @@
 #include <stdbool.h>
 
 #include "agent/conf/conf.h"
+#include "agent/conf/scan.h"
 #include "agent/conf/schema.h"
 
 struct conf_bundle;
 struct host;
-struct node;
 
 /*
  * Inside conf/: the making of a struct conf from the trees of its files. Each function
@@ -35,6 +35,11 @@ struct build {
 int build_plugins(struct build *build, const struct node *root);
 /* build_node.c: node, consul, defaults and failover of lictor.conf. Then this. */
 int build_node(struct build *build, const struct node *root);
+/* build_failover.c: the figures of failover, which its call of build_node makes. */
+int build_failover(struct build *build, const struct node *root);
+/* What the timers of a role, or of the node (NULL), must be to each other. */
+int build_check_timers(
+    struct build *build, const struct node *section, const struct conf_role *role);
 /* The time to live that nobody set, when all services and checks are known. */
 void build_ttl(struct build *build);
 /* build_service.c: a service with its checks. */
@@ -53,6 +58,10 @@ int build_role(struct build *build, const struct node *section);
 int build_routes(struct build *build, const struct node *section, struct conf_vip *vip,
     char *const *routes, char *const *rules);
 
+/* build_track.c: what takes from a role's priority, when all checks are known. */
+int build_track(
+    struct build *build, const struct node *section, struct conf_role *role);
+
 /* build.c: names and ids that stand twice, also in different files. */
 int build_refuse_duplicates(struct build *build);
 
@@ -60,6 +69,8 @@ int build_refuse_duplicates(struct build *build);
 void *build_grow(void *list, size_t count);
 /* [A-Za-z0-9._-], 1 to 63 of them. */
 bool build_name_ok(const char *name);
+/* The file's section, or one that says nothing. */
+struct node build_find_or_none(const struct node *root, const char *name);
 int build_check_title(struct build *build, const struct node *section);
 /* A command that hangs in the conf, with copies of all that is given. */
 struct conf_command *build_command(struct build *build, enum conf_command_kind kind,
@@ -73,5 +84,6 @@ void build_free_check(struct conf_check *check);
 void build_free_service(struct conf_service *service);
 void build_free_role(struct conf_role *role);
 void build_free_vip(struct conf_vip *vip);
+void build_free_track(struct conf_track *track);
 
 #endif

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The node's own part of lictor.conf: how to reach Consul, the defaults of checks, the
- * figures of failover. The environment variables of Consul's tools stand in where the
+ * The node's own part of lictor.conf: how to reach Consul, the defaults of checks. The environment variables of Consul's tools stand in where the
  * file says nothing; they come from the bundle, so that every process sees the same. See
  * build.h for the contract.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,8 +21,6 @@
 #define TTL_MS 10000
 #define BIG_TTL_MS 30000
 #define BIG_NODE 1000000 /* services times checks */
-#define LEASE_MIN_MS 200
-#define LEASE_MAX_MS 60000
 
 /* Variables that stand for options. */
 static const struct {
@@ -47,17 +43,6 @@ static const struct {
 	{ "CONSUL_PARTITION", "partition", offsetof(struct raw_consul, partition),
 	    false },
 };
-
-/* The file's section, or one that says nothing. */
-static struct node
-find_or_none(const struct node *root, const char *name)
-{
-	const struct node *section = node_find(root, name);
-
-	if (section != NULL)
-		return *section;
-	return (struct node){ root->file, 1, (char *)name, .section = true };
-}
 
 /* As Consul's tools read them (strconv.ParseBool). */
 static int
@@ -262,7 +247,7 @@ static int
 build_consul(struct build *build, const struct node *root)
 {
 	struct conf_consul *consul = &build->conf->consul;
-	struct node section = find_or_none(root, "consul");
+	struct node section = build_find_or_none(root, "consul");
 	struct raw_consul raw = { 0 };
 	int result = read_consul(build, &section, &raw);
 
@@ -289,65 +274,10 @@ build_consul(struct build *build, const struct node *root)
 static int
 build_defaults(struct build *build, const struct node *root)
 {
-	struct node section = find_or_none(root, "defaults");
+	struct node section = build_find_or_none(root, "defaults");
 
 	return options_fill(
 	    &build->defaults, schema_defaults, &section, build->host, build->error);
-}
-
-/* With the fence `auto` any will do: should that be lifetime and the lease not suit it, the
- * runner says what it is instead. */
-static int
-set_lease(struct build *build, const struct node *section, const char *text)
-{
-	int64_t ms;
-
-	if (strcmp(text, "auto") == 0)
-		return 0;
-	switch (parse_duration(text, LEASE_MIN_MS, LEASE_MAX_MS, &ms)) {
-	case 0: break;
-	case -ERANGE:
-		return options_fault(section, "lease", build->error,
-		    "%.40s is out of range, expected auto or 200ms to 1m", text);
-	default:
-		return options_fault(section, "lease", build->error,
-		    "\"%.80s\" is no duration, expected auto or one such as 2250ms",
-		    text);
-	}
-	if (build->conf->fence == CONF_FENCE_LIFETIME && !conf_lease_suits_lifetime(ms))
-		return options_fault(section, "lease", build->error,
-		    "%s is not 200ms over whole seconds, which the fence lifetime "
-		    "needs, expected auto or seconds and 250ms, such as 2250ms",
-		    text);
-	build->conf->lease_ms = ms;
-	return 0;
-}
-
-static int
-build_failover(struct build *build, const struct node *root)
-{
-	static const char *const fences[] = { [CONF_FENCE_AUTO] = "auto",
-		[CONF_FENCE_BPF] = "bpf",
-		[CONF_FENCE_LIFETIME] = "lifetime",
-		NULL };
-	struct node section = find_or_none(root, "failover");
-	struct raw_failover raw = { 0 };
-	int result =
-	    options_fill(&raw, schema_failover, &section, build->host, build->error);
-
-	if (result == 0) {
-		int fence =
-		    options_choose(&section, "fence", raw.fence, fences, build->error);
-		build->conf->fence = fence < 0 ? 0 : (enum conf_fence)fence;
-		result = fence < 0 ? -1 : 0;
-	}
-	if (result == 0 && build->conf->fence == CONF_FENCE_BPF && !conf_has_bpf())
-		result = options_fault(&section, "fence", build->error,
-		    "this lictord was built without bpf, expected auto or lifetime");
-	if (result == 0)
-		result = set_lease(build, &section, raw.lease);
-	options_free(&raw, schema_failover);
-	return result;
 }
 
 static int

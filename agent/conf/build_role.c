@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A role from its section: its services (known by then), its virtual addresses and its
- * hooks. It refuses what could never work or would take an address that is somebody
+ * A role from its section: its services (known by then), its virtual addresses, what it
+ * tracks and its hooks. It refuses what could never work or would take an address that is somebody
  * else's. See build.h for the contract.
  */
 #include <arpa/inet.h>
@@ -39,6 +39,7 @@ build_free_role(struct conf_role *role)
 	free(role->master_tag);
 	free(role->backup_tag);
 	free(role->vips);
+	free(role->tracks);
 	free(role);
 }
 
@@ -158,6 +159,12 @@ set_options(struct build *build, const struct node *section, struct conf_role *r
 	role->preempt = raw->preempt;
 	role->preempt_delay_ms = raw->preempt_delay_ms;
 	role->auto_init = raw->auto_init;
+	role->lease_ms = raw->lease_ms;
+	role->silence_ms = raw->silence_ms;
+	role->limit = (unsigned int)raw->limit;
+	role->within_ms = raw->within_ms;
+	if (build_check_timers(build, section, role) != 0)
+		return -1;
 	role->master_tag = xstrdup(raw->master_tag);
 	role->backup_tag = xstrdup(raw->backup_tag);
 	for (char **name = raw->services; name != NULL && *name != NULL; name++)
@@ -339,17 +346,20 @@ build_hooks(struct build *build, const struct node *section, struct conf_role *r
 	return result;
 }
 
-/* Its vips and hooks, each kind in the order of the file. */
+/* Its vips, what it tracks and its hooks, each kind in the order of the file. */
 static int
 build_sections(struct build *build, const struct node *section, struct conf_role *role)
 {
 	const struct node *hooks = node_find(section, "hooks");
+	const struct node *track = node_find(section, "track");
 	const struct node none = { section->file, section->line, (char *)"hooks" };
 
 	for (size_t i = 0; i < section->n_children; i++)
 		if (strcmp(section->children[i]->name, "vip") == 0 &&
 		    build_vip(build, section->children[i], role) != 0)
 			return -1;
+	if (track != NULL && build_track(build, track, role) != 0)
+		return -1;
 	return build_hooks(build, hooks != NULL ? hooks : &none, role);
 }
 

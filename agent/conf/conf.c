@@ -22,12 +22,6 @@
 #include "agent/conf/schema.h"
 #include "agent/conf/tree.h"
 
-#define LEASE_BPF_MS 1000
-#define LEASE_LIFETIME_MS 2250
-#define CONFIRMATION_MS 200
-#define MARGIN_BPF_MS 10
-#define MARGIN_LIFETIME_MS 1500
-
 /* The files of a bundle as trees. */
 struct trees {
 	struct node **roots;
@@ -191,6 +185,8 @@ conf_free(struct conf *conf)
 		build_free_role(conf->roles[i]);
 	for (size_t i = 0; i < conf->n_vips; i++)
 		build_free_vip(conf->vips[i]);
+	for (size_t i = 0; i < conf->n_tracks; i++)
+		build_free_track(conf->tracks[i]);
 	for (size_t i = 0; i < conf->n_services; i++)
 		build_free_service(conf->services[i]);
 	for (size_t i = 0; i < conf->n_checks; i++)
@@ -203,10 +199,13 @@ conf_free(struct conf *conf)
 	free(conf->plugins);
 	free(conf->roles);
 	free(conf->vips);
+	free(conf->tracks);
 	free(conf->services);
 	free(conf->checks);
 	free(conf->commands);
 	free_consul(&conf->consul);
+	free(conf->failover.address);
+	free(conf->failover.key_file);
 	free(conf->node);
 	free(conf->plugin_directory);
 	conf_bundle_free(conf->bundle);
@@ -250,23 +249,6 @@ conf_longest_hook(const struct conf *conf)
 	return longest;
 }
 
-/* A kernel counts the lifetime of an address in whole seconds: a lease is so many, and
- * what a confirmation of it may take (failover protocol, section 8). */
-bool
-conf_lease_suits_lifetime(int64_t lease_ms)
-{
-	return lease_ms >= 1000 && lease_ms % 1000 >= CONFIRMATION_MS;
-}
-
-int64_t
-conf_lease(const struct conf *conf, bool bpf)
-{
-	if (bpf)
-		return conf->lease_ms > 0 ? conf->lease_ms : LEASE_BPF_MS;
-	return conf_lease_suits_lifetime(conf->lease_ms) ? conf->lease_ms
-							 : LEASE_LIFETIME_MS;
-}
-
 bool
 conf_has_bpf(void)
 {
@@ -275,12 +257,6 @@ conf_has_bpf(void)
 #else
 	return false;
 #endif
-}
-
-int64_t
-conf_margin(bool bpf)
-{
-	return bpf ? MARGIN_BPF_MS : MARGIN_LIFETIME_MS;
 }
 
 const struct conf_role *

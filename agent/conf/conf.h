@@ -41,6 +41,17 @@ struct conf_consul {
 	int64_t ttl_ms;
 };
 
+/* How the host is known to its peers, and how long it holds without Consul (failover
+ * protocol, section 8). */
+struct conf_failover {
+	char *address;		/* where peers send heartbeats; NULL: the Consul agent's own */
+	unsigned int port;
+	bool heartbeats;
+	char *key_file;		/* NULL: Consul's KV, lictor/heartbeat-key */
+	int64_t silence_ms;	/* as written, 0: auto; what counts is conf_silence() */
+	int64_t hold_ms, hold_alone_ms;	/* outage-hold, outage-hold-alone; 0: off */
+};
+
 enum conf_command_kind { CONF_COMMAND_CHECK, CONF_COMMAND_HOOK };
 struct conf_command {
 	uint32_t index;
@@ -140,6 +151,17 @@ struct conf_vip {
 	int line;
 };
 
+/* What takes from a role's priority while it has failed. */
+enum conf_track_kind { CONF_TRACK_CHECK, CONF_TRACK_INTERFACE };
+struct conf_track {
+	uint32_t index;
+	enum conf_track_kind kind;
+	const struct conf_role *role;
+	char *name;			/* the check's label, or the interface */
+	const struct conf_check *check;	/* NULL: an interface */
+	int weight;			/* below 0 */
+};
+
 struct conf_role {
 	uint32_t index;
 	char *name;
@@ -152,8 +174,13 @@ struct conf_role {
 	enum conf_address_order address_order;
 	char *master_tag, *backup_tag;
 	bool auto_init;
+	int64_t lease_ms, silence_ms; /* as written, 0: the node's; see conf_role_lease() */
+	unsigned int limit;	/* failovers within within_ms; 0: any number */
+	int64_t within_ms;
 	const struct conf_vip **vips;
 	size_t n_vips;
+	const struct conf_track **tracks;
+	size_t n_tracks;
 	const struct conf_command *promote, *demote, *notify;	/* NULL: none */
 	int64_t hook_timeout_ms;
 	const char *file;
@@ -164,8 +191,9 @@ struct conf {
 	uint64_t generation;	/* digest of the bytes */
 	char *node;		/* NULL: the local Consul agent's node name */
 	struct conf_consul consul;
-	int64_t lease_ms;	/* as written, 0: auto; what counts is conf_lease() */
+	int64_t lease_ms;	/* as written, 0: auto; what counts is conf_role_lease() */
 	enum conf_fence fence;	/* as written; which it is, the runner finds out once */
+	struct conf_failover failover;
 	char *plugin_directory;
 	struct conf_plugin **plugins;
 	size_t n_plugins;
@@ -177,6 +205,8 @@ struct conf {
 	size_t n_roles;
 	struct conf_vip **vips;
 	size_t n_vips;
+	struct conf_track **tracks;
+	size_t n_tracks;
 	struct conf_command **commands;
 	size_t n_commands;
 	/* private: what the tree is made of */
@@ -216,10 +246,14 @@ struct conf_bundle *conf_receive(int fd, char error[CONF_ERROR_MAX]);
 /* The longest that the hooks of a role may take; 0: there is none. */
 int64_t conf_longest_hook(const struct conf *conf);
 
-/* L and g of the failover protocol with this kind of fence: how long the master may hold
- * after the last confirmation, and how late the fence may be. */
+/* L, g and D of the failover protocol with this kind of fence: how long the master may hold
+ * after the last confirmation, how late the fence may be, and how long a master may be
+ * unheard. conf_lease: of a role that says nothing of its own; conf_longest_lease: of all. */
 int64_t conf_lease(const struct conf *conf, bool bpf);
+int64_t conf_role_lease(const struct conf *conf, const struct conf_role *role, bool bpf);
+int64_t conf_longest_lease(const struct conf *conf, bool bpf);
 int64_t conf_margin(bool bpf);
+int64_t conf_silence(const struct conf *conf, const struct conf_role *role, bool bpf);
 /* Was this lictord built with it? */
 bool conf_has_bpf(void);
 /* Else conf_lease(conf, false) is the default. */

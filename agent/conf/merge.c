@@ -267,7 +267,8 @@ conf_compare(const struct conf *next, const struct conf *prev, struct conf_chang
 	out->vip_changed = judge(THINGS(next, vips), THINGS(prev, vips), from->vips,
 	    same_vip_at, &out->vips);
 	out->consul = !same_consul(&next->consul, &prev->consul);
-	out->node_wide = next->lease_ms != prev->lease_ms;
+	out->lease = next->lease_ms != prev->lease_ms;
+	out->node_wide = out->lease || !same_failover(&next->failover, &prev->failover);
 	out->plugins = !same_plugins(next, prev);
 	sum_up(next, out);
 }
@@ -327,7 +328,8 @@ conf_changes_text(const struct conf_changes *changes, char *out, size_t size)
 		buf_printf(
 		    &buf, "%sthe way to Consul changed", buf.len > 0 ? ", " : "");
 	if (changes->node_wide)
-		buf_printf(&buf, "%sthe lease changed", buf.len > 0 ? ", " : "");
+		buf_printf(&buf, "%s%s changed", buf.len > 0 ? ", " : "",
+		    changes->lease ? "the lease" : "failover");
 	if (buf.len == 0 && changes->anything)
 		buf_printf(&buf, "what there is stands in another order");
 	str_copy(out, size, buf.len > 0 ? buf.data : "nothing has changed");
@@ -361,8 +363,12 @@ conf_reloadable(
 	const char *option = !same_text(next->node, prev->node) ? "node"
 	    : !same_text(next->plugin_directory, prev->plugin_directory)
 	    ? "plugin-directory"
-	    : next->fence != prev->fence ? "fence"
-					 : NULL;
+	    : next->fence != prev->fence                                 ? "fence"
+	    : !same_text(next->failover.address, prev->failover.address) ? "address"
+	    : next->failover.port != prev->failover.port                 ? "port"
+	    : !same_text(next->failover.key_file, prev->failover.key_file)
+	    ? "key-file of failover"
+	    : NULL;
 
 	if (option != NULL)
 		fault_set(error, file, 0, "%s: it was changed, which needs a restart",
@@ -413,6 +419,8 @@ swap_role(struct conf_role *a, struct conf_role *b)
 	SWAP(a->n_services, b->n_services);
 	SWAP(a->vips, b->vips);
 	SWAP(a->n_vips, b->n_vips);
+	SWAP(a->tracks, b->tracks);
+	SWAP(a->n_tracks, b->n_tracks);
 	SWAP(a->promote, b->promote);
 	SWAP(a->demote, b->demote);
 	SWAP(a->notify, b->notify);
@@ -490,6 +498,10 @@ relink(const struct conf *conf)
 		relink_role(conf, conf->roles[i]);
 	for (size_t i = 0; i < conf->n_vips; i++)
 		RELINK(conf, roles, conf->vips[i]->role);
+	for (size_t i = 0; i < conf->n_tracks; i++) {
+		RELINK(conf, roles, conf->tracks[i]->role);
+		RELINK(conf, checks, conf->tracks[i]->check);
+	}
 	for (size_t i = 0; i < conf->n_commands; i++)
 		RELINK(conf, roles, conf->commands[i]->role);
 }
@@ -515,6 +527,8 @@ conf_merge(struct conf *next, struct conf *prev, const struct conf_changes *chan
 	swap_all(next, prev, changes);
 	if (!changes->consul)
 		SWAP(next->consul, prev->consul);
+	if (same_failover(&next->failover, &prev->failover))
+		SWAP(next->failover, prev->failover);
 	relink(next);
 	relink(prev);
 	count(next);

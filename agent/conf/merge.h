@@ -35,13 +35,14 @@ struct conf_changes {
 	bool *check_changed, *service_changed, *role_changed, *vip_changed;
 	struct conf_count checks, services, roles, vips;
 	bool consul;		/* what stands in consul {} */
-	bool node_wide;		/* the lease */
+	bool lease;		/* of the node */
+	bool node_wide;		/* the lease, and what else stands in failover {} */
 	bool plugins;		/* their list */
 	bool anything;		/* any of it all, or the order of things */
 	size_t added, removed, changed;	/* of all kinds together */
 };
 
-/* Pure. The node's own options, but for consul {} and the lease, are conf_reloadable's. */
+/* Pure. The node's own options, but for consul {} and failover {}, are conf_reloadable's. */
 void conf_compare(const struct conf *next, const struct conf *prev,
     struct conf_changes *out);
 void conf_changes_clear(struct conf_changes *changes);

@@ -23,7 +23,9 @@ SIZED(struct conf_service, 120);
 SIZED(struct conf_vip, 120);
 SIZED(struct conf_route, 52);
 SIZED(struct conf_rule, 52);
-SIZED(struct conf_role, 144);
+SIZED(struct conf_role, 192);
+SIZED(struct conf_track, 40);
+SIZED(struct conf_failover, 48);
 
 bool
 same_text(const char *a, const char *b)
@@ -178,6 +180,20 @@ same_hook(const struct conf_command *a, const struct conf_command *b)
 }
 
 static bool
+same_tracks(const struct conf_role *a, const struct conf_role *b)
+{
+	if (a->n_tracks != b->n_tracks)
+		return false;
+	for (size_t i = 0; i < a->n_tracks; i++) {
+		const struct conf_track *x = a->tracks[i], *y = b->tracks[i];
+		if (x->kind != y->kind || strcmp(x->name, y->name) != 0 ||
+		    x->weight != y->weight)
+			return false;
+	}
+	return true;
+}
+
+static bool
 same_parts(const struct conf_role *a, const struct conf_role *b)
 {
 	if (a->n_services != b->n_services || a->n_vips != b->n_vips)
@@ -188,8 +204,8 @@ same_parts(const struct conf_role *a, const struct conf_role *b)
 	for (size_t i = 0; i < a->n_vips; i++)
 		if (!same_vip(a->vips[i], b->vips[i]))
 			return false;
-	return same_hook(a->promote, b->promote) && same_hook(a->demote, b->demote) &&
-	    same_hook(a->notify, b->notify);
+	return same_tracks(a, b) && same_hook(a->promote, b->promote) &&
+	    same_hook(a->demote, b->demote) && same_hook(a->notify, b->notify);
 }
 
 bool
@@ -198,10 +214,21 @@ same_role(const struct conf_role *a, const struct conf_role *b)
 	return strcmp(a->name, b->name) == 0 && a->priority == b->priority &&
 	    a->preempt == b->preempt && a->preempt_delay_ms == b->preempt_delay_ms &&
 	    a->when_all_critical == b->when_all_critical &&
+	    a->lease_ms == b->lease_ms && a->silence_ms == b->silence_ms &&
+	    a->limit == b->limit && a->within_ms == b->within_ms &&
 	    a->address_order == b->address_order &&
 	    strcmp(a->master_tag, b->master_tag) == 0 &&
 	    strcmp(a->backup_tag, b->backup_tag) == 0 && a->auto_init == b->auto_init &&
 	    a->hook_timeout_ms == b->hook_timeout_ms && same_parts(a, b);
+}
+
+bool
+same_failover(const struct conf_failover *a, const struct conf_failover *b)
+{
+	return same_text(a->address, b->address) && a->port == b->port &&
+	    a->heartbeats == b->heartbeats && same_text(a->key_file, b->key_file) &&
+	    a->silence_ms == b->silence_ms && a->hold_ms == b->hold_ms &&
+	    a->hold_alone_ms == b->hold_alone_ms;
 }
 
 bool

@@ -7,6 +7,7 @@
 struct conf_check;
 struct conf_command;
 struct conf_consul;
+struct conf_failover;
 struct conf_role;
 struct conf_service;
 struct conf_vip;
@@ -18,6 +19,7 @@ bool same_service(const struct conf_service *a, const struct conf_service *b);
 bool same_role(const struct conf_role *a, const struct conf_role *b);
 bool same_vip(const struct conf_vip *a, const struct conf_vip *b);
 bool same_command(const struct conf_command *a, const struct conf_command *b);
+bool same_failover(const struct conf_failover *a, const struct conf_failover *b);
 bool same_consul(const struct conf_consul *a, const struct conf_consul *b);
 
 /* Both may be NULL, which equals itself alone. */

@@ -66,6 +66,19 @@ const struct check_option schema_failover[] = {
 	    .value = "auto" },
 	{ "lease", CHECK_OPTION_TEXT, offsetof(struct raw_failover, lease),
 	    .value = "auto" },
+	{ "silence", CHECK_OPTION_TEXT, offsetof(struct raw_failover, silence),
+	    .value = "auto" },
+	{ "address", CHECK_OPTION_TEXT, offsetof(struct raw_failover, address) },
+	{ "port", CHECK_OPTION_UINT, offsetof(struct raw_failover, port),
+	    .value = "8521", .min = 1, .max = 65535 },
+	{ "heartbeats", CHECK_OPTION_BOOL, offsetof(struct raw_failover, heartbeats),
+	    .value = "true" },
+	{ "key-file", CHECK_OPTION_FILE, offsetof(struct raw_failover, key_file) },
+	{ "outage-hold", CHECK_OPTION_DURATION, offsetof(struct raw_failover, hold_ms),
+	    .value = "1h", .min = 0, .max = 24 * HOUR },
+	{ "outage-hold-alone", CHECK_OPTION_DURATION,
+	    offsetof(struct raw_failover, hold_alone_ms), .value = "60s", .min = 0,
+	    .max = 24 * HOUR },
 	{ NULL },
 };
 
@@ -134,6 +147,14 @@ const struct check_option schema_role[] = {
 	    .value = "backup" },
 	{ "auto-init", CHECK_OPTION_BOOL, offsetof(struct raw_role, auto_init),
 	    .value = "true" },
+	{ "lease", CHECK_OPTION_DURATION, offsetof(struct raw_role, lease_ms),
+	    .min = SCHEMA_LEASE_MIN_MS, .max = SCHEMA_LEASE_MAX_MS },
+	{ "silence", CHECK_OPTION_DURATION, offsetof(struct raw_role, silence_ms),
+	    .min = SCHEMA_SILENCE_MIN_MS, .max = SCHEMA_SILENCE_MAX_MS },
+	{ "limit", CHECK_OPTION_UINT, offsetof(struct raw_role, limit), .value = "5",
+	    .min = 0, .max = 16 },
+	{ "within", CHECK_OPTION_DURATION, offsetof(struct raw_role, within_ms),
+	    .value = "10m", .min = SECOND, .max = 24 * HOUR },
 	{ NULL },
 };
 
@@ -164,9 +185,21 @@ const struct check_option schema_hooks[] = {
 	{ NULL },
 };
 
+const struct check_option schema_track[] = {
+	{ "weight", CHECK_OPTION_TEXT, offsetof(struct raw_track, weight) },
+	{ NULL },
+};
+
+static const struct schema track_sections[] = {
+	{ "check", .titled = true, .options = schema_track },
+	{ "interface", .titled = true, .options = schema_track },
+	{ NULL },
+};
+
 static const struct schema role_sections[] = {
 	{ "vip", .titled = true, .options = schema_vip },
 	{ "hooks", .options = schema_hooks },
+	{ "track", .sections = track_sections },
 	{ NULL },
 };
 

@@ -33,6 +33,12 @@ bool schema_section(const struct schema *schema, size_t i, struct schema *out);
  * lictor's own where checks stand. */
 bool schema_reserves(const char *name);
 
+/* The least and the longest that a lease and a silence may be. */
+#define SCHEMA_LEASE_MIN_MS 200
+#define SCHEMA_LEASE_MAX_MS 60000
+#define SCHEMA_SILENCE_MIN_MS 100
+#define SCHEMA_SILENCE_MAX_MS 900
+
 /* The values of a section as its table of options fills them in, before they are judged;
  * members as options_fill leaves them (options.h). */
 struct raw_node {
@@ -49,7 +55,10 @@ struct raw_defaults {
 	uint64_t rise, fall;
 };
 struct raw_failover {
-	char *fence, *lease;
+	char *fence, *lease, *silence, *address, *key_file;
+	uint64_t port;
+	bool heartbeats;
+	int64_t hold_ms, hold_alone_ms;
 };
 struct raw_check {
 	struct raw_defaults schedule;
@@ -69,7 +78,8 @@ struct raw_role {
 	char **services;
 	uint64_t priority;
 	bool preempt, auto_init;
-	int64_t preempt_delay_ms;
+	int64_t preempt_delay_ms, lease_ms, silence_ms, within_ms;
+	uint64_t limit;
 	char *when_all_critical, *address_order, *master_tag, *backup_tag;
 };
 struct raw_vip {
@@ -77,6 +87,9 @@ struct raw_vip {
 	char **route, **rule;
 	int64_t announce_refresh_ms;
 	bool reset_connections;
+};
+struct raw_track {
+	char *weight;
 };
 struct raw_hooks {
 	char **promote, **demote, **notify, **environment;
@@ -86,6 +99,6 @@ struct raw_hooks {
 
 extern const struct check_option schema_node[], schema_consul[], schema_defaults[],
     schema_failover[], schema_check[], schema_service[], schema_role[], schema_vip[],
-    schema_hooks[];
+    schema_hooks[], schema_track[];
 
 #endif

@@ -56,7 +56,7 @@ warden_lapse(struct warden *warden, int64_t now)
 int64_t
 warden_lease(const struct warden *warden, const struct conf *conf)
 {
-	return conf_lease(conf, warden->shared.kind == WIRE_FENCE_BPF);
+	return conf_longest_lease(conf, warden->shared.kind == WIRE_FENCE_BPF);
 }
 
 /* A reload with a shorter lease counts once nothing is held for longer: until then the agent

@@ -56,6 +56,10 @@ static const struct option role_options[] = {
 	{ "master-tag", { "first", "primary" } },
 	{ "backup-tag", { "second", "spare" } },
 	{ "auto-init", { "false", "false" } },
+	{ "lease", { "3250ms", "4250ms" } },
+	{ "silence", { "200ms", "500ms" } },
+	{ "limit", { "0", "7" } },
+	{ "within", { "1m", "2m" } },
 	{ "promote", { "{/bin/true}", "{/bin/true, up}" } },
 	{ "demote", { "{/bin/true}", "{/bin/true, down}" } },
 	{ "notify", { "{/bin/true}", "{/bin/true, news}" } },
@@ -63,7 +67,7 @@ static const struct option role_options[] = {
 	{ "user", { "root", "nobody" } },
 	{ "environment", { "{\"A=b\"}", "{\"A=c\"}" } },
 };
-enum { ROLE_HOOKS = 8, HOOK_COMMANDS = 3 };
+enum { ROLE_HOOKS = 12, HOOK_COMMANDS = 3 };
 
 /* % is the number of the vip: no two may have the same route. */
 static const struct option vip_options[] = {

@@ -17,7 +17,7 @@ enum {
 	EDITS_CHECKS = 4,	/* of each service; there are as many of the node */
 	EDITS_ROLES = 2,
 	EDITS_VIPS = 2,		/* of each role */
-	EDITS_OPTIONS = 16,
+	EDITS_OPTIONS = 18,
 	EDITS_HOST = EDITS_SERVICES, /* the "service" that has the checks of the node */
 };
 

@@ -566,6 +566,7 @@ try_lease(const char *fence, int64_t ms)
 		return;
 	CU_ASSERT_EQUAL(conf_lease(conf, true), ms);
 	CU_ASSERT_EQUAL(conf_lease(conf, false), suits ? ms : 2250);
+	CU_ASSERT_EQUAL(conf_longest_lease(conf, true), ms);
 	conf_free(conf);
 }
 
@@ -578,6 +579,70 @@ a_lease_suits_its_fence(void)
 		try_lease("bpf", ms);
 		try_lease("lifetime", ms);
 	}
+}
+
+/* What is written for a role counts before the node's, that before the default; without
+ * heartbeats the default lease is longer than an election of Consul's. */
+static void
+timers_come_from_the_nearest(void)
+{
+	static const char *const nodes[] = { "", "lease = 3250ms", "silence = 500ms",
+		"heartbeats = false" };
+	static const int64_t leases[][2] = { { 1000, 2250 }, { 3250, 3250 },
+		{ 1000, 2250 }, { 15000, 15250 } };
+	static const int64_t silences[][2] = { { 300, 600 }, { 300, 600 }, { 500, 500 },
+		{ 300, 600 } };
+	char error[CONF_ERROR_MAX] = "";
+
+	for (size_t i = 0; i < ARRAY_LENGTH(nodes); i++)
+		for (int own = 0; own < 2; own++) {
+			AUTO_FREE char *text =
+			    xasprintf("failover { %s } role x { %s }", nodes[i],
+				own != 0 ? "lease = 4250ms silence = 200ms" : "");
+			struct conf *conf = conf_parse(bundle_of("", text, ""), error);
+			CU_ASSERT_STRING_EQUAL(error, "");
+			CU_ASSERT_PTR_NOT_NULL_FATAL(conf);
+			const struct conf_role *role = conf->roles[0];
+			for (int bpf = 0; bpf < 2; bpf++) {
+				int64_t lease = leases[i][1 - bpf];
+				CU_ASSERT_EQUAL(conf_lease(conf, bpf != 0), lease);
+				CU_ASSERT_EQUAL(conf_role_lease(conf, role, bpf != 0),
+				    own != 0 ? 4250 : lease);
+				CU_ASSERT_EQUAL(conf_longest_lease(conf, bpf != 0),
+				    own != 0 && lease < 4250 ? 4250 : lease);
+				CU_ASSERT_EQUAL(conf_silence(conf, role, bpf != 0),
+				    own != 0 ? 200 : silences[i][1 - bpf]);
+			}
+			conf_free(conf);
+		}
+}
+
+static void
+what_a_role_tracks(void)
+{
+	static const char text[] =
+	    "icmp up { address = \"192.0.2.1\" }\n"
+	    "service web { tcp port { address = \"127.0.0.1:1\" } }\n"
+	    "role x { limit = 3 within = 5m track { check up { weight = -50 }\n"
+	    "  interface eth1 { weight = -20 } check \"web/port\" { weight = -1 } } }";
+	char error[CONF_ERROR_MAX] = "";
+	struct conf *conf = conf_parse(bundle_of("", text, ""), error);
+
+	CU_ASSERT_STRING_EQUAL(error, "");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(conf);
+	const struct conf_role *role = conf->roles[0];
+	CU_ASSERT_EQUAL(role->limit, 3);
+	CU_ASSERT_EQUAL(role->within_ms, 300000);
+	CU_ASSERT_EQUAL_FATAL(role->n_tracks, 3);
+	CU_ASSERT_PTR_EQUAL(role->tracks[0]->check, conf->checks[0]);
+	CU_ASSERT_EQUAL(role->tracks[0]->weight, -50);
+	CU_ASSERT_PTR_NULL(role->tracks[1]->check);
+	CU_ASSERT_STRING_EQUAL(role->tracks[1]->name, "eth1");
+	CU_ASSERT_EQUAL(role->tracks[1]->kind, CONF_TRACK_INTERFACE);
+	CU_ASSERT_PTR_EQUAL(role->tracks[2]->check, conf->checks[1]);
+	for (uint32_t i = 0; i < 3; i++)
+		CU_ASSERT_PTR_EQUAL(role->tracks[i], conf->tracks[i]);
+	conf_free(conf);
 }
 
 /* A folder's worth of trouble, from the table. */
@@ -723,6 +788,8 @@ static const struct tap_case cases[] = {
 	{ "pieces of a bundle are refused", pieces_of_a_bundle_are_refused },
 	{ "who receives does not ask the host", who_receives_does_not_ask_the_host },
 	{ "a lease suits its fence", a_lease_suits_its_fence },
+	{ "timers come from the nearest", timers_come_from_the_nearest },
+	{ "what a role tracks", what_a_role_tracks },
 	{ "every broken configuration is refused",
 	    every_broken_configuration_is_refused },
 };

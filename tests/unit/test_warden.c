@@ -758,8 +758,9 @@ test_reload_lease(void)
 	bed_start(&bed);
 	CU_ASSERT(hold(&bed, V4, 1, BRIEF_MS));
 	int64_t end = bed.until_ms[V4];
-	CU_ASSERT(reload(
-	    &bed, make_next(FIRST, false, "failover { lease = 40900ms }\n", "")));
+	CU_ASSERT(reload(&bed,
+	    make_next(FIRST, false, "failover { heartbeats = false lease = 40900ms }\n",
+		"")));
 	run_for(bed.loop, 0);
 	CU_ASSERT_EQUAL(bed.told[V4].removed, 0);
 	CU_ASSERT(until(bed.loop, v4_removed, &bed, LIMIT_MS));

@@ -563,7 +563,7 @@ drop(struct bed *bed, uint32_t vip, uint64_t up_to)
 
 static const char *const addresses[] = { "10.9.0.100", "fd00:9::100", "10.9.0.102" };
 
-const char calm[] = "failover { lease = 20900ms }\n"; /* LEASE_MS */
+const char calm[] = "failover { heartbeats = false lease = 20900ms }\n"; /* LEASE_MS */
 
 bool
 is_set(size_t i, const char *prefix)
