@@ -97,7 +97,7 @@ write_register(struct role *role, enum role_write kind, const char *holder,
 	    (struct role_cas){ .out = true, .kind = kind, .sent_at = role->now.boot };
 	cas->content.rev = role->max_rev + 1;
 	snprintf(cas->content.wid, sizeof(cas->content.wid), "%s.%s.%s.%016" PRIx64,
-	    role->params.node, role->params.inst, role_write_name(kind),
+	    role->params.node, role->inst, role_write_name(kind),
 	    role->random(role->arg));
 	str_copy(cas->content.holder, sizeof(cas->content.holder), holder);
 	cas->content.fence = *fence;
@@ -111,7 +111,7 @@ write_register(struct role *role, enum role_write kind, const char *holder,
 	action = role_act(role, ROLE_ACTION_WRITE);
 	action->kind = kind;
 	action->base = role->lost ? role->lost_index : role->reg.index;
-	action->content = cas->content;
+	role->actions->write = cas->content;
 }
 
 /*

@@ -69,23 +69,14 @@ become_master(struct role *role, int64_t confirmed_at)
 		role_act(role, ROLE_ACTION_PROMOTE)->reason = role->enter_reason;
 }
 
-/* <node>.<inst>.<KIND>.<random>, where a node's name may have dots too. */
 static bool
 written_by_namesake(const struct role *role, const struct role_register *reg)
 {
-	const struct role_params *params = &role->params;
-	size_t node_len = strlen(params->node), inst_len = strlen(params->inst);
-	const char *rest = reg->wid + node_len + 1;
-	const char *dot;
+	struct role_wid wid;
 
-	if (strncmp(reg->wid, params->node, node_len) != 0 ||
-	    reg->wid[node_len] != '.' || mutated(SAMEVAL))
-		return false;
-	dot = strchr(rest, '.');
-	if (!dot || !strchr(dot + 1, '.') || strchr(strchr(dot + 1, '.') + 1, '.'))
-		return false;
-	return (size_t)(dot - rest) != inst_len ||
-	    memcmp(rest, params->inst, inst_len) != 0;
+	return !mutated(SAMEVAL) && role_wid_split(reg->wid, &wid) &&
+	    strcmp(wid.node, role->params.node) == 0 &&
+	    strcmp(wid.inst, role->inst) != 0;
 }
 
 static void

@@ -283,7 +283,7 @@ lease_new(struct loop *loop, struct consul *consul, const struct conf *conf,
 	params.lease_ms = conf_lease(conf, bpf);
 	params.margin_ms = conf_margin(bpf);
 	str_copy(params.node, sizeof(params.node), node);
-	str_copy(params.inst, sizeof(params.inst), inst);
+	params.inst = strtoull(inst, NULL, 16);
 	lease->loop = loop;
 	lease->consul = consul;
 	lease->conf = conf;

@@ -42,6 +42,79 @@ role_name_valid(const char *name)
 }
 
 void
+role_inst_print(uint64_t inst, char out[ROLE_INST_SIZE])
+{
+	snprintf(out, ROLE_INST_SIZE, "%016" PRIx64, inst);
+}
+
+/* The part of `wid` from `start` to `end`. */
+static bool
+copy_part(char *out, size_t size, const char *start, const char *end)
+{
+	size_t len = (size_t)(end - start);
+
+	if (len >= size)
+		return false;
+	memcpy(out, start, len);
+	out[len] = '\0';
+	return true;
+}
+
+bool
+role_wid_split(const char *wid, struct role_wid *parts)
+{
+	const char *dots[3]; /* before inst, KIND and random */
+	const char *at = wid + strlen(wid);
+
+	for (size_t i = 3; i > 0; i--) {
+		do {
+			if (at == wid)
+				return false;
+		} while (*--at != '.');
+		dots[i - 1] = at;
+	}
+	return copy_part(parts->node, sizeof(parts->node), wid, dots[0]) &&
+	    copy_part(parts->inst, sizeof(parts->inst), dots[0] + 1, dots[1]) &&
+	    copy_part(parts->kind, sizeof(parts->kind), dots[1] + 1, dots[2]);
+}
+
+static void
+print_wid(struct role_register *reg, const struct role_params *by, const char *kind,
+    uint64_t random)
+{
+	char inst[ROLE_INST_SIZE];
+
+	role_inst_print(by->inst, inst);
+	snprintf(reg->wid, sizeof(reg->wid), "%s.%s.%s.%016" PRIx64, by->node, inst,
+	    kind, random);
+}
+
+bool
+role_force(const struct role_register *now, const struct role_params *by,
+    uint64_t random, const char *node, const char *old, struct role_register *out,
+    char *why, size_t why_size)
+{
+	const char *has = now->fence.node;
+
+	if (!now->fence.present)
+		snprintf(why, why_size, "nobody has it: a switchover is enough");
+	else if (strcmp(old, has) != 0 || has[0] == '\0')
+		snprintf(why, why_size, "it is %s that may still have it, not %s",
+		    has[0] ? has : "a host unknown", old);
+	else if (strcmp(node, old) == 0)
+		snprintf(why, why_size, "%s is the host that is said to be off", old);
+	else if (!role_name_valid(node))
+		snprintf(why, why_size, "%s is no name of a host", node);
+	else {
+		*out = (struct role_register){ .rev = now->rev + 1 };
+		str_copy(out->holder, sizeof(out->holder), node);
+		print_wid(out, by, "FORCE", random);
+		return true;
+	}
+	return false;
+}
+
+void
 role_register_init(struct role_register *reg, const struct role_params *params,
     int64_t wall_ms, uint64_t random)
 {
@@ -50,8 +123,7 @@ role_register_init(struct role_register *reg, const struct role_params *params,
 	if (lease_ms < INIT_LEASE_MS)
 		lease_ms = INIT_LEASE_MS;
 	*reg = (struct role_register){ .rev = (uint64_t)wall_ms };
-	snprintf(reg->wid, sizeof(reg->wid), "%s.%s.INIT.%016" PRIx64, params->node,
-	    params->inst, random);
+	print_wid(reg, params, "INIT", random);
 	reg->fence.present = true;
 	reg->fence.lease_ms = lease_ms;
 	snprintf(reg->fence.text, sizeof(reg->fence.text),
@@ -99,14 +171,17 @@ get_ms(const cJSON *object, const char *member, int64_t *out)
 }
 
 static bool
-members_valid(const cJSON *members)
+get_members(const cJSON *json, struct role_fence *fence)
 {
+	const cJSON *members = cJSON_GetObjectItemCaseSensitive(json, "members");
 	const cJSON *member;
 
 	if (!cJSON_IsArray(members))
 		return false;
 	cJSON_ArrayForEach (member, members)
-		if (!cJSON_IsString(member))
+		if (fence->n_members == ROLE_PEERS || !cJSON_IsString(member) ||
+		    !str_copy(fence->members[fence->n_members++], ROLE_NODE_SIZE,
+			member->valuestring))
 			return false;
 	return true;
 }
@@ -122,8 +197,7 @@ parse_fence(const cJSON *json, struct role_fence *fence, char *why, size_t why_s
 		return fail(why, why_size, "fence is neither null nor a record");
 	if (!get_name(json, "node", fence->node) ||
 	    !get_ms(json, "lease_ms", &fence->lease_ms) ||
-	    !get_ms(json, "hold_ms", &fence->hold_ms) ||
-	    !members_valid(cJSON_GetObjectItemCaseSensitive(json, "members")))
+	    !get_ms(json, "hold_ms", &fence->hold_ms) || !get_members(json, fence))
 		return fail(why, why_size, "its fence record is not complete");
 	if (cJSON_HasObjectItem(json, "hb") && !json_get_bool(json, "hb", &fence->hb))
 		return fail(why, why_size, "fence.hb is neither true nor false");

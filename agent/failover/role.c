@@ -93,12 +93,23 @@ role_hold_until(const struct role *role)
 	return role->confirmed_at + role->binding_ms - role->params.margin_ms;
 }
 
+const char *
+role_words(struct role *role, const char *text)
+{
+	struct role_actions *actions = role->actions;
+	char *words = actions->words + actions->n_words;
+	size_t left = sizeof(actions->words) - actions->n_words;
+
+	str_copy(words, left, text);
+	if (actions->n_words + strlen(words) + 1 < sizeof(actions->words))
+		actions->n_words += strlen(words) + 1;
+	return words;
+}
+
 void
 role_alarm(struct role *role, const char *why)
 {
-	struct role_action *action = role_act(role, ROLE_ACTION_ALARM);
-
-	str_copy(action->why, sizeof(action->why), why);
+	role_act(role, ROLE_ACTION_ALARM)->why = role_words(role, why);
 }
 
 /* The one place where the state changes. */
@@ -114,7 +125,7 @@ role_set_state(
 	action->from = role->state;
 	action->to = to;
 	action->reason = reason;
-	str_copy(action->why, sizeof(action->why), why);
+	action->why = role_words(role, why);
 	role->state = to;
 	role->reason = reason;
 	role->announced = true;
@@ -243,7 +254,7 @@ take(struct role *role, const struct role_event *event)
 	case ROLE_EVENT_TICK: break;
 	case ROLE_EVENT_REGISTER:
 		role_learn_register(role, event->reg.sent_at, event->reg.consistent,
-		    event->reg.missing ? NULL : &event->reg.content);
+		    event->reg.content);
 		break;
 	case ROLE_EVENT_CAS:
 		role_learn_written(
@@ -265,6 +276,12 @@ take(struct role *role, const struct role_event *event)
 		if (event->order > role->held_order)
 			role->held_order = event->order;
 		break;
+	case ROLE_EVENT_HEARTBEAT:
+	case ROLE_EVENT_ACK:
+	case ROLE_EVENT_ALONG:
+	case ROLE_EVENT_UNREADABLE:
+	case ROLE_EVENT_NAMESAKE:
+	case ROLE_EVENTS: break;
 	}
 }
 
@@ -338,9 +355,9 @@ role_new(const struct role_params *params, struct role_now now,
 {
 	struct role *role = xcalloc(1, sizeof(*role));
 
-	assert(role_name_valid(params->node) && role_name_valid(params->inst) &&
-	    !strchr(params->inst, '.'));
+	assert(role_name_valid(params->node));
 	role->params = *params;
+	role_inst_print(params->inst, role->inst);
 	role->random = random;
 	role->arg = arg;
 	role->now = now;
@@ -392,7 +409,7 @@ role_step(struct role *role, const struct role_event *event, struct role_now now
 	role->now = now;
 	role->actions = actions;
 	role->wake = ROLE_FOREVER;
-	actions->count = 0;
+	actions->count = actions->n_words = 0;
 	if (!mutated(RESURRECT))
 		lapse(role);
 	take(role, event);
@@ -425,6 +442,7 @@ role_view(const struct role *role, struct role_view *view)
 		.vip_maybe = role->vip_maybe,
 		.ready = role->ready,
 		.reason = role->reason,
+		.binding_ms = role->state == ROLE_MASTER ? role->binding_ms : 0,
 	};
 	if (role->known)
 		view->reg = role->reg;

@@ -31,6 +31,7 @@ struct role_cas {
 
 struct role {
 	struct role_params params;
+	char inst[ROLE_INST_SIZE];
 	uint64_t (*random)(void *arg);
 	void *arg;
 
@@ -100,6 +101,8 @@ struct role {
 
 /* role.c */
 struct role_action *role_act(struct role *role, enum role_action_type type);
+/* Text for an action, in the step's own buffer. */
+const char *role_words(struct role *role, const char *text);
 void role_alarm(struct role *role, const char *why);
 void role_set_state(struct role *role, enum role_state to, enum role_reason reason,
     const char *why);

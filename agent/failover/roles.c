@@ -214,9 +214,7 @@ on_reg(void *arg, uint32_t role, int64_t sent_at, bool consistent,
 
 	event.reg.sent_at = sent_at;
 	event.reg.consistent = consistent;
-	event.reg.missing = content == NULL;
-	if (content != NULL)
-		event.reg.content = *content;
+	event.reg.content = content;
 	roles->seats[role]->missing = content == NULL;
 	seat_feed(roles->seats[role], &event);
 }
@@ -240,8 +238,11 @@ on_peers(void *arg, uint32_t role, const struct roster_peer *list, size_t count)
 	struct seat *seat = roles->seats[role];
 	struct role_event event = { .type = ROLE_EVENT_PEERS };
 
-	for (size_t i = 0; i < count; i++)
-		event.peers.list[i] = seat->peers[i] = list[i].peer;
+	for (size_t i = 0; i < count; i++) {
+		seat->peers[i] = list[i].peer;
+		seat->peers[i].hb = list[i].hb;
+	}
+	event.peers.list = seat->peers;
 	seat->n_peers = event.peers.count = count;
 	seat_feed(seat, &event);
 }
@@ -308,7 +309,8 @@ roles_new(struct loop *loop, struct consul *consul, struct vips *vips,
 		.arg = roles,
 	};
 
-	snprintf(roles->inst, sizeof(roles->inst), "%016" PRIx64, random_u64());
+	roles->inst_number = random_u64();
+	role_inst_print(roles->inst_number, roles->inst);
 	roles->loop = loop;
 	roles->consul = consul;
 	roles->vips = vips;

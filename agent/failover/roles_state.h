@@ -41,7 +41,8 @@ struct seat {
 	bool yields;			/* a reload takes it, or an address of it, away */
 	struct alarm alarms[ROLES_ALARMS];
 	struct loop_timer *probe_timer;	/* taking.c's, as the next three */
-	struct role_action held_back;	/* a write that waits for a probe */
+	uint64_t held_base;		/* a write that waits for a probe, over this index */
+	struct role_register held_back;
 	bool found;			/* by the last probe, before ... */
 	uint64_t found_base;		/* ... a write over this index */
 	uint64_t probe;			/* its order; 0: none goes on */
@@ -69,7 +70,8 @@ struct roles {
 	char **maintenance;		/* why a service is in one, by index, and then this
 					   host; NULL: it is not */
 	struct seat **seats;		/* by the role's index */
-	char inst[32];			/* of this process */
+	uint64_t inst_number;		/* of this process, and as text: */
+	char inst[ROLE_INST_SIZE];
 	struct loop_timer *yield_timer;
 	void (*yielded)(void *arg);	/* set while seats yield */
 	void *yielded_arg;
@@ -89,7 +91,8 @@ void seat_feed(struct seat *seat, const struct role_event *event);
 /* taking.c: a write of the machine, after a probe where it needs one. */
 void taking_init(struct seat *seat);
 void taking_done(struct seat *seat);
-void taking_write(struct seat *seat, const struct role_action *action);
+void taking_write(struct seat *seat, const struct role_action *action,
+    const struct role_register *content);
 
 /* operator.c: a request that the lease found; acted on if the role is master here. */
 void operator_asked(struct roles *roles, uint32_t role, const char *to);

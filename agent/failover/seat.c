@@ -29,9 +29,12 @@
 #define ALARM_MS 60000
 #define UNHEARD_MS 3000 /* a drop is answered within milliseconds */
 
+/* An event, with what it points to. */
 struct post {
 	STAILQ_ENTRY(post) link;
 	struct role_event event;
+	struct role_register content;
+	struct role_peer peers[ROLE_PEERS];
 };
 
 static void
@@ -40,6 +43,15 @@ post(struct seat *seat, const struct role_event *event)
 	struct post *post = xcalloc(1, sizeof(*post));
 
 	post->event = *event;
+	if (event->type == ROLE_EVENT_REGISTER && event->reg.content != NULL) {
+		post->content = *event->reg.content;
+		post->event.reg.content = &post->content;
+	}
+	if (event->type == ROLE_EVENT_PEERS) {
+		memcpy(post->peers, event->peers.list,
+		    event->peers.count * sizeof(post->peers[0]));
+		post->event.peers.list = post->peers;
+	}
 	STAILQ_INSERT_TAIL(&seat->posts, post, link);
 }
 
@@ -99,14 +111,15 @@ tell_state(struct seat *seat, const struct role_action *action)
 }
 
 static void
-carry_out(struct seat *seat, const struct role_action *action)
+carry_out(struct seat *seat, const struct role_action *action,
+    const struct role_register *content)
 {
 	struct roles *roles = seat->roles;
 	uint32_t role = seat->conf->index;
 
 	switch (action->type) {
 	case ROLE_ACTION_READ: lease_read(roles->lease, role); break;
-	case ROLE_ACTION_WRITE: taking_write(seat, action); break;
+	case ROLE_ACTION_WRITE: taking_write(seat, action, content); break;
 	case ROLE_ACTION_VIP_HOLD:
 		if (seat->conf->n_vips > 0)
 			vips_hold(roles->vips, role, action->order, action->term,
@@ -131,6 +144,9 @@ carry_out(struct seat *seat, const struct role_action *action)
 		if (alarm_is_news(seat, action->why))
 			log_error("role", "%s: %s", seat->conf->name, action->why);
 		break;
+	case ROLE_ACTION_HEARTBEAT:
+	case ROLE_ACTION_ACK:
+	case ROLE_ACTION_TYPES: break;
 	}
 }
 
@@ -154,11 +170,11 @@ set_timer(struct seat *seat)
 static void
 step(struct seat *seat, const struct role_event *event)
 {
-	struct role_actions actions = { .count = 0 };
+	struct role_actions actions;
 
 	role_step(seat->role, event, read_clocks(), &actions);
 	for (size_t i = 0; i < actions.count; i++)
-		carry_out(seat, &actions.list[i]);
+		carry_out(seat, &actions.list[i], &actions.write);
 }
 
 /* The role is to be given away, but the warden does not say that the addresses are gone: it
@@ -253,9 +269,9 @@ fill_params(const struct seat *seat, struct role_params *params)
 		.has_demote = role->demote != NULL,
 		.address_first = role->address_order == CONF_BEFORE_PROMOTE,
 		.release_when_unwell = role->when_all_critical == CONF_RELEASE,
+		.inst = roles->inst_number,
 	};
 	str_copy(params->node, sizeof(params->node), roles->node);
-	str_copy(params->inst, sizeof(params->inst), roles->inst);
 }
 
 struct seat *

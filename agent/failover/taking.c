@@ -27,11 +27,11 @@
 #define AGAIN_MS 1000 /* as long as another host is known to have the address */
 
 static void
-send_write(struct seat *seat, const struct role_action *action)
+send_write(struct seat *seat, uint64_t base, const struct role_register *content)
 {
 	struct roles *roles = seat->roles;
 
-	lease_write(roles->lease, seat->conf->index, action->base, &action->content,
+	lease_write(roles->lease, seat->conf->index, base, content,
 	    conf_lease(roles->conf, roles->bpf));
 }
 
@@ -41,8 +41,8 @@ send_held_back(struct seat *seat)
 	struct role_view view;
 
 	role_view(seat->role, &view);
-	if (view.reg.index == seat->held_back.base)
-		send_write(seat, &seat->held_back);
+	if (view.reg.index == seat->held_base)
+		send_write(seat, seat->held_base, &seat->held_back);
 }
 
 static void
@@ -50,7 +50,7 @@ give_up(struct seat *seat)
 {
 	struct role_event event = { .type = ROLE_EVENT_CAS };
 
-	str_copy(event.cas.wid, sizeof(event.cas.wid), seat->held_back.content.wid);
+	str_copy(event.cas.wid, sizeof(event.cas.wid), seat->held_back.wid);
 	seat_feed(seat, &event);
 }
 
@@ -84,15 +84,17 @@ is_taking(const struct seat *seat, const struct role_action *action)
 }
 
 void
-taking_write(struct seat *seat, const struct role_action *action)
+taking_write(struct seat *seat, const struct role_action *action,
+    const struct role_register *content)
 {
 	loop_timer_stop(seat->probe_timer);
 	seat->probe = 0;
 	if (!is_taking(seat, action)) {
-		send_write(seat, action);
+		send_write(seat, action->base, content);
 		return;
 	}
-	seat->held_back = *action;
+	seat->held_base = action->base;
+	seat->held_back = *content;
 	if (vips_contested(seat->roles->vips, seat->conf->index)) {
 		loop_timer_after(seat->probe_timer, AGAIN_MS);
 		return;
@@ -104,7 +106,7 @@ taking_write(struct seat *seat, const struct role_action *action)
 		return;
 	}
 	seat->probe = 0;
-	send_write(seat, action);
+	send_write(seat, action->base, content);
 }
 
 void
@@ -116,7 +118,7 @@ roles_probed(struct roles *roles, uint32_t role, uint64_t order, bool found)
 		return;
 	seat->probe = 0;
 	seat->found = found;
-	seat->found_base = seat->held_back.base;
+	seat->found_base = seat->held_base;
 	loop_timer_stop(seat->probe_timer);
 	if (found)
 		give_up(seat);

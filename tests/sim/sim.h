@@ -31,7 +31,8 @@ struct item {
 	uint32_t life;		/* of the agent it is for, or the address's generation */
 	int64_t number;
 	uint64_t order, term;
-	struct role_register reg;
+	struct role_register reg;	/* what a REGISTER event points to */
+	struct role_peer peers[ROLE_PEERS];	/* or a PEERS event */
 	struct role_event event;
 };
 

@@ -133,8 +133,8 @@ check_entered(struct world *world, struct host *host, const struct role_event *e
 
 	if (event->type == ROLE_EVENT_CAS && event->cas.ok)
 		wid = event->cas.wid;
-	else if (event->type == ROLE_EVENT_REGISTER && !event->reg.missing)
-		wid = event->reg.content.wid;
+	else if (event->type == ROLE_EVENT_REGISTER && event->reg.content)
+		wid = event->reg.content->wid;
 	if (!wid[0] || strcmp(wid, host->own_wid) != 0)
 		sim_fail(world, "I7: %s is master without its own outstanding OWN",
 		    host->name);
@@ -155,8 +155,8 @@ remember_own(struct host *host, const struct role_event *event, struct role_now 
 	if (event->type != ROLE_EVENT_REGISTER || !host->own_unsure)
 		return;
 	if (event->reg.consistent && event->reg.sent_at >= host->own_unsure_at &&
-	    (event->reg.missing ||
-		strcmp(event->reg.content.wid, host->own_wid) != 0)) {
+	    (!event->reg.content ||
+		strcmp(event->reg.content->wid, host->own_wid) != 0)) {
 		host->own_wid[0] = '\0';
 		host->own_unsure = false;
 	}
@@ -207,8 +207,8 @@ check_action(struct world *world, struct host *host, const struct role_action *a
 		host->own_unsure = false;
 		host->own_wid[0] = '\0';
 		if (action->kind == ROLE_OWN)
-			str_copy(
-			    host->own_wid, sizeof(host->own_wid), action->content.wid);
+			str_copy(host->own_wid, sizeof(host->own_wid),
+			    world->actions.write.wid);
 		host->given = host->given || action->kind == ROLE_GIVE;
 		break;
 	case ROLE_ACTION_STATE:
@@ -219,7 +219,10 @@ check_action(struct world *world, struct host *host, const struct role_action *a
 	case ROLE_ACTION_VIP_DROP:
 	case ROLE_ACTION_PROMOTE:
 	case ROLE_ACTION_DEMOTE:
-	case ROLE_ACTION_ALARM: break;
+	case ROLE_ACTION_ALARM:
+	case ROLE_ACTION_HEARTBEAT:
+	case ROLE_ACTION_ACK:
+	case ROLE_ACTION_TYPES: break;
 	}
 }
 
@@ -250,7 +253,7 @@ check_step(struct world *world, struct host *host, const struct role_event *even
 		sim_fail(world, "S2: %s is master beyond its lease", host->name);
 	if (view.state == ROLE_MASTER && world->exists &&
 	    fenced(&world->reg, host->name) &&
-	    host->role->binding_ms > world->reg.fence.lease_ms)
+	    view.binding_ms > world->reg.fence.lease_ms)
 		sim_fail(world, "I4: %s is not bound by its record in the register",
 		    host->name);
 	host->before = view;

@@ -65,7 +65,8 @@ tell_watchers(struct world *world)
 		    sim_item(world, delay(world), &world->hosts[i], watched);
 
 		item->event.type = ROLE_EVENT_REGISTER;
-		item->event.reg.content = world->reg;
+		item->reg = world->reg;
+		item->event.reg.content = &item->reg;
 		item->event.reg.sent_at = clock_ms(&item->host->boot, world->now);
 		sim_push(world, item);
 	}
@@ -94,6 +95,7 @@ reply(struct world *world, struct item *item, struct role_event *event)
 	answer = sim_item(world, leg(world, item->host), item->host, host_deliver);
 	answer->life = item->life;
 	answer->event = *event;
+	answer->reg = world->reg;
 	sim_push(world, answer);
 }
 
@@ -125,9 +127,7 @@ apply_read(struct world *world, struct item *item)
 		return;
 	event.reg.consistent = true;
 	event.reg.sent_at = item->event.reg.sent_at;
-	event.reg.missing = !world->exists;
-	if (world->exists)
-		event.reg.content = world->reg;
+	event.reg.content = world->exists ? &world->reg : NULL;
 	reply(world, item, &event);
 }
 
@@ -230,8 +230,7 @@ watched_peers(struct world *world, struct item *item)
 	item->event.type = ROLE_EVENT_PEERS;
 	for (size_t i = 0; i < world->n_hosts; i++) {
 		const struct host *other = &world->hosts[i];
-		struct role_peer *peer =
-		    &item->event.peers.list[item->event.peers.count];
+		struct role_peer *peer = &item->peers[item->event.peers.count];
 
 		if (!other->present)
 			continue;

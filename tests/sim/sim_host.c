@@ -77,7 +77,7 @@ carry_out(struct world *world, struct host *host, const struct role_action *acti
 	switch (action->type) {
 	case ROLE_ACTION_READ: consul_read(world, host); break;
 	case ROLE_ACTION_WRITE:
-		consul_write(world, host, action->base, &action->content);
+		consul_write(world, host, action->base, &world->actions.write);
 		break;
 	case ROLE_ACTION_VIP_HOLD:
 		warden_hold(world, host, action->order, action->term, action->until);
@@ -93,6 +93,9 @@ carry_out(struct world *world, struct host *host, const struct role_action *acti
 		    role_reason_name(action->reason));
 		break;
 	case ROLE_ACTION_ALARM: sim_say(world, host, "ALARM: %s", action->why); break;
+	case ROLE_ACTION_HEARTBEAT:
+	case ROLE_ACTION_ACK:
+	case ROLE_ACTION_TYPES: break;
 	}
 }
 
@@ -109,6 +112,17 @@ step(struct world *world, struct host *host, const struct role_event *event)
 	for (size_t i = 0; i < actions->count; i++)
 		carry_out(world, host, &actions->list[i]);
 	arm(world, host, now);
+}
+
+/* The item may have been copied since it was made. */
+static void
+step_item(struct world *world, struct host *host, struct item *item)
+{
+	if (item->event.type == ROLE_EVENT_REGISTER && item->event.reg.content)
+		item->event.reg.content = &item->reg;
+	if (item->event.type == ROLE_EVENT_PEERS)
+		item->event.peers.list = item->peers;
+	step(world, host, &item->event);
 }
 
 void
@@ -129,7 +143,7 @@ host_deliver(struct world *world, struct item *item)
 	if (!host->role || host->life != item->life)
 		return;
 	if (!host->paused) {
-		step(world, host, &item->event);
+		step_item(world, host, item);
 		return;
 	}
 	copy = xcalloc(1, sizeof(*copy));
@@ -167,7 +181,7 @@ host_start(struct world *world, struct host *host)
 	if (host->role)
 		return;
 	host->life++;
-	snprintf(host->params.inst, sizeof(host->params.inst), "i%u", host->life);
+	host->params.inst = host->life;
 	host->role = role_new(&host->params, now, wid_random, world);
 	host->paused = host->stopping = host->given = false;
 	host->own_wid[0] = '\0';
@@ -239,7 +253,7 @@ host_resume(struct world *world, struct host *host)
 	if (sim_chance(world, 0.5))
 		shuffle_replies(world, host->late, host->n_late);
 	for (size_t i = 0; i < host->n_late; i++)
-		step(world, host, &host->late[i]->event);
+		step_item(world, host, host->late[i]);
 	if (host->n_late == 0)
 		step(world, host, &event);
 	host_forget_late(host);

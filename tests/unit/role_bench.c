@@ -14,7 +14,7 @@
 #include "tests/unit/tap.h"
 
 const struct role_params usual = { .node = "web-1",
-	.inst = "i1",
+	.inst = 1,
 	.priority = 100,
 	.lease_ms = 2250,
 	.margin_ms = 1500,
@@ -96,8 +96,7 @@ show(struct bench *bench, bool consistent)
 	bench->now.raw++;
 	event.reg.sent_at = bench->now.boot;
 	event.reg.consistent = consistent;
-	event.reg.missing = bench->reg.index == 0;
-	event.reg.content = bench->reg;
+	event.reg.content = bench->reg.index ? &bench->reg : NULL;
 	bench->now.boot++;
 	bench->now.raw++;
 	feed(bench, &event);
@@ -138,9 +137,9 @@ reply(struct bench *bench, const struct role_action *write, bool ok)
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(write);
 	CU_ASSERT_EQUAL(write->base, bench->reg.index);
-	str_copy(event.cas.wid, sizeof(event.cas.wid), write->content.wid);
+	str_copy(event.cas.wid, sizeof(event.cas.wid), bench->actions.write.wid);
 	if (ok) {
-		bench->reg = write->content;
+		bench->reg = bench->actions.write;
 		bench->reg.index = write->base + 3;
 		event.cas.index = bench->reg.index;
 	}
@@ -152,10 +151,11 @@ reply(struct bench *bench, const struct role_action *write, bool ok)
 void
 peers(struct bench *bench, const char *names, bool ready, unsigned int priority)
 {
-	struct role_event event = { .type = ROLE_EVENT_PEERS };
+	struct role_peer list[ROLE_PEERS] = { 0 };
+	struct role_event event = { .type = ROLE_EVENT_PEERS, .peers.list = list };
 
 	for (const char *name = names; *name; name += strcspn(name, " ")) {
-		struct role_peer *peer = &event.peers.list[event.peers.count++];
+		struct role_peer *peer = &list[event.peers.count++];
 
 		name += strspn(name, " ");
 		snprintf(peer->node, sizeof(peer->node), "%.*s",
@@ -224,10 +224,10 @@ expect_write(const struct bench *bench, enum role_write kind, const char *holder
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(write);
 	CU_ASSERT_EQUAL(write->kind, kind);
-	CU_ASSERT_STRING_EQUAL(write->content.holder, holder);
-	CU_ASSERT_EQUAL(write->content.fence.present, fence != NULL);
+	CU_ASSERT_STRING_EQUAL(bench->actions.write.holder, holder);
+	CU_ASSERT_EQUAL(bench->actions.write.fence.present, fence != NULL);
 	if (fence)
-		CU_ASSERT_STRING_EQUAL(write->content.fence.node, fence);
+		CU_ASSERT_STRING_EQUAL(bench->actions.write.fence.node, fence);
 }
 
 struct bench *

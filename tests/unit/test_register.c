@@ -84,7 +84,7 @@ test_nobody(void)
 static void
 test_first(void)
 {
-	struct role_params params = { .node = "db-1", .inst = "i1", .margin_ms = 1500 };
+	struct role_params params = { .node = "db-1", .inst = 1, .margin_ms = 1500 };
 	struct role_register reg, read;
 	char out[1024];
 
@@ -98,7 +98,8 @@ test_first(void)
 		CU_ASSERT_EQUAL(
 		    read.fence.lease_ms, lease > 2500 ? lease + 1500 : 4000);
 		CU_ASSERT_EQUAL(read.rev, UINT64_C(1700000000123));
-		CU_ASSERT_STRING_EQUAL(read.wid, "db-1.i1.INIT.0000000000000abc");
+		CU_ASSERT_STRING_EQUAL(
+		    read.wid, "db-1.0000000000000001.INIT.0000000000000abc");
 		CU_ASSERT_TRUE(
 		    read.fence.present && !read.fence.node[0] && !read.holder[0]);
 	}

@@ -15,9 +15,9 @@
 
 /* Section 2 of the protocol's page, for web-1 in STANDBY. */
 static bool
-allowed(const struct role_register *old, const struct role_action *write, bool vip_gone)
+allowed(const struct role_register *old, enum role_write kind,
+    const struct role_register *new, bool vip_gone)
 {
-	const struct role_register *new = &write->content;
 	bool holder = strcmp(old->holder, "web-1") == 0;
 	bool fenced = old->fence.present && strcmp(old->fence.node, "web-1") == 0;
 	bool copied = old->fence.present ==
@@ -25,7 +25,7 @@ allowed(const struct role_register *old, const struct role_action *write, bool v
 
 	if (new->rev <= old->rev || strcmp(new->wid, old->wid) == 0)
 		return false;
-	switch (write->kind) {
+	switch (kind) {
 	case ROLE_OWN:
 		return strcmp(new->holder, "web-1") == 0 &&
 		    strcmp(new->fence.node, "web-1") == 0 &&
@@ -68,7 +68,8 @@ first_write(const char *holder, const char *fence, enum role_ready ready, bool s
 			break;
 	}
 	if (write)
-		CU_ASSERT_TRUE(allowed(&bench->reg, write, vip_gone));
+		CU_ASSERT_TRUE(
+		    allowed(&bench->reg, write->kind, &bench->actions.write, vip_gone));
 	CU_ASSERT_PTR_NULL(find(bench, ROLE_ACTION_VIP_HOLD));
 	bench_free(bench);
 	return write != NULL;
@@ -323,7 +324,7 @@ test_lost(void)
 	CU_ASSERT_TRUE(bench->view.lost);
 	CU_ASSERT_PTR_NOT_NULL(find(bench, ROLE_ACTION_ALARM));
 	expect_write(bench, ROLE_OWN, "web-1", "web-1");
-	CU_ASSERT_EQUAL(find(bench, ROLE_ACTION_WRITE)->content.rev, rev + 1);
+	CU_ASSERT_EQUAL(bench->actions.write.rev, rev + 1);
 	show(bench, true);
 	CU_ASSERT_PTR_NULL(find(bench, ROLE_ACTION_ALARM)); /* said once */
 	CU_ASSERT_EQUAL(bench->view.state, ROLE_MASTER);
@@ -362,9 +363,11 @@ test_duplicate_and_branch(void)
 	CU_ASSERT_PTR_NULL(await(bench, ROLE_ACTION_WRITE, 60000));
 	bench_free(bench);
 	bench = master_new(&usual);
-	other_writes(bench, "web-1.i1.OWN.7", "web-1", "web-1"); /* late, but ours */
+	other_writes(bench, "web-1.0000000000000001.OWN.7", "web-1",
+	    "web-1"); /* late, but ours */
 	CU_ASSERT_EQUAL(bench->view.state, ROLE_MASTER);
-	str_copy(bench->reg.wid, sizeof(bench->reg.wid), "web-1.i1.OWN.8");
+	str_copy(
+	    bench->reg.wid, sizeof(bench->reg.wid), "web-1.0000000000000001.OWN.8");
 	show(bench, true); /* the same revision with another content */
 	expect_state(
 	    bench, ROLE_STANDBY, ROLE_REASON_BRANCH, "Consul's data was replaced");
@@ -436,7 +439,7 @@ test_shorter_lease(void)
 	str_copy(bench->reg.wid, ROLE_WID_SIZE, "web-1.i0.OWN.1");
 	set_fence(&bench->reg.fence, "web-1", 9000, 0);
 	show(bench, true);
-	CU_ASSERT_EQUAL(find(bench, ROLE_ACTION_WRITE)->content.fence.lease_ms, 9000);
+	CU_ASSERT_EQUAL(bench->actions.write.fence.lease_ms, 9000);
 	reply(bench, find(bench, ROLE_ACTION_WRITE), true);
 	CU_ASSERT_PTR_NULL(find(bench, ROLE_ACTION_WRITE));
 	CU_ASSERT_EQUAL(
@@ -447,7 +450,7 @@ test_shorter_lease(void)
 	CU_ASSERT_PTR_NULL(find(bench, ROLE_ACTION_WRITE));
 	show(bench, true);
 	expect_write(bench, ROLE_OWN, "web-1", "web-1");
-	CU_ASSERT_EQUAL(find(bench, ROLE_ACTION_WRITE)->content.fence.lease_ms, 3750);
+	CU_ASSERT_EQUAL(bench->actions.write.fence.lease_ms, 3750);
 	/* It binds at once. */
 	CU_ASSERT_EQUAL(bench->view.hold_until, bench->now.boot - 1 + 2250);
 	bench_free(bench);
@@ -471,7 +474,7 @@ restart_with(const struct role_params *now, int64_t published, int64_t first)
 	CU_ASSERT_PTR_NULL(find(bench, ROLE_ACTION_VIP_HOLD));
 	const struct role_action *write = find(bench, ROLE_ACTION_WRITE);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(write);
-	CU_ASSERT_EQUAL(write->content.fence.lease_ms, first);
+	CU_ASSERT_EQUAL(bench->actions.write.fence.lease_ms, first);
 	reply(bench, write, true);
 	const struct role_action *hold = find(bench, ROLE_ACTION_VIP_HOLD);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(hold);
@@ -482,7 +485,7 @@ restart_with(const struct role_params *now, int64_t published, int64_t first)
 	write = find(bench, ROLE_ACTION_WRITE);
 	CU_ASSERT_EQUAL(write != NULL, own < first);
 	if (write != NULL)
-		CU_ASSERT_EQUAL(write->content.fence.lease_ms, own);
+		CU_ASSERT_EQUAL(bench->actions.write.fence.lease_ms, own);
 	bench_free(bench);
 }
 
@@ -528,12 +531,12 @@ test_lease_changes(void)
 	event.order = order;
 	feed(bench, &event);
 	expect_write(bench, ROLE_OWN, "web-1", "web-1");
-	CU_ASSERT_EQUAL(find(bench, ROLE_ACTION_WRITE)->content.fence.lease_ms, 2750);
+	CU_ASSERT_EQUAL(bench->actions.write.fence.lease_ms, 2750);
 	reply(bench, find(bench, ROLE_ACTION_WRITE), true);
 	role_set_params(bench->role, &usual);
 	pass(bench, 1);
 	expect_write(bench, ROLE_OWN, "web-1", "web-1");
-	CU_ASSERT_EQUAL(find(bench, ROLE_ACTION_WRITE)->content.fence.lease_ms, 3750);
+	CU_ASSERT_EQUAL(bench->actions.write.fence.lease_ms, 3750);
 	bench_free(bench);
 }
 
