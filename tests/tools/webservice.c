@@ -3,7 +3,7 @@
  * webservice NAME PORT: the demonstration's small real web service. It answers every
  * request with "node NAME", on all IPv4 and IPv6 addresses, virtual ones that come later
  * included. One process, many clients at a time, so that a client that stops halfway
- * delays nobody.
+ * delays nobody. What comes to the port by UDP goes back with NAME behind it, for caller.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -19,6 +19,9 @@
 
 #define CLIENTS 200
 #define IDLE_MS 5000
+
+/* What the sockets wait for, behind the clients. */
+enum { LISTENER = CLIENTS, DATAGRAMS, POLLED };
 
 struct client {
 	int fd; /* -1: free */
@@ -97,17 +100,58 @@ accept_all(int listener, struct client *clients)
 	}
 }
 
-static void
-serve(int listener, struct client *clients, const char *name)
+static int
+datagrams_on(uint16_t port)
 {
-	struct pollfd fds[CLIENTS + 1];
+	struct sockaddr_in6 any = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+	int one = 1, zero = 0;
+
+	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 ||
+	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero)) != 0 ||
+	    setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &one, sizeof(one)) != 0 ||
+	    bind(fd, (struct sockaddr *)&any, sizeof(any)) != 0)
+		return -1;
+	return fd;
+}
+
+/* From the address that was asked: it stands in the control data both ways. */
+static void
+echo_all(int fd, const char *name)
+{
+	for (;;) {
+		char text[64], control[128], answer[192];
+		struct sockaddr_in6 from;
+		struct iovec iov = { text, sizeof(text) - 1 };
+		struct msghdr msg = { .msg_name = &from,
+			.msg_namelen = sizeof(from),
+			.msg_iov = &iov,
+			.msg_iovlen = 1,
+			.msg_control = control,
+			.msg_controllen = sizeof(control) };
+		ssize_t n = recvmsg(fd, &msg, 0);
+		if (n < 0)
+			return;
+		text[n] = '\0';
+		snprintf(answer, sizeof(answer), "%s %.100s", text, name);
+		iov = (struct iovec){ answer, strlen(answer) };
+		sendmsg(
+		    fd, &msg, MSG_NOSIGNAL); /* the address may have gone meanwhile */
+	}
+}
+
+static void
+serve(int listener, int datagrams, struct client *clients, const char *name)
+{
+	struct pollfd fds[POLLED];
 
 	for (;;) {
 		for (size_t i = 0; i < CLIENTS; i++)
 			fds[i] =
 			    (struct pollfd){ .fd = clients[i].fd, .events = POLLIN };
-		fds[CLIENTS] = (struct pollfd){ .fd = listener, .events = POLLIN };
-		if (poll(fds, CLIENTS + 1, 1000) < 0 && errno != EINTR)
+		fds[LISTENER] = (struct pollfd){ .fd = listener, .events = POLLIN };
+		fds[DATAGRAMS] = (struct pollfd){ .fd = datagrams, .events = POLLIN };
+		if (poll(fds, POLLED, 1000) < 0 && errno != EINTR)
 			return;
 		int64_t now = clock_raw_ms();
 		for (size_t i = 0; i < CLIENTS; i++) {
@@ -118,8 +162,10 @@ serve(int listener, struct client *clients, const char *name)
 			else if (now >= clients[i].until)
 				client_close(&clients[i]);
 		}
-		if (fds[CLIENTS].revents != 0)
+		if (fds[LISTENER].revents != 0)
 			accept_all(listener, clients);
+		if (fds[DATAGRAMS].revents != 0)
+			echo_all(datagrams, name);
 	}
 }
 
@@ -134,12 +180,13 @@ main(int argc, char **argv)
 		return 2;
 	}
 	int listener = listen_on((uint16_t)port);
-	if (listener < 0) {
+	int datagrams = datagrams_on((uint16_t)port);
+	if (listener < 0 || datagrams < 0) {
 		fprintf(stderr, "webservice: port %s: %s\n", argv[2], strerror(errno));
 		return 1;
 	}
 	for (size_t i = 0; i < CLIENTS; i++)
 		clients[i] = (struct client){ .fd = -1 };
-	serve(listener, clients, argv[1]);
+	serve(listener, datagrams, clients, argv[1]);
 	return 1;
 }
