@@ -334,6 +334,23 @@ on_node(void *arg, const char *node)
 	agent_start_roles(agent);
 }
 
+/* A fresh agent begins under the right name, and gives nothing away. */
+static void
+on_self(void *arg, const struct self_facts *facts)
+{
+	struct agent *agent = arg;
+
+	if (agent->node == NULL) {
+		on_node(agent, facts->node);
+	} else if (strcmp(agent->node, facts->node) != 0) {
+		log_error("consul",
+		    "this node is called %s now, and was %s: the agent starts anew",
+		    facts->node, agent->node);
+		agent->status = 1;
+		loop_stop(agent->loop);
+	}
+}
+
 static void
 on_report_stopped(void *arg)
 {
@@ -607,7 +624,8 @@ make_consul(struct agent *agent)
 		.stopped = on_report_stopped,
 		.arg = agent,
 	};
-	struct self_out self = { on_node, agent };
+	struct self_out self = { on_self, agent };
+	char *state AUTO_FREE = path_state(NULL);
 
 	agent->consul = consul_new(agent->loop, &agent->conf->consul);
 	agent->report = report_new(agent->loop, agent->consul, agent->conf, &report);
@@ -615,7 +633,7 @@ make_consul(struct agent *agent)
 		on_node(agent, agent->conf->node);
 	else
 		agent->self = self_new(
-		    agent->loop, agent->consul, agent->conf->consul.datacenter, &self);
+		    agent->loop, agent->consul, agent->conf->consul.datacenter, state, &self);
 }
 
 /* A thousand checks at once are a thousand descriptors: all that the host allows. */

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/base/loop.h"
@@ -42,7 +43,7 @@ struct keeper {
 static int
 write_fresh(const char *path, const char *text, size_t len)
 {
-	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	size_t done = 0;
 
 	while (fd >= 0 && done < len) {
@@ -202,4 +203,21 @@ keeper_free(struct keeper *keeper)
 	free(keeper->path);
 	free(keeper);
 	return ended;
+}
+
+int
+keeper_read(const char *path, struct buf *text)
+{
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	char bytes[4096];
+	struct stat st;
+	ssize_t n;
+
+	if (fd < 0 || fstat(fd, &st) != 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	while ((n = read(fd, bytes, sizeof(bytes))) > 0 && !text->full)
+		buf_add(text, bytes, (size_t)n);
+	return n < 0 ? -errno : 0;
 }

@@ -26,4 +26,7 @@ bool keeper_is_done(const struct keeper *keeper, int *err);
 /* Waits for the disk. False: a thread still hangs in a write, and was left to it. */
 bool keeper_free(struct keeper *keeper);
 
+/* What is in the file, up to the limit of `text`: 0, or -errno (-EINVAL: it is no file). */
+int keeper_read(const char *path, struct buf *text);
+
 #endif

@@ -6,15 +6,12 @@
  */
 #include "agent/consul/upkeep_file.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "agent/base/json.h"
+#include "agent/base/keeper.h"
 #include "agent/base/util.h"
 
 #define FILE_MAX (1 << 20)
@@ -55,24 +52,6 @@ read_line(const char *line, size_t len, struct upkeep_record *record)
 	    json_get_text(json, "reason", record->reason, sizeof(record->reason));
 }
 
-/* What is beyond the limit is damaged for sure: there are no so many services. */
-static int
-read_text(const char *path, struct buf *text)
-{
-	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	char bytes[4096];
-	struct stat st;
-	ssize_t n;
-
-	if (fd < 0 || fstat(fd, &st) != 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return -EINVAL;
-	while ((n = read(fd, bytes, sizeof(bytes))) > 0 && !text->full)
-		buf_add(text, bytes, (size_t)n);
-	return n < 0 ? -errno : 0;
-}
-
 int
 upkeep_file_read(const char *path,
     void (*found)(void *arg, const struct upkeep_record *record), void *arg,
@@ -80,7 +59,8 @@ upkeep_file_read(const char *path,
 {
 	struct buf text = { .limit = FILE_MAX };
 	struct upkeep_record record;
-	int err = read_text(path, &text);
+	/* what is beyond the limit is damaged for sure: there are no so many services */
+	int err = keeper_read(path, &text);
 	size_t at = 0;
 
 	*damaged = 0;

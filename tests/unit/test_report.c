@@ -1215,10 +1215,11 @@ test_any_order(void)
 }
 
 static void
-on_known(void *arg, const char *node)
+on_known(void *arg, const struct self_facts *facts)
 {
-	str_copy(
-	    ((struct fixture *)arg)->node, sizeof(((struct fixture *)arg)->node), node);
+	struct fixture *f = arg;
+
+	str_copy(f->node, sizeof(f->node), facts->node);
 }
 
 static bool
@@ -1235,7 +1236,7 @@ test_self(void)
 	struct self *self;
 
 	open_fixture(&f);
-	self = self_new(f.loop, f.consul, NULL, &out);
+	self = self_new(f.loop, f.consul, NULL, NULL, &out);
 	CU_ASSERT_TRUE(until(f.loop, node_known, &f, LIMIT_MS));
 	CU_ASSERT_STRING_EQUAL(f.node, "dev");
 	self_free(self);
