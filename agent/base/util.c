@@ -156,6 +156,12 @@ clock_raw_ms(void)
 }
 
 int64_t
+clock_monotonic_ms(void)
+{
+	return clock_ms(CLOCK_MONOTONIC);
+}
+
+int64_t
 clock_wall_ms(void)
 {
 	return clock_ms(CLOCK_REALTIME);

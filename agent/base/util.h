@@ -20,8 +20,10 @@ int parse_duration(const char *text, int64_t min_ms, int64_t max_ms, int64_t *ou
 void format_duration(int64_t ms, char *out, size_t size);
 
 /* Milliseconds, read now. What touches a lease reads CLOCK_BOOTTIME (it counts a
- * suspend); CLOCK_MONOTONIC_RAW is never slewed; the wall clock is for people. */
+ * suspend); CLOCK_MONOTONIC_RAW is never slewed; the wall clock is for people; timers count
+ * CLOCK_MONOTONIC, as loop_now. */
 int64_t clock_boot_ms(void);
+int64_t clock_monotonic_ms(void);
 int64_t clock_raw_ms(void);
 int64_t clock_wall_ms(void);
 

@@ -277,10 +277,10 @@ lease_new(struct loop *loop, struct consul *consul, const struct conf *conf,
 {
 	struct lease *lease = xcalloc(1, sizeof(*lease));
 	struct presence_out presence_out = { on_duplicate, on_candidate_wrote, lease };
-	struct registers_out registers_out = { out->reg, out->wrote, out->arg };
+	struct registers_out registers_out = { out->reg, out->wrote, out->unreadable,
+		out->may_init, out->arg };
 	struct role_params params = { 0 };
 
-	params.lease_ms = conf_lease(conf, bpf);
 	params.margin_ms = conf_margin(bpf);
 	str_copy(params.node, sizeof(params.node), node);
 	params.inst = strtoull(inst, NULL, 16);
@@ -335,7 +335,6 @@ lease_start(struct lease *lease)
 	if (lease->conf->n_roles == 0)
 		return;
 	lease->started = true;
-	registers_start(lease->registers);
 	start_watch(lease);
 	presence_start(lease->presence);
 }

@@ -29,6 +29,12 @@ struct lease_out {
 	void (*wrote)(void *arg, uint32_t role, const char *wid, bool ok, uint64_t index);
 	void (*peers)(
 	    void *arg, uint32_t role, const struct roster_peer *list, size_t count);
+	/* A register was seen that this host does not understand: nothing is to be made of
+	 * the role. */
+	void (*unreadable)(void *arg, uint32_t role);
+	/* Consul has no register and this host has never seen one (10.1): may it be made now,
+	 * and of which revision at least? Asked again and again as long as it is missing. */
+	bool (*may_init)(void *arg, uint32_t role, uint64_t *rev);
 	/* An operator's request was found (control/switchover), once per id; those that
 	 * were there at the start are old. */
 	void (*switchover)(void *arg, uint32_t role, const char *to);

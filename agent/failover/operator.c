@@ -170,14 +170,6 @@ roles_paused(const struct roles *roles, uint32_t role, struct lease_pause *pause
 	*pause = roles->seats[role]->pause;
 }
 
-void
-roles_force(struct roles *roles, uint32_t role, const char *node, const char *old,
-    void (*done)(void *arg, bool ok, const char *why), void *arg)
-{
-	(void)roles, (void)role, (void)node, (void)old;
-	done(arg, false, "this build cannot force a role yet");
-}
-
 int
 roles_rotate_key(struct roles *roles, char *why, size_t n)
 {

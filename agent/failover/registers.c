@@ -35,7 +35,7 @@
 
 #define READ_ROLES 60 /* a transaction takes 64 operations */
 #define READS_OUT 16 /* more wait for one to end */
-#define INIT_WAIT_MS 2400 /* four silences: a master might be heard (10.1) */
+#define INIT_MS 100 /* until it is asked again whether a first register may be made */
 #define PATH_SIZE 512
 
 struct errand {
@@ -64,11 +64,10 @@ struct registers {
 	struct consul *consul;
 	const struct conf *conf;
 	struct registers_out out;
-	struct role_params params; /* for a first register */
+	struct role_params params; /* for a first register, but for its lease */
 	bool bpf;
 	char *state_dir;
 	struct loop_timer *read_timer, *init_timer;
-	int64_t init_at; /* loop time */
 	bool unkept; /* said of a marker */
 	size_t reads;
 	LIST_HEAD(errands, errand) errands;
@@ -140,6 +139,13 @@ note_granted(struct seat *seat, bool write)
 		    seat->conf->name);
 }
 
+static int64_t
+lease_of(const struct registers *registers, uint32_t role)
+{
+	return conf_role_lease(
+	    registers->conf, registers->seats[role].conf, registers->bpf);
+}
+
 static void
 mark_seen(struct registers *registers, struct seat *seat)
 {
@@ -147,6 +153,14 @@ mark_seen(struct registers *registers, struct seat *seat)
 		return;
 	seat->seen = true;
 	marker_make(registers->state_dir, seat->conf->name, &registers->unkept);
+}
+
+void
+registers_read(struct registers *registers, uint32_t role)
+{
+	registers->seats[role].due = true;
+	if (registers->reads < READS_OUT)
+		loop_timer_after(registers->read_timer, 0);
 }
 
 static int
@@ -168,7 +182,7 @@ parse_register(const cJSON *entry, struct role_register *reg, char *why, size_t 
 	return err;
 }
 
-/* A register was seen. One that cannot be read is left alone: nobody hears of it. */
+/* A register was seen. One that cannot be read is left alone. */
 static void
 tell_register(struct registers *registers, uint32_t role, const cJSON *entry,
     int64_t sent_at, bool consistent)
@@ -185,6 +199,10 @@ tell_register(struct registers *registers, uint32_t role, const cJSON *entry,
 			    "leaves it alone",
 			    seat->conf->name, why);
 		seat->unreadable = true;
+		if (consistent)
+			registers->out.unreadable(registers->out.arg, role);
+		else
+			registers_read(registers, role);
 		return;
 	}
 	seat->unreadable = false;
@@ -285,12 +303,14 @@ void
 registers_init(struct registers *registers, uint32_t role, uint64_t rev)
 {
 	int64_t wall = clock_wall_ms();
+	struct role_params params = registers->params;
 	struct role_register reg;
 
-	role_register_init(&reg, &registers->params,
-	    wall > (int64_t)rev ? wall : (int64_t)rev, random_u64());
+	params.lease_ms = lease_of(registers, role);
+	role_register_init(
+	    &reg, &params, wall > (int64_t)rev ? wall : (int64_t)rev, random_u64());
 	send_cas(errand_for(registers, role), registers->seats[role].index, &reg,
-	    registers->params.lease_ms, on_init);
+	    params.lease_ms, on_init);
 }
 
 /* Reads. */
@@ -300,16 +320,16 @@ static void
 register_missing(struct registers *registers, uint32_t role, int64_t sent_at)
 {
 	struct seat *seat = &registers->seats[role];
-	int64_t now = loop_now(registers->loop);
+	uint64_t rev = 0;
 
 	seat->index = 0;
 	note_granted(seat, false);
 	if (seat->seen || !seat->conf->auto_init)
 		registers->out.reg(registers->out.arg, role, sent_at, true, NULL);
-	else if (now < registers->init_at)
-		loop_timer_at(registers->init_timer, registers->init_at);
+	else if (registers->out.may_init(registers->out.arg, role, &rev))
+		registers_init(registers, role, rev);
 	else
-		registers_init(registers, role, 0);
+		loop_timer_after(registers->init_timer, INIT_MS);
 }
 
 static void
@@ -339,7 +359,7 @@ ask_missing(struct registers *registers, uint32_t role)
 	struct consul_request request = {
 		.channel = CONSUL_LEASE,
 		.path = path,
-		.timeout_ms = registers->params.lease_ms,
+		.timeout_ms = lease_of(registers, role),
 	};
 
 	if (registers->seats[role].asking)
@@ -396,9 +416,15 @@ send_read(struct errand *errand)
 		.method = "PUT",
 		.path = "/v1/txn?consistent",
 		.body = body,
-		.timeout_ms = errand->registers->params.lease_ms,
+		.timeout_ms = lease_of(errand->registers, errand->roles[0]),
 	};
 
+	for (size_t i = 1; i < errand->n_roles; i++) {
+		int64_t lease_ms = lease_of(errand->registers, errand->roles[i]);
+
+		if (lease_ms < request.timeout_ms) /* of no use after it */
+			request.timeout_ms = lease_ms;
+	}
 	for (size_t i = 0; i < errand->n_roles; i++)
 		scope_operation(&errand->registers->conf->consul,
 		    kv_operation(body, "get-tree",
@@ -432,14 +458,6 @@ on_read_due(void *arg)
 		errand->n_roles = count;
 		send_read(errand);
 	}
-}
-
-void
-registers_read(struct registers *registers, uint32_t role)
-{
-	registers->seats[role].due = true;
-	if (registers->reads < READS_OUT)
-		loop_timer_after(registers->read_timer, 0);
 }
 
 static void
@@ -533,9 +551,6 @@ registers_reload(struct registers *registers, const struct conf *next,
 	free(to);
 	free(before);
 	registers->conf = next;
-	registers->params.lease_ms = conf_lease(next, registers->bpf);
-	if (changes->roles.added > 0)
-		registers_start(registers);
 }
 
 struct registers *
@@ -579,10 +594,4 @@ registers_free(struct registers *registers)
 	free(registers->seats);
 	free(registers->state_dir);
 	free(registers);
-}
-
-void
-registers_start(struct registers *registers)
-{
-	registers->init_at = loop_now(registers->loop) + INIT_WAIT_MS;
 }

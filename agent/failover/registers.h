@@ -20,6 +20,8 @@ struct registers_out {
 	void (*reg)(void *arg, uint32_t role, int64_t sent_at, bool consistent,
 	    const struct role_register *content /* NULL: missing */);
 	void (*wrote)(void *arg, uint32_t role, const char *wid, bool ok, uint64_t index);
+	void (*unreadable)(void *arg, uint32_t role);
+	bool (*may_init)(void *arg, uint32_t role, uint64_t *rev);
 	void *arg;
 };
 
@@ -34,7 +36,6 @@ struct registers *registers_new(struct loop *loop, struct consul *consul,
     const struct conf *conf, const struct role_params *params, bool bpf,
     const char *state_dir, const struct registers_out *out);
 void registers_free(struct registers *registers);	/* forgets what is under way */
-void registers_start(struct registers *registers);
 
 /* The configuration is `next` from now on. What is under way for a role that is there no more
  * is forgotten. */

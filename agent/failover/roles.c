@@ -238,10 +238,8 @@ on_peers(void *arg, uint32_t role, const struct roster_peer *list, size_t count)
 	struct seat *seat = roles->seats[role];
 	struct role_event event = { .type = ROLE_EVENT_PEERS };
 
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < count; i++)
 		seat->peers[i] = list[i].peer;
-		seat->peers[i].hb = list[i].hb;
-	}
 	event.peers.list = seat->peers;
 	seat->n_peers = event.peers.count = count;
 	seat_feed(seat, &event);
@@ -254,12 +252,34 @@ on_pause(void *arg, uint32_t role, const struct lease_pause *pause)
 }
 
 static void
+on_unreadable(void *arg, uint32_t role)
+{
+	struct roles *roles = arg;
+	struct role_event event = { .type = ROLE_EVENT_UNREADABLE };
+
+	seat_feed(roles->seats[role], &event);
+}
+
+static bool
+on_may_init(void *arg, uint32_t role, uint64_t *rev)
+{
+	struct roles *roles = arg;
+
+	return first_may_init(roles->seats[role], rev);
+}
+
+static void
 on_duplicate(void *arg, bool duplicate)
 {
 	struct roles *roles = arg;
 
+	struct role_event event = { .type = ROLE_EVENT_NAMESAKE,
+		.namesake = duplicate };
+
 	roles->duplicate = duplicate;
 	roles_judge(roles);
+	for (size_t i = 0; i < roles->conf->n_roles; i++)
+		seat_feed(roles->seats[i], &event);
 }
 
 static void
@@ -306,6 +326,8 @@ roles_new(struct loop *loop, struct consul *consul, struct vips *vips,
 		.switchover = on_switchover,
 		.pause = on_pause,
 		.duplicate = on_duplicate,
+		.unreadable = on_unreadable,
+		.may_init = on_may_init,
 		.arg = roles,
 	};
 
@@ -321,6 +343,7 @@ roles_new(struct loop *loop, struct consul *consul, struct vips *vips,
 	roles->node = xstrdup(node);
 	roles->verdicts = xcalloc(conf->n_services + 1, sizeof(*roles->verdicts));
 	roles->maintenance = xcalloc(conf->n_services + 1, sizeof(*roles->maintenance));
+	roles->tick_timer = loop_timer_new(loop, pace_tick, roles);
 	roles->grace_timer = loop_timer_new(loop, on_grace, roles);
 	roles->stop_timer = loop_timer_new(loop, on_stop_time, roles);
 	roles->yield_timer = loop_timer_new(loop, roles_yield_end, roles);
@@ -338,6 +361,7 @@ roles_free(struct roles *roles)
 	lease_free(roles->lease);
 	for (size_t i = 0; i < roles->conf->n_roles; i++)
 		seat_free(roles->seats[i]);
+	loop_timer_free(roles->tick_timer);
 	loop_timer_free(roles->grace_timer);
 	loop_timer_free(roles->yield_timer);
 	loop_timer_free(roles->stop_timer);

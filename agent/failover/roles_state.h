@@ -9,8 +9,10 @@
 #include "agent/failover/roles.h"
 
 /*
- * What roles.c (news, readiness, life), seat.c (one role's machine), taking.c (its writes), operator.c (what an
- * operator asks for) and roles_reload.c (another configuration) share, and nobody else may see.
+ * What roles.c (news, readiness, life), seat.c (one role's machine), pace.c (when it is
+ * woken), taking.c (its writes), first.c (its first register), operator.c and force.c (what
+ * an operator asks for) and roles_reload.c (another configuration) share, and nobody else
+ * may see.
  */
 
 #define ROLES_GRACE_MS 1000		/* in which nobody is judged yet */
@@ -27,7 +29,7 @@ struct seat {
 	struct roles *roles;
 	const struct conf_role *conf;
 	struct role *role;		/* NULL: this host can take none */
-	struct loop_timer *timer;
+	int64_t due;			/* by clock_boot_ms, its machine's next tick */
 	STAILQ_HEAD(posts, post) posts;
 	bool stepping;
 	unsigned int configured, priority; /* priority: the one that counts now */
@@ -47,6 +49,15 @@ struct seat {
 	uint64_t found_base;		/* ... a write over this index */
 	uint64_t probe;			/* its order; 0: none goes on */
 	uint64_t probes;		/* asked for */
+	struct force *force;		/* NULL: none goes on */
+	int64_t born_at;		/* by clock_boot_ms; first.c's, as the next eight */
+	int64_t heard_at;		/* any heartbeat of the role */
+	uint64_t heard_rev;		/* the highest in any */
+	uint64_t look;			/* the order of its probe; 0: none goes on */
+	int64_t looked_at;
+	bool nobody;			/* had the addresses, by the last one ... */
+	int64_t nobody_at;		/* ... answered then */
+	int64_t somebody_until;		/* has them; 0: nobody ever had */
 	struct lease_pause pause;	/* control/pause as it was seen last */
 	size_t n_peers;
 	struct role_peer peers[ROLE_PEERS];
@@ -62,6 +73,9 @@ struct roles {
 	struct roles_out out;
 	struct lease *lease;
 	char *node;
+	struct loop_timer *tick_timer;	/* pace.c's, as the next two */
+	bool pacing;			/* a round over all seats goes on */
+	bool reads;			/* one of them reads its register */
 	struct loop_timer *grace_timer, *stop_timer;
 	bool duplicate;			/* another host uses our name */
 	bool aside;			/* an operator has this host's roles handed over */
@@ -93,6 +107,17 @@ void taking_init(struct seat *seat);
 void taking_done(struct seat *seat);
 void taking_write(struct seat *seat, const struct role_action *action,
     const struct role_register *content);
+
+/* pace.c: some machine has stepped; all are woken when they want to be. */
+void pace_stepped(struct roles *roles);
+void pace_tick(void *arg);		/* of tick_timer */
+
+/* first.c: as registers_out.may_init. And the answer to a probe: false, it is not first.c's. */
+bool first_may_init(struct seat *seat, uint64_t *rev);
+bool first_looked(struct seat *seat, uint64_t order, bool found);
+
+/* force.c: what goes on ends, untold. */
+void force_free(struct force *force);
 
 /* operator.c: a request that the lease found; acted on if the role is master here. */
 void operator_asked(struct roles *roles, uint32_t role, const char *to);

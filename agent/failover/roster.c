@@ -54,13 +54,14 @@ parse_reach(const cJSON *json, struct roster_peer *peer)
 
 	if (json_get_text(json, "inst", inst, sizeof(inst)))
 		peer->inst = parse_inst(inst);
-	if (!json_get_bool(json, "hb", &peer->hb) || !peer->hb)
+	if (!json_get_bool(json, "hb", &peer->peer.hb) || !peer->peer.hb)
 		return;
-	peer->hb = json_get_text(json, "addr", peer->address, sizeof(peer->address)) &&
+	peer->peer.hb =
+	    json_get_text(json, "addr", peer->address, sizeof(peer->address)) &&
 	    peer->address[0] != '\0' && json_get_uint(json, "port", &port) &&
 	    port > 0 && port <= UINT16_MAX;
-	peer->port = peer->hb ? (uint16_t)port : 0;
-	if (!peer->hb)
+	peer->port = peer->peer.hb ? (uint16_t)port : 0;
+	if (!peer->peer.hb)
 		peer->address[0] = '\0';
 }
 
@@ -148,7 +149,7 @@ static bool
 same_peer(const struct roster_peer *a, const struct roster_peer *b)
 {
 	return a->peer.ready == b->peer.ready && a->peer.priority == b->peer.priority &&
-	    a->hb == b->hb && a->port == b->port && a->inst == b->inst &&
+	    a->peer.hb == b->peer.hb && a->port == b->port && a->inst == b->inst &&
 	    strcmp(a->address, b->address) == 0 &&
 	    strcmp(a->peer.node, b->peer.node) == 0;
 }

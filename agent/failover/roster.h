@@ -20,7 +20,6 @@ struct roster_peer {
 	struct role_peer peer;
 	char address[ROSTER_ADDRESS_SIZE];	/* for heartbeats; "": it takes none */
 	uint16_t port;
-	bool hb;				/* it sends and answers heartbeats */
 	uint64_t inst;				/* of its process; 0: it does not say */
 };
 

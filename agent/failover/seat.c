@@ -23,9 +23,9 @@
 #include "agent/failover/lease.h"
 #include "agent/failover/vip.h"
 
-#define SILENCE_MS 600
 #define STAGGER_MS 200
-#define IDLE_MS 60000 /* the clocks may be looked at no more rarely */
+#define MEMBER_MS 10000
+#define CALM_MS 1000
 #define ALARM_MS 60000
 #define UNHEARD_MS 3000 /* a drop is answered within milliseconds */
 
@@ -118,7 +118,10 @@ carry_out(struct seat *seat, const struct role_action *action,
 	uint32_t role = seat->conf->index;
 
 	switch (action->type) {
-	case ROLE_ACTION_READ: lease_read(roles->lease, role); break;
+	case ROLE_ACTION_READ:
+		roles->reads = true;
+		lease_read(roles->lease, role);
+		break;
 	case ROLE_ACTION_WRITE: taking_write(seat, action, content); break;
 	case ROLE_ACTION_VIP_HOLD:
 		if (seat->conf->n_vips > 0)
@@ -154,17 +157,6 @@ static struct role_now
 read_clocks(void)
 {
 	return (struct role_now){ clock_boot_ms(), clock_raw_ms() };
-}
-
-static void
-set_timer(struct seat *seat)
-{
-	struct role_now now = read_clocks();
-	int64_t delay = role_next_tick(seat->role, now) - now.boot;
-
-	if (delay > IDLE_MS)
-		delay = IDLE_MS;
-	loop_timer_after(seat->timer, delay > 0 ? delay : 0);
 }
 
 static void
@@ -227,17 +219,10 @@ seat_feed(struct seat *seat, const struct role_event *event)
 	}
 	seat->stepping = false;
 	stand(seat);
-	set_timer(seat);
+	seat->due = role_next_tick(seat->role, read_clocks());
+	pace_stepped(seat->roles);
 	roles_check_stop(seat->roles);
 	roles_check_yield(seat->roles);
-}
-
-static void
-on_timer(void *arg)
-{
-	struct role_event event = { .type = ROLE_EVENT_TICK };
-
-	seat_feed(arg, &event);
 }
 
 static uint64_t
@@ -252,7 +237,8 @@ fill_params(const struct seat *seat, struct role_params *params)
 {
 	const struct roles *roles = seat->roles;
 	const struct conf_role *role = seat->conf;
-	int64_t lease_ms = conf_lease(roles->conf, roles->bpf);
+	int64_t lease_ms = conf_role_lease(roles->conf, role, roles->bpf);
+	int64_t silence_ms = conf_silence(roles->conf, role, roles->bpf);
 
 	*params = (struct role_params){
 		.priority = seat->priority,
@@ -261,9 +247,16 @@ fill_params(const struct seat *seat, struct role_params *params)
 		.lease_ms = lease_ms,
 		.margin_ms = conf_margin(roles->bpf),
 		.confirm_ms = lease_ms / 7,
-		.silence_ms = SILENCE_MS,
+		.silence_ms = silence_ms,
 		.stagger_ms = STAGGER_MS,
 		.grace_ms = ROLES_GRACE_MS,
+		.member_ms = MEMBER_MS,
+		.calm_ms = CALM_MS,
+		.hold_alone_ms = roles->conf->failover.hold_alone_ms,
+		.hold_peers_ms = roles->conf->failover.hold_ms,
+		.limit = role->limit,
+		.within_ms = role->within_ms,
+		.warm = vips_warm(roles->vips, role->index),
 		.has_vips = role->n_vips > 0,
 		.has_promote = role->promote != NULL,
 		.has_demote = role->demote != NULL,
@@ -285,7 +278,7 @@ seat_new(struct roles *roles, const struct conf_role *conf)
 	seat->configured = seat->priority = conf->priority;
 	seat->ready = ROLE_READY_UNKNOWN;
 	STAILQ_INIT(&seat->posts);
-	seat->timer = loop_timer_new(roles->loop, on_timer, seat);
+	seat->born_at = clock_boot_ms();
 	taking_init(seat);
 	fill_params(seat, &params);
 	if (role_name_valid(roles->node))
@@ -335,7 +328,7 @@ seat_free(struct seat *seat)
 		STAILQ_REMOVE_HEAD(&seat->posts, link);
 		free(first);
 	}
-	loop_timer_free(seat->timer);
+	force_free(seat->force);
 	taking_done(seat);
 	role_free(seat->role);
 	free(seat);

@@ -32,7 +32,7 @@ send_write(struct seat *seat, uint64_t base, const struct role_register *content
 	struct roles *roles = seat->roles;
 
 	lease_write(roles->lease, seat->conf->index, base, content,
-	    conf_lease(roles->conf, roles->bpf));
+	    conf_role_lease(roles->conf, seat->conf, roles->bpf));
 }
 
 static void
@@ -114,7 +114,8 @@ roles_probed(struct roles *roles, uint32_t role, uint64_t order, bool found)
 {
 	struct seat *seat = roles->seats[role];
 
-	if (seat->probe == 0 || order != seat->probe)
+	if (first_looked(seat, order, found) || seat->probe == 0 ||
+	    order != seat->probe)
 		return;
 	seat->probe = 0;
 	seat->found = found;

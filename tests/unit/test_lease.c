@@ -29,6 +29,7 @@
 
 #define LIMIT_MS 20000
 #define ROLES 130
+#define INIT_MS 300 /* until a first register may be made */
 
 static struct consul_server *server;
 
@@ -42,7 +43,7 @@ struct told {
 	char wid[ROLE_WID_SIZE];
 	size_t n_peers;
 	struct roster_peer peers[ROLE_PEERS];
-	unsigned int pauses;
+	unsigned int pauses, unreadable;
 	struct lease_pause pause;
 	unsigned int switchovers;
 	char to[ROLE_NODE_SIZE];
@@ -56,6 +57,8 @@ struct fixture {
 	struct lease *lease;
 	char node[32], prefix[32], state_dir[64];
 	struct told told[ROLES];
+	int64_t began;
+	uint64_t heard_rev;
 	unsigned int duplicates, stopped;
 	bool duplicate;
 	const char *text; /* what a condition waits for */
@@ -121,6 +124,24 @@ on_pause(void *arg, uint32_t role, const struct lease_pause *pause)
 }
 
 static void
+on_unreadable(void *arg, uint32_t role)
+{
+	struct fixture *f = arg;
+
+	f->told[role].unreadable++;
+}
+
+/* It may when a while has passed. */
+static bool
+on_may_init(void *arg, uint32_t role, uint64_t *rev)
+{
+	const struct fixture *f = arg;
+
+	*rev = f->heard_rev + role;
+	return clock_boot_ms() >= f->began + INIT_MS;
+}
+
+static void
 on_duplicate(void *arg, bool duplicate)
 {
 	struct fixture *f = arg;
@@ -141,8 +162,8 @@ on_stopped(void *arg)
 static void
 start(struct fixture *f, const char *inst)
 {
-	struct lease_out out = { on_reg, on_wrote, on_peers, on_switchover, on_pause,
-		on_duplicate, f };
+	struct lease_out out = { on_reg, on_wrote, on_peers, on_unreadable, on_may_init,
+		on_switchover, on_pause, on_duplicate, f };
 
 	f->lease = lease_new(
 	    f->loop, f->consul, &f->conf, f->node, inst, f->state_dir, false, &out);
@@ -157,6 +178,7 @@ set_up(struct fixture *f, const char *prefix, size_t n_roles)
 	str_copy(f->prefix, sizeof(f->prefix), prefix);
 	str_copy(f->state_dir, sizeof(f->state_dir), "/tmp/lictor-test-XXXXXX");
 	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(f->state_dir));
+	f->began = clock_boot_ms();
 	f->loop = loop_new();
 	f->conf.lease_ms = 2250;
 	f->conf.roles = f->roles;
@@ -339,10 +361,12 @@ test_first_start(void)
 	int64_t began = clock_boot_ms();
 
 	set_up(&f, "first", 1);
+	f.heard_rev = (uint64_t)clock_wall_ms() + 3600000; /* Consul was wiped */
 	start(&f, "i1");
 	CU_ASSERT_TRUE(read_all(&f));
 	CU_ASSERT_TRUE(f.told[0].regs == 1 && f.told[0].missing == 0);
-	CU_ASSERT_TRUE(clock_boot_ms() - began >= 2400);
+	CU_ASSERT_TRUE(clock_boot_ms() - began >= INIT_MS);
+	CU_ASSERT_EQUAL(f.told[0].reg.rev, f.heard_rev);
 	CU_ASSERT_TRUE(f.told[0].reg.holder[0] == '\0' && f.told[0].reg.fence.present);
 	CU_ASSERT_TRUE(f.told[0].reg.fence.node[0] == '\0' &&
 	    f.told[0].reg.fence.lease_ms >= 4000);
@@ -461,6 +485,7 @@ test_unreadable(void)
 		run_for(f.loop, 300);
 	}
 	CU_ASSERT_TRUE(f.told[0].regs == 0 && f.told[0].missing == 0);
+	CU_ASSERT_TRUE(f.told[0].unreadable >= ARRAY_LENGTH(texts));
 	CU_ASSERT_TRUE(is_marked(&f));
 	put_register(&f, 0, "web-2");
 	CU_ASSERT_TRUE(read_all(&f) && f.told[0].regs == 1);
@@ -536,7 +561,7 @@ second_is_not_heard(void *arg)
 {
 	const struct fixture *f = arg;
 
-	return !f->told[0].peers[1].hb && f->told[0].peers[1].port == 0;
+	return !f->told[0].peers[1].peer.hb && f->told[0].peers[1].port == 0;
 }
 
 static void
@@ -559,11 +584,11 @@ test_peers(void)
 	peer = &a.told[0].peers[0];
 	CU_ASSERT_TRUE(strcmp(peer->peer.node, "web-1") == 0 && !peer->peer.ready);
 	CU_ASSERT_EQUAL(peer->peer.priority, 100);
-	CU_ASSERT_TRUE(!peer->hb && peer->address[0] == '\0' && peer->inst == 0);
+	CU_ASSERT_TRUE(!peer->peer.hb && peer->address[0] == '\0' && peer->inst == 0);
 	peer = &a.told[0].peers[1];
 	CU_ASSERT_TRUE(strcmp(peer->peer.node, "web-2") == 0 && peer->peer.ready);
 	CU_ASSERT_EQUAL(peer->peer.priority, 7);
-	CU_ASSERT_TRUE(peer->hb && strcmp(peer->address, "fd00::7") == 0);
+	CU_ASSERT_TRUE(peer->peer.hb && strcmp(peer->address, "fd00::7") == 0);
 	CU_ASSERT_TRUE(peer->port == 8521 && peer->inst == 0x0123456789abcdef);
 	lease_priority(b.lease, 0, 3);
 	CU_ASSERT_TRUE(wait_candidate(&b, "\"prio\":3"));
