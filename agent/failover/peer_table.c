@@ -247,7 +247,7 @@ take_place(struct peer *peer, const struct roster_peer *said)
 		peer->place_port = said->port;
 	}
 	peer->place_inst = said->inst;
-	peer->hb = said->hb;
+	peer->hb = said->peer.hb;
 	if (said->port != 0 && (moved || peer->where.ss_family == 0))
 		peer_set_where(peer, said->address, said->port);
 }
