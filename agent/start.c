@@ -277,8 +277,7 @@ static void
 confine_agent(void)
 {
 	AUTO_FREE char *state = path_state(NULL);
-	AUTO_FREE char *runtime = path_runtime(PATH_OF_AGENT);
-	int error = confine_files((const char *[]){ state, runtime, NULL });
+	int error = confine_files(state);
 	char why[128];
 
 	if (error != 0)
