@@ -599,8 +599,9 @@ make_failover(struct agent *agent)
 {
 	struct hooks_out hooks = { on_hook_done, on_hook_command, agent };
 	struct vips_out vips = { on_held, on_gone, on_usable, on_probed, agent };
+	char *journal AUTO_FREE = path_runtime(PATH_OF_AGENT "/hooks");
 
-	agent->hooks = hooks_new(agent->conf, &hooks);
+	agent->hooks = hooks_new(agent->conf, journal, &hooks);
 	agent->vips = vips_new(agent->loop, agent->conf, &vips);
 }
 

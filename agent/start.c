@@ -277,7 +277,8 @@ static void
 confine_agent(void)
 {
 	AUTO_FREE char *state = path_state(NULL);
-	int error = confine_files(state);
+	AUTO_FREE char *runtime = path_runtime(PATH_OF_AGENT);
+	int error = confine_files((const char *[]){ state, runtime, NULL });
 	char why[128];
 
 	if (error != 0)

@@ -438,7 +438,7 @@ allow_below(int rules, const char *path, uint64_t access)
 }
 
 int
-confine_files(const char *folder)
+confine_files(const char *const *folders)
 {
 	int version = has_company() ? 0
 				    : (int)syscall(SYS_landlock_create_ruleset, NULL, 0,
@@ -451,8 +451,10 @@ confine_files(const char *folder)
 		return 0;
 	AUTO_CLOSE int rules =
 	    (int)syscall(SYS_landlock_create_ruleset, &all, sizeof(all), 0);
-	if (rules < 0 || !allow_below(rules, folder, all.handled_access_fs) ||
-	    !allow_below(rules, "/dev", LANDLOCK_ACCESS_FS_WRITE_FILE) ||
+	for (size_t i = 0; rules >= 0 && folders[i] != NULL; i++)
+		if (!allow_below(rules, folders[i], all.handled_access_fs))
+			return -errno;
+	if (rules < 0 || !allow_below(rules, "/dev", LANDLOCK_ACCESS_FS_WRITE_FILE) ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
 	    syscall(SYS_landlock_restrict_self, rules, 0) != 0)
 		return -errno;

@@ -21,13 +21,13 @@ int confine(enum confine_kind kind, char *why, size_t size);
 int confine_rings(void);
 
 /*
- * Files are written, made and removed below `folder` alone (and devices written) by this thread and
+ * Files are written, made and removed below `folders` (NULL at the end) alone (and devices written) by this thread and
  * those to come, whoever else's rights its user has: those of processes and control groups
  * are files too. Reading is as before. 0; -EOPNOTSUPP: the kernel does not know how
  * (Landlock); or -errno. Like confine, whose filter does not let it be called, it does nothing in
  * company.
  */
-int confine_files(const char *folder);
+int confine_files(const char *const *folders);
 
 /* All memory stays in once it is touched, so that a host without free memory cannot hold us up.
  * 0; -EPERM where RLIMIT_MEMLOCK is finite, for then memory would end at it; or -errno. */

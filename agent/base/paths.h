@@ -8,6 +8,7 @@
  * /var/lib/lictor (systemd.exec(5): the first of a list counts). The path of `file` in
  * the folder, or of the folder itself when `file` is NULL; the caller frees it.
  */
+#define PATH_OF_AGENT "agent" /* in the former: a folder of the agent's own */
 char *path_runtime(const char *file);
 char *path_state(const char *file);
 

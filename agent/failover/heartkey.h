@@ -21,8 +21,7 @@ struct heartkeys {
 };
 
 struct heartkey_out {
-	/* There are keys, others, or (of a key file) none any more. Never from within a
-	 * call of this module but heartkey_start. */
+	/* There are keys, or others, or none any more. Never from within a call. */
 	void (*changed)(void *arg, const struct heartkeys *keys);
 	void *arg;
 };
@@ -35,7 +34,7 @@ struct heartkey_out {
 struct heartkey *heartkey_new(struct loop *loop, struct consul *consul,
     const struct conf *conf, const char *state_dir, const struct heartkey_out *out);
 void heartkey_free(struct heartkey *heartkey);
-/* Tells a kept key at once. With failover's heartbeats off nothing is asked or told. */
+/* With failover's heartbeats off nothing is asked, and no key is there. */
 void heartkey_start(struct heartkey *heartkey);
 void heartkey_reload(struct heartkey *heartkey, const struct conf *next);
 

@@ -5,9 +5,10 @@
  * newest) and one notify (the newest), the change first, since an address waits for it.
  *
  * Above is roles, which asks and is told how a promote or demote ended; the commands run
- * in the runner, which keeps their deadline and makes their arguments. The invariant: only
- * the end of the newest change that was asked for is told, so a hook of an older
- * mastership never passes for one of this.
+ * in the runner, which keeps their deadline and makes their arguments, and one of a dead agent
+ * out of the way of ours. How far the newest change has come is in the journal, before it
+ * begins. The invariant: only the end of the newest change that was asked for is told, so a
+ * hook of an older mastership never passes for one of this.
  */
 #include "agent/failover/hooks.h"
 
@@ -19,6 +20,7 @@
 #include "agent/base/wire.h"
 #include "agent/conf/conf.h"
 #include "agent/conf/merge.h"
+#include "agent/failover/journal.h"
 
 #define OUTPUT_SHOWN 200
 
@@ -42,24 +44,31 @@ struct job {
 struct lane {
 	uint64_t run; /* of what runs; 0: nothing does */
 	struct job running, change, notify;
+	bool noted; /* the newest change is in the journal */
+	bool promoted_before; /* by an earlier agent, and not left since */
 };
 
 struct hooks {
 	const struct conf *conf;
 	struct hooks_out out;
+	struct journal *journal;
 	uint64_t last_run;
 	struct lane *lanes; /* one for each role */
 };
 
 struct hooks *
-hooks_new(const struct conf *conf, const struct hooks_out *out)
+hooks_new(const struct conf *conf, const char *journal, const struct hooks_out *out)
 {
 	struct hooks *hooks = xcalloc(1, sizeof(*hooks));
 
 	hooks->conf = conf;
 	hooks->out = *out;
 	hooks->last_run = HOOKS_RUN;
+	hooks->journal = journal_new(journal);
 	hooks->lanes = xcalloc(conf->n_roles + 1, sizeof(*hooks->lanes));
+	for (size_t i = 0; i < conf->n_roles; i++)
+		hooks->lanes[i].promoted_before =
+		    journal_promoted(hooks->journal, conf->roles[i]->name);
 	return hooks;
 }
 
@@ -68,6 +77,7 @@ hooks_free(struct hooks *hooks)
 {
 	if (hooks == NULL)
 		return;
+	journal_free(hooks->journal);
 	free(hooks->lanes);
 	free(hooks);
 }
@@ -105,17 +115,41 @@ start_next(struct hooks *hooks, uint32_t role)
 }
 
 static void
+note(struct hooks *hooks, uint32_t role, const struct job *job, enum journal_step step)
+{
+	journal_note(hooks->journal, hooks->conf->roles[role]->name,
+	    job->hook == HOOK_PROMOTE ? JOURNAL_PROMOTE : JOURNAL_DEMOTE, step,
+	    job->term);
+}
+
+static void
 ask(struct hooks *hooks, uint32_t role, const struct job *job)
 {
 	struct lane *lane = &hooks->lanes[role];
 
 	if (find_command(hooks->conf->roles[role], job->hook) == NULL)
 		return;
-	if (job->hook == HOOK_NOTIFY)
+	if (job->hook == HOOK_NOTIFY) {
 		lane->notify = *job;
-	else
+	} else {
 		lane->change = *job;
+		lane->noted = true;
+		note(hooks, role, job, JOURNAL_BEGUN);
+	}
 	start_next(hooks, role);
+}
+
+/* The role is left: with a demote hook, or without one. */
+static void
+leave(struct hooks *hooks, uint32_t role)
+{
+	const struct conf_role *conf = hooks->conf->roles[role];
+
+	hooks->lanes[role].promoted_before = false;
+	if (conf->demote != NULL)
+		return;
+	hooks->lanes[role].noted = false;
+	journal_forget(hooks->journal, conf->name);
 }
 
 void
@@ -131,7 +165,14 @@ void
 hooks_demote(struct hooks *hooks, uint32_t role, enum role_reason reason, uint64_t term)
 {
 	struct job job = { HOOK_DEMOTE, ROLE_STANDBY, reason, term };
+	const char *name = hooks->conf->roles[role]->name;
 
+	leave(hooks, role);
+	if (reason == ROLE_REASON_START && journal_demoted(hooks->journal, name)) {
+		log_debug("hook", "%s: demote is not run, it had ended well", name);
+		hooks->out.done(hooks->out.arg, role, true, true);
+		return;
+	}
 	ask(hooks, role, &job);
 }
 
@@ -141,6 +182,8 @@ hooks_notify(struct hooks *hooks, uint32_t role, enum role_state state,
 {
 	struct job job = { HOOK_NOTIFY, state, reason, term };
 
+	if (state != ROLE_MASTER)
+		leave(hooks, role);
 	ask(hooks, role, &job);
 }
 
@@ -175,6 +218,10 @@ end_run(struct hooks *hooks, uint32_t role, bool ok)
 	enum hook hook = lane->running.hook;
 	bool newest = hook != HOOK_NOTIFY && lane->change.hook == HOOK_NONE;
 
+	if (newest && lane->noted)
+		note(hooks, role, &lane->running, ok ? JOURNAL_DONE : JOURNAL_FAILED);
+	if (newest && !ok)
+		lane->promoted_before = false;
 	lane->run = 0;
 	lane->running.hook = HOOK_NONE;
 	if (newest)
@@ -236,6 +283,12 @@ hooks_runner_lost(struct hooks *hooks)
 		if (hook == HOOK_PROMOTE || hook == HOOK_DEMOTE)
 			hooks->out.done(hooks->out.arg, i, hook == HOOK_DEMOTE, false);
 	}
+}
+
+bool
+hooks_promoted_before(const struct hooks *hooks, uint32_t role)
+{
+	return hooks->lanes[role].promoted_before;
 }
 
 bool

@@ -28,7 +28,10 @@ struct hooks_out {
  */
 #define HOOKS_RUN (UINT64_C(1) << 63)
 
-struct hooks *hooks_new(const struct conf *conf, const struct hooks_out *out);
+/* `journal`: the file in which is kept how far each role's hook has come, for an agent that is
+ * started after this one died; NULL: none. */
+struct hooks *hooks_new(
+    const struct conf *conf, const char *journal, const struct hooks_out *out);
 void hooks_free(struct hooks *hooks);
 
 /* The configuration is `next` from now on. A hook that runs goes on; one that waits and is
@@ -38,7 +41,9 @@ void hooks_reload(struct hooks *hooks, const struct conf *next,
 
 /* A promote after a demote that still runs waits for it, and the other way round; one
  * that is asked for again while it waits runs once. A role without that hook: `done` is
- * not called, the caller knows (role_params). */
+ * not called, the caller knows (role_params). The demote of a start (ROLE_REASON_START) is not
+ * run where it had ended well and nothing was begun since, in this boot of the machine: `done`
+ * says so from within the call. */
 void hooks_promote(struct hooks *hooks, uint32_t role, enum role_reason reason,
     uint64_t term);
 void hooks_demote(struct hooks *hooks, uint32_t role, enum role_reason reason,
@@ -46,8 +51,9 @@ void hooks_demote(struct hooks *hooks, uint32_t role, enum role_reason reason,
 void hooks_notify(struct hooks *hooks, uint32_t role, enum role_state state,
     enum role_reason reason, uint64_t term);
 
-/* An earlier agent of this boot ran the role's promote hook to a good end and began no other
- * since: where this host is master still, all is as that hook left it. */
+/* An earlier agent of this boot ran the role's promote hook to a good end, and neither it nor
+ * this one has left the role since: where this host is master still, all is as that hook left
+ * it. Not so for a role that a reload added. */
 bool hooks_promoted_before(const struct hooks *hooks, uint32_t role);
 
 void hooks_ended(struct hooks *hooks, const struct wire_exited *exited);

@@ -29,8 +29,8 @@ struct commands_out {
  * the answer is given when the process itself has ended. What a check leaves behind at its
  * end is killed as well; what a hook leaves is not. Reaped by pidfd, orphans too: no zombie,
  * no descriptor is left. At most 64 run at once, never two of one command nor two hooks of
- * one role; the rest wait their turn, for as long as their timeout. A check's deadline counts
- * from its start, a hook's from its order.
+ * one role, be it that the agent which ordered the first is dead; the rest wait their turn, for
+ * as long as their timeout, which counts anew from the start.
  *
  * `place` is this lictord's among all of the machine, and its successor's (struct place):
  * what checks of a predecessor left is killed at the start.

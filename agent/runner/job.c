@@ -406,18 +406,18 @@ job_begin(struct job *job)
 	sweep_begin(jobs->sweep, &job->mark);
 }
 
-/* The deadline of a check counts from here, for nobody is to blame for the time before. A
- * hook's counts from its order: others wait for it. `began`: before it was launched, which
- * takes its time on a busy machine, unseen by the loop's clock. */
+/* The deadline counts from here, for nobody is to blame for the time before, in which a hook
+ * may have waited for one of a dead agent. `began`: before it was launched, which takes its
+ * time on a busy machine, unseen by the loop's clock. */
 static void
 job_count_time(struct job *job, int64_t began)
 {
 	const struct jobs_out *out = &job->jobs->out;
 
-	if (!is_check(job) || began - job->ordered_ms < WAITED_MS)
+	if (began - job->ordered_ms < WAITED_MS)
 		return;
 	loop_timer_after(job->limit, job->timeout_ms + clock_raw_ms() - began);
-	if (!job->orphan)
+	if (is_check(job) && !job->orphan)
 		out->started(out->arg, job->run);
 }
 

@@ -26,9 +26,9 @@
 #define BACKLOG 16
 
 static int
-make_folder(const char *path)
+make_folder(const char *path, mode_t mode)
 {
-	if (mkdir(path, 0755) == 0 || errno == EEXIST)
+	if (mkdir(path, mode) == 0 || errno == EEXIST)
 		return 0;
 	int error = errno;
 	log_error("runner", "cannot make the folder %s: %s", path, strerror(error));
@@ -92,9 +92,8 @@ give_own_folder(const char *path, const struct privileges *agent)
 
 /* A folder that another user than ours owns has been thought of. */
 static int
-give_state(const struct privileges *agent)
+give(const char *path, const struct privileges *agent)
 {
-	AUTO_FREE char *path = path_state(NULL);
 	int error = agent->change ? give_own_folder(path, agent) : 0;
 
 	if (error != 0)
@@ -103,14 +102,27 @@ give_state(const struct privileges *agent)
 	return error;
 }
 
+/* The state folder, and of the runtime folder, which stays ours, one below it. */
+static int
+give_folders(const struct privileges *agent)
+{
+	AUTO_FREE char *state = path_state(NULL);
+	AUTO_FREE char *runtime = path_runtime(PATH_OF_AGENT);
+	int error = make_folder(runtime, 0700);
+
+	if (error == 0)
+		error = give(runtime, agent);
+	return error != 0 ? error : give(state, agent);
+}
+
 static int
 make_folders(void)
 {
 	AUTO_FREE char *runtime = path_runtime(NULL);
 	AUTO_FREE char *state = path_state(NULL);
-	int error = make_folder(runtime);
+	int error = make_folder(runtime, 0755);
 
-	return error != 0 ? error : make_folder(state);
+	return error != 0 ? error : make_folder(state, 0755);
 }
 
 static int
@@ -178,7 +190,7 @@ place_take(struct place *place, const struct privileges *agent)
 	place->lock_fd = take_lock();
 	if (place->lock_fd < 0)
 		return place->lock_fd;
-	error = give_state(agent);
+	error = give_folders(agent);
 	if (error != 0)
 		return error;
 	place->id = identify(place->lock_fd);

@@ -14,9 +14,9 @@ struct place {
 };
 
 /* Makes the runtime and the state folder (0755) where they are missing, locks the former
- * against a second lictord and listens there at lictor.sock (0666). The state folder is
- * given to `agent`, with what is in it, if it was ours and we may. 0, or -errno after one
- * line in the log. */
+ * against a second lictord and listens there at lictor.sock (0666). The state folder, and one
+ * of the agent's own (0700) in the runtime folder, are given to `agent`, with what is in them, if they
+ * were ours and we may. 0, or -errno after one line in the log. */
 int place_take(struct place *place, const struct privileges *agent);
 void place_leave(struct place *place);
 

@@ -499,6 +499,41 @@ test_orphan(void)
 	bed_free(bed);
 }
 
+/* A hook of a dead agent keeps its role's lane until it has ended; the next one's time counts
+ * from its own start. Should they meet, the folder is there already. */
+static void
+test_orphan_lane(void)
+{
+	struct bed *bed = bed_new(false);
+	char name[] = "db", *argv[2][4], text[2][160];
+	const struct conf_role role = { .name = name };
+	struct conf_command hooks[2] = { shell(argv[0], text[0]),
+		shell(argv[1], text[1]) };
+	char file[] = "/tmp/lictor-test-XXXXXX";
+	int fd = mkstemp(file);
+
+	give(file);
+	for (size_t i = 0; i < 2; i++) {
+		snprintf(text[i], sizeof(text[i]),
+		    "mkdir %s.%d || exit 9; echo >> %s; sleep 0.6; rmdir %s.%d", file,
+		    (int)getpid(), file, file, (int)getpid());
+		hooks[i].kind = CONF_COMMAND_HOOK;
+		hooks[i].role = &role;
+	}
+	commands_run(bed->commands, 1, &hooks[0], NULL, NULL, LIMIT_MS);
+	CU_ASSERT(await_size(bed, fd, 1));
+	commands_orphan(bed->commands);
+	commands_run(bed->commands, 1, &hooks[1], NULL, NULL, 1000);
+	CU_ASSERT(await(bed, 1, LIMIT_MS));
+	CU_ASSERT(bed->results[0].exited.how == WIRE_EXIT_CODE &&
+	    bed->results[0].exited.value == 0);
+	CU_ASSERT(await_size(bed, fd, 2));
+	CU_ASSERT_EQUAL(bed->count, 1);
+	close(fd);
+	unlink(file);
+	bed_free(bed);
+}
+
 /* Ended by commands_free, whatever state they are in. */
 static void
 test_free(void)
@@ -535,6 +570,7 @@ static const struct tap_case cases[] = {
 	{ "a deadline counts from the start", test_deadline },
 	{ "a run can be ended", test_kill },
 	{ "an agent's checks end with it", test_orphan },
+	{ "a dead agent's hook keeps the next one waiting", test_orphan_lane },
 	{ "nothing is left behind at the end", test_free },
 };
 

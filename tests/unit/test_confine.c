@@ -290,7 +290,7 @@ test_files(void)
 	pid_t pid = fork();
 	if (pid == 0) {
 		char why[128];
-		int error = confine_files(folder);
+		int error = confine_files((const char *[]){ folder, NULL });
 		if (error == -EOPNOTSUPP)
 			_exit(77);
 		if (error != 0 || confine(CONFINE_AGENT, why, sizeof(why)) != 0)

@@ -7,6 +7,8 @@
 #include "agent/failover/hooks.h"
 
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,6 +18,7 @@
 #include "tests/unit/tap.h"
 
 #define STEPS 7
+#define LIFE 4
 
 enum op { PROMOTE, DEMOTE, NOTIFY, END_WELL, END_BADLY, OPS };
 
@@ -29,6 +32,7 @@ struct fixture {
 	uint32_t command;
 	enum role_state state;
 	uint64_t term;
+	enum role_reason reason; /* of what is asked for */
 	unsigned int started, told;
 	bool told_demote, told_ok;
 };
@@ -42,7 +46,7 @@ on_command(void *arg, uint64_t run, uint32_t command, enum role_state state,
 	CU_ASSERT_EQUAL(f->run, 0);
 	CU_ASSERT_TRUE((run & HOOKS_RUN) != 0);
 	CU_ASSERT_EQUAL(timeout_ms, 3000);
-	CU_ASSERT_EQUAL(reason, ROLE_REASON_STOP);
+	CU_ASSERT_EQUAL(reason, f->reason);
 	f->run = run;
 	f->command = command;
 	f->state = state;
@@ -62,7 +66,7 @@ on_done(void *arg, uint32_t role, bool demote, bool ok)
 }
 
 static void
-set_up(struct fixture *f)
+set_up_with(struct fixture *f, const char *journal)
 {
 	memset(f, 0, sizeof(*f));
 	memcpy(f->name, "db", sizeof(f->name));
@@ -78,18 +82,26 @@ set_up(struct fixture *f)
 	f->roles[0] = &f->role;
 	f->conf.roles = f->roles;
 	f->conf.n_roles = 1;
-	f->hooks = hooks_new(&f->conf, &(struct hooks_out){ on_done, on_command, f });
+	f->reason = ROLE_REASON_STOP;
+	f->hooks =
+	    hooks_new(&f->conf, journal, &(struct hooks_out){ on_done, on_command, f });
+}
+
+static void
+set_up(struct fixture *f)
+{
+	set_up_with(f, NULL);
 }
 
 static void
 ask(struct fixture *f, enum op op, uint64_t term)
 {
 	if (op == PROMOTE)
-		hooks_promote(f->hooks, 0, ROLE_REASON_STOP, term);
+		hooks_promote(f->hooks, 0, f->reason, term);
 	else if (op == DEMOTE)
-		hooks_demote(f->hooks, 0, ROLE_REASON_STOP, term);
+		hooks_demote(f->hooks, 0, f->reason, term);
 	else
-		hooks_notify(f->hooks, 0, ROLE_MASTER, ROLE_REASON_STOP, term);
+		hooks_notify(f->hooks, 0, ROLE_MASTER, f->reason, term);
 }
 
 static void
@@ -299,12 +311,136 @@ test_runner_lost(void)
 	hooks_free(f.hooks);
 }
 
+/* ---- over the death of an agent ---- */
+
+enum deed {
+	DEED_PROMOTE,
+	DEED_DEMOTE,
+	DEED_END_WELL,
+	DEED_END_BADLY,
+	DEED_BACKUP, /* it is said that the role is not here */
+	DEED_DIE,
+	DEEDS
+};
+
+/* What an agent may believe: of the newest change, whether that ended well; of a promote also
+ * whether one before it did, and nothing but promotes came since. */
+struct belief {
+	int change; /* PROMOTE or DEMOTE; -1: none */
+	bool well, promoted, fresh;
+	bool before; /* what hooks_promoted_before says */
+};
+
+static void
+believe(struct belief *b, enum deed deed, bool ends, bool demotes)
+{
+	bool left = deed == DEED_DEMOTE || deed == DEED_BACKUP;
+
+	if (left)
+		b->before = false;
+	if (deed == DEED_BACKUP && !demotes)
+		*b = (struct belief){ .change = -1 };
+	if (deed == DEED_PROMOTE || (deed == DEED_DEMOTE && demotes)) {
+		b->change = deed == DEED_PROMOTE ? PROMOTE : DEMOTE;
+		b->well = false;
+		b->promoted = b->promoted && deed == DEED_PROMOTE;
+	} else if (deed == DEED_DEMOTE) {
+		*b = (struct belief){ .change = -1 };
+	} else if (ends) {
+		b->well = deed == DEED_END_WELL;
+		b->promoted = b->well && b->change == PROMOTE;
+		b->before = b->before && (b->well || b->change != PROMOTE);
+	} else if (deed == DEED_DIE) {
+		b->before = b->change == PROMOTE && (b->well || b->promoted);
+	}
+}
+
+static void
+do_deed(struct fixture *f, const char *path, enum deed deed, bool demotes)
+{
+	if (deed == DEED_PROMOTE || deed == DEED_DEMOTE)
+		ask(f, deed == DEED_PROMOTE ? PROMOTE : DEMOTE, 1);
+	else if (deed == DEED_BACKUP)
+		hooks_notify(f->hooks, 0, ROLE_STANDBY, f->reason, 0);
+	else if (deed != DEED_DIE && f->run != 0)
+		end(f, deed == DEED_END_WELL);
+	if (deed != DEED_DIE)
+		return;
+	hooks_free(f->hooks);
+	set_up_with(f, path);
+	f->role.notify = NULL;
+	if (!demotes)
+		f->role.demote = NULL;
+}
+
+/* A demote at a start is run unless it had ended well, and done at once then. */
+static bool
+start_is_right(struct fixture *f, const struct belief *b)
+{
+	unsigned int started = f->started, told = f->told;
+	bool skips = b->change == DEMOTE && b->well;
+
+	f->reason = ROLE_REASON_START;
+	hooks_demote(f->hooks, 0, ROLE_REASON_START, 1);
+	return skips ? f->told == told + 1 && f->told_demote && f->told_ok &&
+		f->started == started
+		     : f->started == started + 1 && f->told == told;
+}
+
+static unsigned int
+try_life(const char *path, unsigned int sequence, bool demotes)
+{
+	struct belief b = { .change = -1 };
+	struct fixture f = { .hooks = NULL };
+	unsigned int wrong = 0, rest = sequence;
+
+	do_deed(&f, path, DEED_DIE, demotes);
+	for (int i = 0; i < LIFE; i++, rest /= DEEDS) {
+		enum deed deed = (enum deed)(rest % DEEDS);
+		bool newest = f.run != 0 && (int)f.command == b.change;
+		bool ends = deed == DEED_END_WELL || deed == DEED_END_BADLY;
+		unsigned int told = f.told;
+
+		do_deed(&f, path, deed, demotes);
+		believe(&b, deed, ends && newest && f.told == told + 1, demotes);
+		wrong += hooks_promoted_before(f.hooks, 0) != b.before;
+	}
+	do_deed(&f, path, DEED_DIE, demotes);
+	believe(&b, DEED_DIE, false, demotes);
+	wrong += hooks_promoted_before(f.hooks, 0) != b.before;
+	wrong += demotes && !start_is_right(&f, &b);
+	hooks_free(f.hooks);
+	unlink(path);
+	return wrong;
+}
+
+static void
+test_every_life(void)
+{
+	char folder[] = "/tmp/lictor-hooks-XXXXXX", path[64];
+	unsigned int count = 1, wrong = 0;
+	int saved = silence();
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/hooks", folder);
+	for (int i = 0; i < LIFE; i++)
+		count *= DEEDS;
+	for (unsigned int sequence = 0; sequence < count; sequence++)
+		wrong +=
+		    try_life(path, sequence, true) + try_life(path, sequence, false);
+	rmdir(folder);
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	CU_ASSERT_EQUAL(wrong, 0);
+}
+
 static const struct tap_case cases[] = {
 	{ "every sequence keeps the rules", test_every_sequence },
 	{ "a hook is told the state it leads to", test_states },
 	{ "a hook that is not configured is not run", test_no_command },
 	{ "an end of another run is ignored", test_foreign_end },
 	{ "only exit status 0 is success", test_ends },
+	{ "what an agent may believe of an earlier one", test_every_life },
 	{ "with the runner gone a change has failed", test_runner_lost },
 };
 TAP_MAIN("hooks", cases)

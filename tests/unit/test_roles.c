@@ -317,7 +317,7 @@ start(struct agent *agent)
 	agent->consul = consul_new(loop, &agent->conf.consul);
 	agent->vips = vips_new(loop, &agent->conf, &vips_out);
 	vips_fence(agent->vips, &fence);
-	agent->hooks = hooks_new(&agent->conf, &hooks_out);
+	agent->hooks = hooks_new(&agent->conf, NULL, &hooks_out);
 	agent->roles_module = roles_new(loop, agent->consul, agent->vips, agent->hooks,
 	    &agent->conf, agent->bpf, agent->node, agent->state_dir, &roles_out);
 	if (agent->conf.n_vips > 0)

@@ -1,0 +1,600 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The key of the heartbeats, from one of two places. From a file it is read again when the
+ * file changes. In Consul's KV, lictor/heartbeat-key, it is made by whoever finds none
+ * (with cas 0, so all get the same) and watched; what it said is kept in the state folder.
+ *
+ * A rotation has two writes: {sign: old, also: new, rotating}, and when all have had time
+ * to hear of it, {sign: new, also: old}. All take both keys throughout, so nothing that
+ * anybody signs is lost. The second write is done by who began it; if it is not there,
+ * by another. Nobody safe rests on the key's being secret for ever: who has it can keep a
+ * master in place or an address away, and no more.
+ *
+ * peers is told the keys and signs; this owns their place.
+ */
+#include "agent/failover/heartkey.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/base/file_mark.h"
+#include "agent/base/keeper.h"
+#include "agent/base/log.h"
+#include "agent/base/loop.h"
+#include "agent/base/util.h"
+#include "agent/conf/conf.h"
+#include "agent/consul/consul.h"
+#include "agent/consul/watch.h"
+#include "agent/failover/kv.h"
+
+#define KEY "lictor/heartbeat-key"
+#define PATH "/v1/kv/" KEY
+#define WAIT_MS (5 * 60 * 1000)
+#define CALL_MS 5000
+#define MAKE_MS 5000 /* between two tries to make it */
+#define LOOK_MS 1000 /* between two looks for a key that somebody signs with */
+#define FILE_MS 2000
+#define ROTATE_MS 10000
+#define ROTATE_OTHER_MS 13000 /* and up to three seconds more */
+#define HEX (2 * MAC_KEY_SIZE)
+#define TEXT_MAX 1024
+
+/* What the KV says, and the file that keeps it. */
+struct record {
+	struct heartkeys keys; /* [0] sign, [1] also */
+	bool rotating;
+};
+
+struct heartkey {
+	struct loop *loop;
+	struct consul *consul;
+	const struct conf *conf;
+	struct heartkey_out out;
+	char *kept; /* the path of the file that keeps it */
+	struct keeper *keeper;
+	bool started;
+	bool on; /* as the configuration had it when it was begun */
+	char *file; /* key-file; NULL: the KV */
+	struct file_mark mark; /* of what was read of it */
+	bool read; /* the file, once */
+	struct loop_timer *timer; /* begins, reads the file, goes on with a rotation */
+	struct watch *watch;
+	struct consul_call *call;
+	struct record record;
+	uint64_t index; /* of the record; 0: Consul has not shown it */
+	bool asked; /* by an operator here for the rotation that goes on */
+	bool refused; /* said */
+	int64_t made_at, looked_at; /* 0: not yet */
+	int64_t rotate_at; /* when the second write is due */
+	struct heartkeys told;
+};
+
+static void
+tell(struct heartkey *heartkey)
+{
+	const struct heartkeys *keys = &heartkey->record.keys;
+
+	if (memcmp(keys, &heartkey->told, sizeof(*keys)) == 0)
+		return;
+	heartkey->told = *keys;
+	heartkey->out.changed(heartkey->out.arg, keys);
+}
+
+/* ---- keys as text ---- */
+
+static int
+digit(char c)
+{
+	static const char digits[] = "0123456789abcdef";
+	const char *at = c == '\0' ? NULL : strchr(digits, c);
+
+	return at == NULL ? -1 : (int)(at - digits);
+}
+
+static bool
+key_parse(const char *text, uint8_t key[MAC_KEY_SIZE])
+{
+	if (strlen(text) != HEX)
+		return false;
+	for (size_t i = 0; i < MAC_KEY_SIZE; i++) {
+		int high = digit(text[2 * i]), low = digit(text[2 * i + 1]);
+
+		if (high < 0 || low < 0)
+			return false;
+		key[i] = (uint8_t)(high << 4 | low);
+	}
+	return true;
+}
+
+static void
+key_print(const uint8_t key[MAC_KEY_SIZE], char out[HEX + 1])
+{
+	for (size_t i = 0; i < MAC_KEY_SIZE; i++)
+		snprintf(out + 2 * i, 3, "%02x", key[i]);
+}
+
+static char *
+record_print(const struct record *record)
+{
+	AUTO_JSON cJSON *json = cJSON_CreateObject();
+	char sign[HEX + 1], also[HEX + 1] = "";
+
+	key_print(record->keys.keys[0], sign);
+	if (record->keys.count > 1)
+		key_print(record->keys.keys[1], also);
+	json_add_uint(json, "v", 1);
+	cJSON_AddStringToObject(json, "sign", sign);
+	cJSON_AddStringToObject(json, "also", also);
+	cJSON_AddBoolToObject(json, "rotating", record->rotating);
+	return json_print(json);
+}
+
+static bool
+record_parse(const cJSON *json, struct record *out)
+{
+	struct record record = { .keys = { .count = 1 } };
+	char sign[HEX + 1], also[HEX + 1];
+	uint64_t version;
+
+	if (!json_get_uint(json, "v", &version) || version != 1 ||
+	    !json_get_text(json, "sign", sign, sizeof(sign)) ||
+	    !json_get_text(json, "also", also, sizeof(also)) ||
+	    !json_get_bool(json, "rotating", &record.rotating) ||
+	    !key_parse(sign, record.keys.keys[0]))
+		return false;
+	if (also[0] != '\0') {
+		record.keys.count = 2;
+		if (!key_parse(also, record.keys.keys[1]))
+			return false;
+	}
+	*out = record;
+	return record.keys.count == 2 || !record.rotating;
+}
+
+static void
+make_key(uint8_t key[MAC_KEY_SIZE])
+{
+	for (size_t i = 0; i < MAC_KEY_SIZE; i += sizeof(uint64_t)) {
+		uint64_t bits = random_u64();
+
+		memcpy(key + i, &bits, sizeof(bits));
+	}
+}
+
+/* ---- from a file ---- */
+
+/* One key a line, the first signs; empty lines and those with a # are passed over. */
+static bool
+keys_parse(char *text, struct heartkeys *out)
+{
+	struct heartkeys keys = { 0 };
+	char *rest = NULL;
+
+	for (char *line = strtok_r(text, "\r\n", &rest); line != NULL;
+	     line = strtok_r(NULL, "\r\n", &rest)) {
+		line[strcspn(line, " \t")] = '\0';
+		if (line[0] == '#' || line[0] == '\0')
+			continue;
+		if (keys.count == HEARTKEYS ||
+		    !key_parse(line, keys.keys[keys.count++]))
+			return false;
+	}
+	*out = keys;
+	return keys.count > 0;
+}
+
+/* A file that is being written is read again in a moment: what was there counts until then. */
+static void
+read_file(struct heartkey *heartkey)
+{
+	struct file_mark mark = file_mark(heartkey->file);
+	struct buf text = { .limit = TEXT_MAX };
+	struct heartkeys keys;
+	int err;
+
+	if (heartkey->read && file_mark_same(&mark, &heartkey->mark))
+		return;
+	err = keeper_read(heartkey->file, &text);
+	if (err == 0 && text.len > 0 && keys_parse(text.data, &keys)) {
+		if (heartkey->read)
+			log_notice("peer", "the key of heartbeats is read again: %s",
+			    heartkey->file);
+		heartkey->record.keys = keys;
+		tell(heartkey);
+	} else {
+		log_error("peer", "%s: %s: %s", heartkey->file,
+		    err != 0 ? strerror(-err)
+			     : "one or two keys of 64 hexadecimal digits, each on a "
+			       "line, are expected",
+		    heartkey->told.count > 0 ? "the key before goes on"
+					     : "there are no heartbeats without it");
+	}
+	heartkey->read = true;
+	heartkey->mark = mark;
+	if (text.data != NULL)
+		mac_wipe(text.data, text.len);
+	buf_free(&text);
+}
+
+/* ---- from Consul ---- */
+
+static void
+fill_text(void *arg, struct buf *out)
+{
+	struct heartkey *heartkey = arg;
+	AUTO_FREE char *text = record_print(&heartkey->record);
+
+	buf_printf(out, "%s\n", text);
+	mac_wipe(text, strlen(text));
+}
+
+static void
+on_judged(void *arg, int err)
+{
+	struct heartkey *heartkey = arg;
+
+	if (err != 0)
+		log_warning(
+		    "peer", "%s cannot be written: %s", heartkey->kept, strerror(-err));
+}
+
+static void
+read_kept(struct heartkey *heartkey)
+{
+	struct buf text = { .limit = TEXT_MAX };
+
+	if (keeper_read(heartkey->kept, &text) == 0 && text.len > 0) {
+		AUTO_JSON cJSON *json = json_parse(text.data, text.len);
+
+		if (record_parse(json, &heartkey->record))
+			tell(heartkey);
+	}
+	if (text.data != NULL)
+		mac_wipe(text.data, text.len);
+	buf_free(&text);
+}
+
+static void
+put(struct heartkey *heartkey, const struct record *record, uint64_t index,
+    consul_done_fn *done)
+{
+	AUTO_FREE char *text = record_print(record);
+	char path[64];
+	struct consul_request request = {
+		.channel = CONSUL_LEASE,
+		.method = "PUT",
+		.path = path,
+		.text = text,
+		.timeout_ms = CALL_MS,
+	};
+
+	snprintf(path, sizeof(path), PATH "?cas=%" PRIu64, index);
+	heartkey->call = consul_send(heartkey->consul, &request, done, heartkey);
+	mac_wipe(text, strlen(text));
+}
+
+/* Of a token that Consul knows: another passes. */
+static bool
+is_refused(const struct consul_reply *reply)
+{
+	return reply->result == CONSUL_DENIED && !consul_token_unknown(reply);
+}
+
+static void
+say_refused(
+    struct heartkey *heartkey, const struct consul_reply *reply, const char *may)
+{
+	if (!is_refused(reply) || heartkey->refused)
+		return;
+	heartkey->refused = true;
+	log_error("peer",
+	    "Consul does not let this host %s the key of heartbeats, because %s (it "
+	    "needs key \"" KEY "\" write): %s",
+	    may, reply->why,
+	    heartkey->told.count > 0 ? "the key that it said before goes on"
+				     : "there are no heartbeats until it does");
+}
+
+static void
+on_made(void *arg, const struct consul_reply *reply)
+{
+	struct heartkey *heartkey = arg;
+
+	heartkey->call = NULL;
+	say_refused(heartkey, reply, "make");
+	if (reply->result == CONSUL_OK && cJSON_IsTrue(reply->json))
+		log_notice("peer", "a key of heartbeats is made: " KEY " in Consul");
+	if (reply->result == CONSUL_OK)
+		watch_again(heartkey->watch);
+}
+
+/* If Consul's data was lost, the key that all have is put back. */
+static void
+make(struct heartkey *heartkey)
+{
+	int64_t now = loop_now(heartkey->loop);
+	struct record record = heartkey->record;
+
+	heartkey->index = 0;
+	if (heartkey->call != NULL ||
+	    (heartkey->made_at != 0 && now - heartkey->made_at < MAKE_MS))
+		return;
+	heartkey->made_at = now;
+	record.rotating = false;
+	if (record.keys.count == 0) {
+		record.keys.count = 1;
+		make_key(record.keys.keys[0]);
+	}
+	put(heartkey, &record, 0, on_made);
+	mac_wipe(&record, sizeof(record));
+}
+
+static void
+rotate_in(struct heartkey *heartkey, int64_t delay_ms)
+{
+	heartkey->rotate_at = loop_now(heartkey->loop) + delay_ms;
+	loop_timer_at(heartkey->timer, heartkey->rotate_at);
+}
+
+static void
+take(struct heartkey *heartkey, const cJSON *entry)
+{
+	AUTO_JSON cJSON *json = kv_json(entry);
+	struct record record;
+	uint64_t index;
+
+	if (!json_get_uint(entry, "ModifyIndex", &index) || index == heartkey->index)
+		return;
+	heartkey->index = index;
+	if (!record_parse(json, &record)) {
+		log_error("peer",
+		    KEY " in Consul is no key that this version knows: %s",
+		    heartkey->told.count > 0 ? "the one before goes on"
+					     : "there are no heartbeats");
+		return;
+	}
+	heartkey->record = record;
+	keeper_save(heartkey->keeper);
+	tell(heartkey);
+	if (record.rotating)
+		rotate_in(heartkey,
+		    heartkey->asked ? ROTATE_MS
+				    : ROTATE_OTHER_MS + (int64_t)(random_u64() % 3000));
+	else
+		heartkey->asked = false;
+}
+
+static void
+on_news(void *arg, const struct consul_reply *reply)
+{
+	struct heartkey *heartkey = arg;
+
+	if (reply->result == CONSUL_NOT_FOUND) {
+		make(heartkey);
+		return;
+	}
+	if (heartkey->refused)
+		log_notice("peer", "Consul says the key of heartbeats again");
+	heartkey->refused = false;
+	take(heartkey, cJSON_GetArrayItem(reply->json, 0));
+}
+
+static void
+on_trouble(void *arg, const struct consul_reply *reply)
+{
+	say_refused(arg, reply, "read");
+}
+
+/* ---- rotation ---- */
+
+static void
+on_rotated(void *arg, const struct consul_reply *reply)
+{
+	struct heartkey *heartkey = arg;
+	bool done = reply->result == CONSUL_OK && cJSON_IsTrue(reply->json);
+
+	heartkey->call = NULL;
+	if (done)
+		log_notice("peer", "the new key of heartbeats signs");
+	else if (heartkey->asked)
+		log_warning("peer", "the new key of heartbeats does not sign yet: %s",
+		    reply->result == CONSUL_OK ? "somebody else wrote " KEY
+					       : reply->why);
+	watch_again(heartkey->watch);
+	if (!done)
+		rotate_in(heartkey, ROTATE_MS);
+}
+
+/* All have had time to hear of the new key. */
+static void
+finish_rotation(struct heartkey *heartkey)
+{
+	struct record record = heartkey->record;
+
+	if (!record.rotating || heartkey->index == 0)
+		return;
+	if (heartkey->call != NULL || loop_now(heartkey->loop) < heartkey->rotate_at) {
+		loop_timer_after(heartkey->timer, LOOK_MS);
+		return;
+	}
+	record.rotating = false;
+	memcpy(record.keys.keys[0], heartkey->record.keys.keys[1], MAC_KEY_SIZE);
+	memcpy(record.keys.keys[1], heartkey->record.keys.keys[0], MAC_KEY_SIZE);
+	put(heartkey, &record, heartkey->index, on_rotated);
+	mac_wipe(&record, sizeof(record));
+}
+
+static void
+on_begun(void *arg, const struct consul_reply *reply)
+{
+	struct heartkey *heartkey = arg;
+
+	heartkey->call = NULL;
+	if (reply->result == CONSUL_OK && cJSON_IsTrue(reply->json)) {
+		log_notice("peer",
+		    "there is a new key of heartbeats: all hosts take it, and in %d s "
+		    "it signs",
+		    ROTATE_MS / 1000);
+	} else {
+		heartkey->asked = false;
+		log_warning("peer", "the key of heartbeats is not changed: %s",
+		    reply->result == CONSUL_OK ? "somebody else wrote " KEY
+					       : reply->why);
+	}
+	watch_again(heartkey->watch);
+}
+
+int
+heartkey_rotate(struct heartkey *heartkey, char *why, size_t why_size)
+{
+	struct record record = heartkey->record;
+
+	if (!heartkey->on) {
+		str_copy(why, why_size, "heartbeats are off");
+		return -ENOENT;
+	}
+	if (heartkey->file != NULL) {
+		snprintf(why, why_size,
+		    "the key is in %.200s: write the new one on its second line on all "
+		    "hosts, then change the lines",
+		    heartkey->file);
+		return -EINVAL;
+	}
+	if (heartkey->index == 0 || heartkey->call != NULL) {
+		str_copy(why, why_size, "Consul has not said the key yet");
+		return -EAGAIN;
+	}
+	if (record.rotating) {
+		str_copy(why, why_size, "the key is being changed already");
+		return -EALREADY;
+	}
+	record.rotating = true;
+	record.keys.count = 2;
+	make_key(record.keys.keys[1]);
+	heartkey->asked = true;
+	put(heartkey, &record, heartkey->index, on_begun);
+	mac_wipe(&record, sizeof(record));
+	return 0;
+}
+
+void
+heartkey_look(struct heartkey *heartkey)
+{
+	int64_t now = loop_now(heartkey->loop);
+
+	if (heartkey->watch == NULL ||
+	    (heartkey->looked_at != 0 && now - heartkey->looked_at < LOOK_MS))
+		return;
+	heartkey->looked_at = now;
+	watch_again(heartkey->watch);
+}
+
+/* ---- life ---- */
+
+static void
+end(struct heartkey *heartkey)
+{
+	consul_cancel(heartkey->call);
+	heartkey->call = NULL;
+	watch_free(heartkey->watch);
+	heartkey->watch = NULL;
+	free(heartkey->file);
+	heartkey->file = NULL;
+	heartkey->record = (struct record){ 0 };
+	heartkey->index = 0;
+	heartkey->asked = heartkey->refused = heartkey->read = false;
+	heartkey->made_at = heartkey->looked_at = 0;
+}
+
+static bool
+same_text(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static void
+begin(struct heartkey *heartkey)
+{
+	static const struct watch_way way = { .wait_ms = WAIT_MS };
+	const struct conf_failover *conf = &heartkey->conf->failover;
+
+	end(heartkey);
+	heartkey->on = conf->heartbeats;
+	if (!heartkey->on) {
+		tell(heartkey);
+		return;
+	}
+	if (conf->key_file != NULL) {
+		heartkey->file = xstrdup(conf->key_file);
+		return;
+	}
+	read_kept(heartkey);
+	heartkey->watch = watch_new(heartkey->loop, heartkey->consul, PATH, &way,
+	    &(struct watch_out){ on_news, on_trouble, heartkey });
+}
+
+static void
+on_timer(void *arg)
+{
+	struct heartkey *heartkey = arg;
+	const struct conf_failover *conf = &heartkey->conf->failover;
+
+	if (heartkey->on != conf->heartbeats ||
+	    !same_text(heartkey->file, conf->key_file) ||
+	    (heartkey->on && heartkey->file == NULL && heartkey->watch == NULL))
+		begin(heartkey);
+	if (heartkey->file != NULL) {
+		read_file(heartkey);
+		loop_timer_after(heartkey->timer, FILE_MS);
+	} else {
+		finish_rotation(heartkey);
+	}
+}
+
+struct heartkey *
+heartkey_new(struct loop *loop, struct consul *consul, const struct conf *conf,
+    const char *state_dir, const struct heartkey_out *out)
+{
+	struct heartkey *heartkey = xcalloc(1, sizeof(*heartkey));
+
+	heartkey->loop = loop;
+	heartkey->consul = consul;
+	heartkey->conf = conf;
+	heartkey->out = *out;
+	heartkey->kept = xasprintf("%s/heartbeat-key", state_dir);
+	heartkey->keeper = keeper_new(loop, heartkey->kept,
+	    &(struct keeper_out){ fill_text, on_judged, heartkey });
+	heartkey->timer = loop_timer_new(loop, on_timer, heartkey);
+	return heartkey;
+}
+
+void
+heartkey_start(struct heartkey *heartkey)
+{
+	heartkey->started = true;
+	loop_timer_after(heartkey->timer, 0);
+}
+
+void
+heartkey_reload(struct heartkey *heartkey, const struct conf *next)
+{
+	heartkey->conf = next;
+	if (heartkey->started)
+		loop_timer_after(heartkey->timer, 0);
+}
+
+void
+heartkey_free(struct heartkey *heartkey)
+{
+	if (heartkey == NULL)
+		return;
+	end(heartkey);
+	keeper_free(heartkey->keeper);
+	loop_timer_free(heartkey->timer);
+	free(heartkey->kept);
+	mac_wipe(heartkey, sizeof(*heartkey));
+	free(heartkey);
+}
