@@ -10,7 +10,7 @@ budget()
 	[ -z "$LEASE" ] || lease=600
 	local wait=$(((lease + 10) * 10940 / 10000 + 1))
 	case $1 in
-	none | held) echo 0 ;;
+	none | held | spent) echo 0 ;;
 	planned) echo 15 ;;
 	service) echo 20 ;;
 	crash) echo $((300 + wait + 100)) ;;

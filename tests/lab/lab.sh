@@ -55,10 +55,11 @@ lab_boot()
 	local host
 	lab_end
 	LAB_KIND=
-	HOSTS="web-1 web-2" SERVERS=server LEASE=
+	HOSTS="web-1 web-2" GUESTS="" SERVERS=server LEASE=
 	case $2 in
 	fast) LEASE=600ms ;;
 	three) HOSTS="web-1 web-2 web-3" ;;
+	guest) GUESTS=web-3 ;; # has an agent of Consul, and a lictord when a fault starts one
 	esac
 	case $1 in
 	lictor) SYSTEM=lictor ;;
@@ -69,7 +70,9 @@ lab_boot()
 	for host in $HOSTS; do
 		ip -n "$LAB-$host" link set eth0 address "02:77:00:00:00:${ADDRESS[$host]}"
 	done
-	host_new observer
+	for host in observer $GUESTS; do
+		lab_host "$host"
+	done
 	cut_ready
 	[ "$SYSTEM" != lictor ] || servers_three
 	"${SYSTEM}_boot"
@@ -141,7 +144,9 @@ fault()
 	watch_begin
 	"fault_$1" || WHY=${WHY:-"it failed"}
 	cut_heal
-	if ! wait_for $WHOLE_S "${SYSTEM}_whole"; then
+	if [ "$2" = spent ]; then
+		LAB_KIND=
+	elif ! wait_for $WHOLE_S "${SYSTEM}_whole"; then
 		WHY=${WHY:-"it was not whole again within $WHOLE_S s"}
 		LAB_KIND=
 	fi

@@ -9,7 +9,8 @@
 # specification lets pass.
 #
 # Columns: the name; which lab; how often; keepalived: is it its fault as well; the budget
-# (a fault that lictord -t names, or none: no question unanswered); the role: does it move.
+# (a fault that lictord -t names, or none: no question unanswered; held: the observers ask, for
+# the client is hit itself; spent: the lab is not whole again after it); the role: does it move.
 SCENARIOS='
 1            pair  20 both  planned  moves planned switchover
 2            pair  20 both  service  moves the service is killed
@@ -34,11 +35,13 @@ SCENARIOS='
 15           pair  5  lictor crash   moves all of it is killed while Consul has no leader
 17.deleted   pair  5  lictor none    stays the register is deleted
 17.restored  pair  5  lictor none    stays Consul is restored from an older snapshot
+17.split     pair  5  lictor spent   any   Consul split in two clusters by its operator, the network healed
 18           pair  5  lictor reboot  any   both hosts lose their power
 19.reload    pair  20 lictor none    stays reload
 19.upgrade   pair  20 lictor none    stays upgrade in place
 3.all.600    fast  20 lictor crash   moves all of it is killed, for good, lease = 600ms
 6.600        fast  20 lictor crash   moves the host is cut off silently, lease = 600ms
+17.twins     guest 5  lictor crash   any   another host'\''s agent has the master'\''s name
 16           three 20 lictor taker   moves who takes over dies in its wait'
 
 # Sets WHY and fails.
@@ -334,6 +337,52 @@ fault_17.restored()
 	consul_at server snapshot restore "$snapshot" >/dev/null || but "not restored" || return 1
 	wait_for 10 role_back || but "the register stayed the old one"
 	sleep 2
+}
+
+# cluster_alone SERVER: its operator tells it that it is the only one (Consul's outage
+# recovery, raft/peers.json).
+cluster_alone()
+{
+	local data="$LAB_DIR/$1/consul"
+	stop "$1" consul KILL
+	printf '[{ "id": "%s", "address": "10.77.0.%s:8300", "non_voter": false }]\n' \
+	    "$(cat "$data/node-id")" "${ADDRESS[$1]}" >"$data/raft/peers.json"
+	consul_start "$1"
+	wait_for 30 has_leader "$1"
+}
+
+# The master with one server on one side, all else on the other: both sides have a cluster
+# in the end, and a master. What is counted begins when the network is healed: the
+# specification gives them 0.1 s, which is heartbeats; until then nothing can help.
+fault_17.split()
+{
+	local side
+	for side in "$MASTER" server; do
+		cut_between "$side" "$BACKUP" server-2 server-3
+	done
+	moves 20 || return 1
+	cluster_alone server || but "Consul did not recover" || return 1
+	wait_for 20 has_both "$MASTER" || but "the side that was recovered has no master" || return 1
+	ALLOWED=150 BUDGET=$(budget crash)
+	watch_begin
+	cut_heal
+	wait_for 5 one_holder || but "both held on"
+	sleep 2
+}
+
+# The page gives both of them half a second together; then the third one may take over.
+fault_17.twins()
+{
+	lictor_files "$GUESTS" "$MASTER"
+	service_start "$GUESTS"
+	lictor_start "$GUESTS"
+	ALLOWED=500
+	sleep 5
+	lictor_kill "$GUESTS"
+	lictor_kill "$MASTER"
+	wait_for 20 has_any "$BACKUP" || but "nobody took over"
+	stop "$GUESTS" webservice
+	lictor_start "$MASTER"
 }
 
 # Nothing of it is left but what was on its disk.

@@ -50,20 +50,21 @@ signal_host()
 
 # --- lictor ---
 
+# lictor_files HOST [NODE]: another name than its own.
 lictor_files()
 {
 	local host=$1
 	# shellcheck disable=SC2034 # for host_files
 	local ROLE_MORE="vip \"$VIP6\" { interface = \"eth0\" }" CHECK_MORE='flap-threshold = 0'
 	# shellcheck disable=SC2034
-	local NODE_MORE=${LEASE:+"failover { lease = $LEASE }"}
+	local NODE_MORE="${2:+node = \"$2\"}${LEASE:+ failover { lease = $LEASE \}}"
 	host_files "$host"
 }
 
 lictor_boot()
 {
 	local host
-	consul_cluster
+	HOSTS="$HOSTS $GUESTS" consul_cluster
 	for host in $HOSTS; do
 		lictor_files "$host"
 		service_start "$host"

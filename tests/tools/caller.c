@@ -119,9 +119,9 @@ ask(struct caller *caller, struct target *target, int64_t now)
 	target->ring[caller->number % RING] =
 	    (struct question){ .number = caller->number, .sent_at = now };
 	target->asked++;
-	/* what cannot be sent is not answered either */
-	sendto(caller->fd, text, (size_t)len, 0, (struct sockaddr *)&target->to,
-	    sizeof(target->to));
+	/* what cannot be sent, for nobody knows a neighbour's MAC, is not answered either */
+	sendto(caller->fd, text, (size_t)len, MSG_DONTWAIT,
+	    (struct sockaddr *)&target->to, sizeof(target->to));
 }
 
 static void
