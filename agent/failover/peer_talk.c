@@ -29,6 +29,19 @@ peers_clock_us(void)
 	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
+/* One of ten in this second: whoever repeats what it recorded gets no more. */
+static bool
+take_hello(struct peer *peer)
+{
+	int64_t now = clock_boot_ms();
+
+	if (now - peer->hellos_at >= SECOND_MS) {
+		peer->hellos_at = now;
+		peer->hellos = 0;
+	}
+	return peer->hellos++ < HELLOS_MAX;
+}
+
 static void
 send_hello(struct peers *peers, struct peer *peer, const struct sockaddr_storage *where,
     uint64_t to, uint64_t answers, bool ask)
@@ -36,17 +49,10 @@ send_hello(struct peers *peers, struct peer *peer, const struct sockaddr_storage
 	struct pulse hello = {
 		.type = PULSE_HELLO, .to = to, .ts = (int64_t)answers, .ask = ask
 	};
-	int64_t now = clock_boot_ms();
 
-	if (now - peer->hellos_at >= SECOND_MS) {
-		peer->hellos_at = now;
-		peer->hellos = 0;
-	}
-	if (peer->hellos++ >= HELLOS_MAX)
-		return;
 	peers_send(peers, peer, where, &hello);
 	if (ask) {
-		peer->asked_at = now;
+		peer->asked_at = clock_boot_ms();
 		peer->asked_seq = hello.seq;
 		peer->asked_us = peers_clock_us();
 	}
@@ -102,10 +108,12 @@ hear_hello(struct peers *peers, struct peer *peer, const struct pulse *pulse,
     const struct sockaddr_storage *from)
 {
 	uint64_t answers = (uint64_t)pulse->ts;
+	bool proof =
+	    pulse->to == peers->inst && answers > peer->echo && answers <= peers->seq;
 
-	if (pulse->to == peers->inst && answers > peer->echo && answers <= peers->seq)
+	if (proof)
 		take_proof(peers, peer, pulse, from);
-	if (pulse->ask)
+	if (pulse->ask && (proof || take_hello(peer)))
 		send_hello(peers, peer, from, pulse->from, pulse->seq,
 		    peer->inst != pulse->from);
 }
@@ -134,7 +142,8 @@ hear_beat(struct peers *peers, struct peer *peer, const struct pulse *pulse,
     const struct sockaddr_storage *from)
 {
 	if (pulse->to != peers->inst || pulse->from != peer->inst) {
-		send_hello(peers, peer, from, pulse->from, pulse->seq, true);
+		if (take_hello(peer))
+			send_hello(peers, peer, from, pulse->from, pulse->seq, true);
 		return;
 	}
 	if (pulse->seq <= peer->seq) {
