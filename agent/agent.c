@@ -31,7 +31,6 @@
 #include "agent/health/service.h"
 #include "agent/health/trust.h"
 #include "agent/status/control.h"
-#include "agent/status/status.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -240,44 +239,6 @@ on_consul_maintenance(
 	upkeep_consul(agent->upkeep, service, on, reason);
 }
 
-static int
-on_maintenance(void *arg, const char *name, const struct control_maintenance *wanted,
-    char *why, size_t size)
-{
-	struct agent *agent = arg;
-	const struct conf_service *service =
-	    name != NULL ? conf_find_service(agent->conf, name) : NULL;
-
-	if (name != NULL && service == NULL) {
-		str_copy(why, size, "there is no service of that name here");
-		return -ENOENT;
-	}
-	if (!wanted->on)
-		return upkeep_end(agent->upkeep, service, wanted->who, why, size);
-	upkeep_begin(
-	    agent->upkeep, service, wanted->span_ms, wanted->reason, wanted->who);
-	return 0;
-}
-
-static int
-on_handover(void *arg, bool on, char *why, size_t size)
-{
-	struct agent *agent = arg;
-
-	if (agent->stopping) {
-		str_copy(why, size, "lictor stops");
-		return -ESHUTDOWN;
-	}
-	if (agent->aside != on)
-		log_notice("role", "%s",
-		    on ? "this host hands its roles over, for an operator asks for it"
-		       : "this host takes roles again, for an operator allows it");
-	agent->aside = on;
-	if (agent->roles != NULL)
-		roles_hand_over(agent->roles, on);
-	return 0;
-}
-
 /* Once the node's name and the kind of fence are known and states have been taken over. */
 void
 agent_start_roles(struct agent *agent)
@@ -436,7 +397,7 @@ on_runner_message(void *arg, const struct wire_message *message, int fd)
 	else if (message->type == WIRE_STOP)
 		stop(agent);
 	else if (message->type == WIRE_RELOADED)
-		control_reloaded(agent->control, message->reloaded.request,
+		control_answer(agent->control, message->reloaded.request,
 		    message->reloaded.ok != 0, message->reloaded.why);
 	else
 		agent_reload_message(agent, message, fd);
@@ -452,118 +413,6 @@ on_runner_closed(void *arg, const char *why)
 	    "the runner is gone (%s): this agent ends, nothing is given away", why);
 	agent->status = 1;
 	loop_stop(agent->loop);
-}
-
-/* ---- the operator ---- */
-
-static cJSON *
-on_status(void *arg)
-{
-	struct agent *agent = arg;
-	struct status_sources sources = { .conf = agent->conf,
-		.node = agent->node != NULL ? agent->node : "",
-		.aside = agent->aside,
-		.sched = agent->sched,
-		.services = agent->services,
-		.consul = agent->consul,
-		.report = agent->report,
-		.upkeep = agent->upkeep,
-		.fence = &agent->fence,
-		.roles = agent->roles,
-		.vips = agent->vips };
-
-	return status_json(&sources);
-}
-
-/* The role an operator named, if it can be spoken to now. */
-static const struct conf_role *
-named_role(const struct agent *agent, const char *name, char *why, size_t size)
-{
-	const struct conf_role *role = conf_find_role(agent->conf, name);
-
-	if (role == NULL)
-		str_copy(why, size, "there is no role of that name here");
-	else if (agent->roles == NULL)
-		str_copy(why, size,
-		    agent->node == NULL
-			? "the node's name is not known yet: Consul has not answered"
-			: "lictor is still starting");
-	return agent->roles != NULL ? role : NULL;
-}
-
-static int
-on_switchover(void *arg, const char *name, const char *to, char *why, size_t size)
-{
-	struct agent *agent = arg;
-	const struct conf_role *role = named_role(agent, name, why, size);
-
-	if (role == NULL)
-		return -1;
-	return roles_switchover(agent->roles, role->index, to, why, size);
-}
-
-static int
-on_init(void *arg, const char *name, char *why, size_t size)
-{
-	struct agent *agent = arg;
-	const struct conf_role *role = named_role(agent, name, why, size);
-
-	if (role == NULL)
-		return -1;
-	return roles_init(agent->roles, role->index, why, size);
-}
-
-/* "SERVICE/CHECK", or the name of a check of the node. */
-static const struct conf_check *
-named_check(const struct conf *conf, const char *name)
-{
-	const char *slash = strchr(name, '/');
-	size_t len = slash != NULL ? (size_t)(slash - name) : 0;
-
-	for (size_t i = 0; i < conf->n_checks; i++) {
-		const struct conf_check *check = conf->checks[i];
-		const char *service =
-		    check->service != NULL ? check->service->name : "";
-		if (strlen(service) == len && strncmp(service, name, len) == 0 &&
-		    strcmp(check->name, slash != NULL ? slash + 1 : name) == 0)
-			return check;
-	}
-	return NULL;
-}
-
-static int
-on_report(void *arg, const char *name, enum check_status status, const char *output,
-    char *why, size_t size)
-{
-	struct agent *agent = arg;
-	const struct conf_check *check = named_check(agent->conf, name);
-
-	if (check == NULL)
-		str_copy(why, size, "there is no check of that name here");
-	else if (!check->class->passive)
-		str_copy(why, size,
-		    "lictor runs that check itself: only one of the type ttl is "
-		    "reported");
-	else if (!agent->adopted)
-		str_copy(why, size, "lictor is still starting");
-	else
-		return sched_report(agent->sched, check->index, status, output);
-	return -EINVAL;
-}
-
-static int
-on_reload(void *arg, uint64_t request, char *why, size_t size)
-{
-	struct agent *agent = arg;
-	struct wire_message message = { .type = WIRE_RELOAD,
-		.reload = { .request = request } };
-
-	if (agent->stopping) {
-		str_copy(why, size, "lictor stops");
-		return -ESHUTDOWN;
-	}
-	wire_send(agent->runner, &message, -1);
-	return 0;
 }
 
 /* ---- life ---- */
@@ -684,8 +533,7 @@ agent_main(struct conf *conf, int runner_fd, int control_fd, struct blackbox *bo
 {
 	struct agent agent = { .conf = conf, .blackbox = box, .loop = loop_new() };
 	struct wire_out runner = { on_runner_message, on_runner_closed, &agent };
-	struct control_out control = { on_status, on_switchover, on_init, on_report,
-		on_maintenance, on_handover, on_reload, &agent };
+	struct control_out control;
 	struct wire_message ready = { .type = WIRE_READY };
 
 	raise_descriptor_limit();
@@ -696,6 +544,7 @@ agent_main(struct conf *conf, int runner_fd, int control_fd, struct blackbox *bo
 	make_failover(&agent);
 	make_upkeep(&agent);
 	make_consul(&agent);
+	agent_take_orders(&agent, &control);
 	agent.control = control_new(agent.loop, control_fd, &control);
 	upkeep_start(agent.upkeep);
 	report_start(agent.report);

@@ -11,9 +11,11 @@
 #include "agent/conf/merge.h"
 
 /*
- * What agent.c (the modules, their wiring, start and stop) and agent_reload.c (another
- * configuration) share, and nobody else may see.
+ * What agent.c (the modules, their wiring, start and stop), agent_orders.c (what operators
+ * ask) and agent_reload.c (another configuration) share, and nobody else may see.
  */
+
+struct control_out;
 
 struct agent {
 	struct conf *conf;
@@ -38,6 +40,7 @@ struct agent {
 	char *node;			/* NULL until known */
 	struct wire_fence_kind fence;	/* its kind unknown until the runner says it */
 	bool adopted, stopping;
+	uint64_t forcing;		/* the request of a failover by hand; 0: none */
 	bool aside;			/* its roles are handed over, it takes none */
 	int status;
 	/* a reload */
@@ -53,6 +56,9 @@ struct agent {
 void agent_start_roles(struct agent *agent);
 /* agent.c: services have this role's tag. */
 void agent_tell_role(struct agent *agent, uint32_t role, bool master, uint64_t term);
+
+/* agent_orders.c: what operators may ask. */
+void agent_take_orders(struct agent *agent, struct control_out *out);
 
 /* agent_reload.c: PREPARE, YIELD, COMMIT and ABORT of the runner. Takes `fd` over. */
 void agent_reload_message(

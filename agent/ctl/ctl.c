@@ -9,9 +9,12 @@
 
 #include "agent/base/paths.h"
 #include "agent/base/util.h"
+#include "agent/ctl/ask.h"
 #include "agent/ctl/client.h"
 #include "agent/ctl/handover.h"
 #include "agent/ctl/maintenance.h"
+#include "agent/ctl/move.h"
+#include "agent/ctl/policy.h"
 #include "agent/ctl/show.h"
 
 #include <getopt.h>
@@ -20,63 +23,12 @@
 #include <string.h>
 #include <time.h>
 
-#define WAIT_MS 60000
 #define KEPT_MS 5000
 #define HANDOVER_MS 300000 /* demote hooks take their time */
 #define HANDOVER_STALLED_MS \
 	10000 /* nothing else does: Consul is away, or nobody takes it */
 #define LOOK_MS 20
 #define OUTPUT_MAX 4096
-
-struct ctl {
-	const char *socket_path;
-	bool json;
-	const char *span, *reason; /* of a maintenance; NULL: not given */
-};
-
-/* The answer with "ok", or NULL after the reason was printed. */
-static cJSON *
-check_answer(cJSON *answer, const char *why)
-{
-	bool ok = false;
-
-	if (answer != NULL && json_get_bool(answer, "ok", &ok) && ok)
-		return answer;
-	const char *error = answer != NULL ? json_text(answer, "error") : why;
-	fprintf(stderr, "lictorctl: %s\n", error != NULL ? error : "no reason given");
-	cJSON_Delete(answer);
-	return NULL;
-}
-
-static cJSON *
-ask_with(const struct ctl *ctl, const cJSON *request)
-{
-	char why[256] = "";
-
-	return check_answer(
-	    client_ask(ctl->socket_path, request, why, sizeof(why)), why);
-}
-
-static cJSON *
-ask(const struct ctl *ctl, const char *command, const char *role, const char *to)
-{
-	cJSON *request AUTO_JSON = cJSON_CreateObject();
-
-	cJSON_AddStringToObject(request, "command", command);
-	if (role != NULL)
-		cJSON_AddStringToObject(request, "role", role);
-	if (to != NULL)
-		cJSON_AddStringToObject(request, "to", to);
-	return ask_with(ctl, request);
-}
-
-static void
-print_json(const cJSON *json)
-{
-	char *text AUTO_FREE = json_print(json);
-
-	puts(text);
-}
 
 static int
 do_status(const struct ctl *ctl, char **args)
@@ -87,7 +39,7 @@ do_status(const struct ctl *ctl, char **args)
 		return 1;
 	const cJSON *status = cJSON_GetObjectItemCaseSensitive(answer, "status");
 	if (ctl->json)
-		print_json(status);
+		ask_print(status);
 	else
 		show_status(stdout, status);
 	return 0;
@@ -100,99 +52,6 @@ maintenance_in(const cJSON *answer)
 	const cJSON *status = cJSON_GetObjectItemCaseSensitive(answer, "status");
 
 	return cJSON_GetObjectItemCaseSensitive(status, "maintenance");
-}
-
-/* The role in a status answer, or NULL. */
-static const cJSON *
-find_role(const cJSON *answer, const char *name)
-{
-	const cJSON *status = cJSON_GetObjectItemCaseSensitive(answer, "status"), *role;
-
-	cJSON_ArrayForEach (role, cJSON_GetObjectItemCaseSensitive(status, "roles")) {
-		const char *text = json_text(role, "name");
-		if (text != NULL && strcmp(text, name) == 0)
-			return role;
-	}
-	return NULL;
-}
-
-/* Who has the role now ("" for nobody); false: that could not be learned. */
-static bool
-current_master(const struct ctl *ctl, const char *name, char *node, size_t size)
-{
-	cJSON *answer AUTO_JSON = ask(ctl, "status", NULL, NULL);
-	const cJSON *role = answer != NULL ? find_role(answer, name) : NULL;
-	const char *holder = role != NULL ? json_text(role, "holder") : NULL;
-	const char *fence = role != NULL ? json_text(role, "fence") : NULL;
-
-	if (answer == NULL)
-		return false;
-	if (holder == NULL || fence == NULL || strcmp(holder, fence) != 0)
-		fence = "";
-	return str_copy(node, size, fence);
-}
-
-/* Looks until the role has another master than `old`. */
-static int
-follow_switchover(const struct ctl *ctl, const char *role, const char *old)
-{
-	struct timespec pause = { .tv_nsec = LOOK_MS * 1000000L };
-	int64_t began = clock_boot_ms();
-	char now[256] = "";
-
-	while (clock_boot_ms() - began < WAIT_MS) {
-		if (!current_master(ctl, role, now, sizeof(now)))
-			return 1;
-		if (now[0] != '\0' && strcmp(now, old) != 0)
-			break;
-		nanosleep(&pause, NULL);
-	}
-	bool moved = now[0] != '\0' && strcmp(now, old) != 0;
-	if (ctl->json) {
-		cJSON *result AUTO_JSON = cJSON_CreateObject();
-		cJSON_AddBoolToObject(result, "ok", moved);
-		cJSON_AddStringToObject(result, "role", role);
-		cJSON_AddStringToObject(result, "from", old);
-		cJSON_AddStringToObject(result, "master", now);
-		json_add_uint(result, "took_ms", (uint64_t)(clock_boot_ms() - began));
-		print_json(result);
-	} else if (moved) {
-		printf("%s is master of %s now, %s was; it took %lld ms\n", now, role,
-		    old[0] != '\0' ? old : "nobody",
-		    (long long)(clock_boot_ms() - began));
-	} else {
-		fprintf(stderr,
-		    "lictorctl: the role has not moved in %d s; \"lictorctl status\" "
-		    "shows where it is\n",
-		    WAIT_MS / 1000);
-	}
-	return moved ? 0 : 1;
-}
-
-static int
-do_switchover(const struct ctl *ctl, char **args)
-{
-	char old[256] = "";
-
-	if (!current_master(ctl, args[0], old, sizeof(old)))
-		return 1;
-	cJSON *answer AUTO_JSON =
-	    ask(ctl, "switchover", args[0], args[1] != NULL ? args[1] : "");
-	return answer != NULL ? follow_switchover(ctl, args[0], old) : 1;
-}
-
-static int
-do_init(const struct ctl *ctl, char **args)
-{
-	cJSON *answer AUTO_JSON = ask(ctl, "init", args[0], NULL);
-
-	if (answer == NULL)
-		return 1;
-	if (ctl->json)
-		print_json(answer);
-	else
-		printf("the register of %s is being written anew\n", args[0]);
-	return 0;
 }
 
 /* What is longer would be cut by lictord anyhow. */
@@ -208,7 +67,7 @@ report(const struct ctl *ctl, const char *command, char **args)
 	cJSON_AddStringToObject(request, "output", output);
 	cJSON *answer AUTO_JSON = ask_with(ctl, request);
 	if (answer != NULL && ctl->json)
-		print_json(answer);
+		ask_print(answer);
 	return answer != NULL ? 0 : 1;
 }
 
@@ -282,7 +141,7 @@ do_maintenance(const struct ctl *ctl, char **args)
 	if (answer == NULL)
 		return 1;
 	if (ctl->json)
-		print_json(maintenance_in(answer));
+		ask_print(maintenance_in(answer));
 	else
 		show_maintenance(
 		    stdout, cJSON_GetObjectItemCaseSensitive(answer, "status"));
@@ -349,27 +208,31 @@ do_handover(const struct ctl *ctl, char **args)
 	if (ctl->json) {
 		cJSON_ReplaceItemInObjectCaseSensitive(
 		    answer, "ok", cJSON_CreateBool(status == 0));
-		print_json(answer);
+		ask_print(answer);
 	}
 	return status;
 }
 
 /* It may wait for a handover, and for hooks. */
 static int
-do_reload(const struct ctl *ctl, char **args)
+ask_for_long(const struct ctl *ctl, const char *command)
 {
 	cJSON *request AUTO_JSON = cJSON_CreateObject();
-	char why[256] = "";
 
-	cJSON_AddStringToObject(request, "command", "reload");
-	cJSON *answer AUTO_JSON = check_answer(
-	    client_ask_for(0, ctl->socket_path, request, why, sizeof(why)), why);
-	const char *text = answer != NULL ? json_text(answer, "text") : NULL;
-	if (answer != NULL && ctl->json)
-		print_json(answer);
-	else if (text != NULL)
-		printf("%s\n", text);
-	return answer != NULL ? 0 : 1;
+	cJSON_AddStringToObject(request, "command", command);
+	return ask_tell(ctl, ask_long(ctl, request), NULL);
+}
+
+static int
+do_reload(const struct ctl *ctl, char **args)
+{
+	return ask_for_long(ctl, "reload");
+}
+
+static int
+do_upgrade(const struct ctl *ctl, char **args)
+{
+	return ask_for_long(ctl, "upgrade");
 }
 
 static const struct command {
@@ -379,19 +242,29 @@ static const struct command {
 } commands[] = {
 	{ "status", "", "roles, services and checks of this host", 0, 0, do_status },
 	{ "switchover", " ROLE [NODE]", "make NODE, or the best candidate, master", 1,
-	    2, do_switchover },
+	    2, move_switchover },
+	{ "pause", " ROLE", "no host moves ROLE by itself until it is resumed", 1, 1,
+	    policy_pause },
+	{ "resume", " ROLE", "hosts move it again", 1, 1, policy_resume },
+	{ "explain", " ROLE", "why ROLE is where it is, and what would move it", 1, 1,
+	    policy_explain },
 	{ "handover", " [off]",
 	    "give this host's roles to others and take none; off: take them again", 0,
 	    1, do_handover },
 	{ "init", " ROLE",
 	    "your word that no host holds a role whose register was lost", 1, 1,
-	    do_init },
+	    policy_init },
+	{ "failover", " ROLE NODE", "NODE gets ROLE at once; see --i-have-fenced", 2, 2,
+	    move_failover },
+	{ "key", " rotate", "make a new key for heartbeats", 1, 1, policy_key },
 	{ "pass", " SERVICE/CHECK [TEXT]", "report that a ttl check passes", 1, 2,
 	    do_pass },
 	{ "warn", " SERVICE/CHECK [TEXT]", "that it warns", 1, 2, do_warn },
 	{ "fail", " SERVICE/CHECK [TEXT]", "that it fails", 1, 2, do_fail },
 	{ "reload", "", "take the configuration as it is in the files now", 0, 0,
 	    do_reload },
+	{ "upgrade", "", "start the installed lictord in place of the running one", 0,
+	    0, do_upgrade },
 	{ "maintenance", " [on|off [SERVICE]]",
 	    "what is in maintenance; begin or end one", 0, 2, do_maintenance },
 };
@@ -408,7 +281,11 @@ usage(FILE *out)
 	fputs(
 	    "options:\n"
 	    "  -f, --for DURATION              how long a maintenance lasts\n"
-	    "  -r, --reason TEXT               why it is\n"
+	    "  -r, --reason TEXT               why it is, or why a role is paused\n"
+	    "  --i-have-fenced NODE            your oath for a failover: NODE, the "
+	    "last\n"
+	    "                                  master, is off or has lost the "
+	    "addresses\n"
 	    "  -s, --socket PATH               the control socket of another lictord\n"
 	    "  -j, --json                      the answer as one JSON object\n"
 	    "  -V, --version                   print the version and exit\n"
@@ -438,6 +315,21 @@ finish(int status)
 	return 1;
 }
 
+/* An option that is not this command's, in words; NULL: there is none. */
+static const char *
+find_misplaced(const struct ctl *ctl, const struct command *command, char **args)
+{
+	bool upkeep = command->run == do_maintenance && args[0] != NULL;
+
+	if (ctl->span != NULL && !upkeep)
+		return "--for is for maintenance on";
+	if (ctl->reason != NULL && !upkeep && command->run != policy_pause)
+		return "--reason is for maintenance on and for pause";
+	if (ctl->fenced != NULL && command->run != move_failover)
+		return "--i-have-fenced is for failover";
+	return NULL;
+}
+
 int
 ctl_main(int argc, char **argv)
 {
@@ -445,6 +337,7 @@ ctl_main(int argc, char **argv)
 						     's' },
 		{ "for", required_argument, NULL, 'f' },
 		{ "reason", required_argument, NULL, 'r' },
+		{ "i-have-fenced", required_argument, NULL, 'F' },
 		{ "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' }, { 0 } };
 	char *path AUTO_FREE = path_runtime("lictor.sock");
@@ -457,6 +350,7 @@ ctl_main(int argc, char **argv)
 		case 'j': ctl.json = true; break;
 		case 'f': ctl.span = optarg; break;
 		case 'r': ctl.reason = optarg; break;
+		case 'F': ctl.fenced = optarg; break;
 		case 'h': return usage(stdout);
 		case 'V': return printf("lictorctl %s\n", PACKAGE_VERSION) < 0;
 		default: return usage(stderr);
@@ -471,10 +365,9 @@ ctl_main(int argc, char **argv)
 		    argv[optind]);
 		return usage(stderr);
 	}
-	if ((ctl.span != NULL || ctl.reason != NULL) &&
-	    (command->run != do_maintenance || argv[optind + 1] == NULL)) {
-		fprintf(
-		    stderr, "lictorctl: --for and --reason are for maintenance on\n");
+	const char *misplaced = find_misplaced(&ctl, command, argv + optind + 1);
+	if (misplaced != NULL) {
+		fprintf(stderr, "lictorctl: %s\n", misplaced);
 		return usage(stderr);
 	}
 	return finish(command->run(&ctl, argv + optind + 1));

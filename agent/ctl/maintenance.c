@@ -6,28 +6,14 @@
  */
 #include "agent/ctl/maintenance.h"
 
-#include <pwd.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "agent/base/util.h"
+#include "agent/ctl/ask.h"
 
 #define SPAN_MIN_MS 1000
 #define SPAN_MAX_MS (INT64_C(365) * 24 * 3600 * 1000)
-
-static void
-add_who(cJSON *request)
-{
-	const char *who = getenv("SUDO_USER");
-	const struct passwd *user = who == NULL ? getpwuid(getuid()) : NULL;
-
-	if (user != NULL)
-		who = user->pw_name;
-	if (who != NULL && strlen(who) <= 40)
-		cJSON_AddStringToObject(request, "who", who);
-}
 
 static cJSON *
 make_request(bool on, const char *service, int64_t span_ms, const char *reason)
@@ -42,7 +28,7 @@ make_request(bool on, const char *service, int64_t span_ms, const char *reason)
 		json_add_uint(request, "span_ms", (uint64_t)span_ms);
 	if (reason != NULL)
 		cJSON_AddStringToObject(request, "reason", reason);
-	add_who(request);
+	ask_add_who(request);
 	return request;
 }
 

@@ -2,7 +2,7 @@
 /*
  * The control socket. A client sends one JSON object a line and gets one back; it is judged
  * by the kernel's word about it (SO_PEERCRED, SO_PEERGROUPS), never by what it says. What
- * commands do is the owner's business (control_out). Bounded: CLIENTS_MAX at once, a line
+ * there is to ask stands in command.c. Bounded: CLIENTS_MAX at once, a line
  * of LINE_MAX_BYTES, IDLE_MS without a whole line; a client that does not read its answer
  * is closed by the same clock.
  */
@@ -11,7 +11,7 @@
 #include "agent/base/log.h"
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
-#include "agent/consul/upkeep_file.h"
+#include "agent/status/command.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -28,19 +28,17 @@
 #define IDLE_MS 5000
 #define GROUPS_MAX 1024
 
-enum access { ACCESS_NONE, ACCESS_READ, ACCESS_CHANGE };
-
 struct client {
 	struct control *control;
 	struct loop_io *io;
 	struct loop_timer *idle;
 	int fd;
-	enum access access;
+	enum command_access access;
 	uid_t uid;
 	struct buf in, out;
 	size_t sent;
 	bool ended; /* it will send no more */
-	uint64_t reload; /* the request whose answer it waits for; 0: none */
+	uint64_t waits_for; /* the request that is answered later; 0: none */
 };
 
 struct control {
@@ -50,7 +48,9 @@ struct control {
 	int fd;
 	gid_t admin, status;
 	bool has_admin, has_status;
-	uint64_t reloads; /* asked for until now */
+	uint64_t asked; /* requests until now */
+	uint64_t asking; /* the number of the one that is read now; 0: none is */
+	cJSON *early; /* its answer, given from within */
 	struct client *clients[CLIENTS_MAX];
 };
 
@@ -80,7 +80,7 @@ member_of(const gid_t *groups, size_t count, bool exists, gid_t wanted)
 }
 
 /* Root and our own user may everything; others what their groups may. */
-static enum access
+static enum command_access
 judge(const struct control *control, int fd, uid_t *uid)
 {
 	struct ucred cred;
@@ -89,214 +89,43 @@ judge(const struct control *control, int fd, uid_t *uid)
 	size_t count = 0;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0)
-		return ACCESS_NONE;
+		return COMMAND_NOTHING;
 	*uid = cred.uid;
 	if (cred.uid == 0 || cred.uid == geteuid())
-		return ACCESS_CHANGE;
+		return COMMAND_CHANGE;
 	len = GROUPS_MAX * sizeof(groups[0]);
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) == 0)
 		count = len / sizeof(groups[0]);
 	groups[count++] = cred.gid;
 	if (member_of(groups, count, control->has_admin, control->admin))
-		return ACCESS_CHANGE;
+		return COMMAND_CHANGE;
 	if (member_of(groups, count, control->has_status, control->status))
-		return ACCESS_READ;
-	return ACCESS_NONE;
+		return COMMAND_READ;
+	return COMMAND_NOTHING;
 }
 
-static cJSON *
-refusal(const char *why)
-{
-	cJSON *answer = cJSON_CreateObject();
-
-	cJSON_AddBoolToObject(answer, "ok", false);
-	cJSON_AddStringToObject(answer, "error", why);
-	return answer;
-}
-
-static cJSON *
-do_status(struct client *client, const cJSON *request)
-{
-	const struct control_out *out = &client->control->out;
-	cJSON *answer = cJSON_CreateObject();
-
-	cJSON_AddBoolToObject(answer, "ok", true);
-	cJSON_AddItemToObject(answer, "status", out->status(out->arg));
-	return answer;
-}
-
-static cJSON *
-outcome(int rc, const char *why)
-{
-	if (rc != 0)
-		return refusal(why);
-	cJSON *answer = cJSON_CreateObject();
-	cJSON_AddBoolToObject(answer, "ok", true);
-	return answer;
-}
-
-static cJSON *
-do_switchover(struct client *client, const cJSON *request)
-{
-	const struct control_out *out = &client->control->out;
-	const char *role = json_text(request, "role"), *to = json_text(request, "to");
-	char why[256] = "";
-
-	if (role == NULL)
-		return refusal("switchover needs a role");
-	return outcome(
-	    out->switchover(out->arg, role, to != NULL ? to : "", why, sizeof(why)),
-	    why);
-}
-
-static cJSON *
-do_init(struct client *client, const cJSON *request)
-{
-	const struct control_out *out = &client->control->out;
-	const char *role = json_text(request, "role");
-	char why[256] = "";
-
-	if (role == NULL)
-		return refusal("init needs a role");
-	return outcome(out->init(out->arg, role, why, sizeof(why)), why);
-}
-
-static cJSON *
-report(struct client *client, const cJSON *request, enum check_status status)
-{
-	const struct control_out *out = &client->control->out;
-	const char *check = json_text(request, "check"),
-		   *output = json_text(request, "output");
-	char why[256] = "";
-
-	if (check == NULL)
-		return refusal("a report needs a check");
-	return outcome(out->report(out->arg, check, status,
-			   output != NULL ? output : "", why, sizeof(why)),
-	    why);
-}
-
-static cJSON *
-do_pass(struct client *client, const cJSON *request)
-{
-	return report(client, request, CHECK_PASSING);
-}
-
-static cJSON *
-do_warn(struct client *client, const cJSON *request)
-{
-	return report(client, request, CHECK_WARNING);
-}
-
-static cJSON *
-do_fail(struct client *client, const cJSON *request)
-{
-	return report(client, request, CHECK_CRITICAL);
-}
-
-/* An absent text is "", one that cannot be taken is false. */
-static bool
-take_text(const cJSON *request, const char *name, char *out, size_t size)
-{
-	out[0] = '\0';
-	return cJSON_GetObjectItemCaseSensitive(request, name) == NULL ||
-	    json_get_text(request, name, out, size);
-}
-
-static cJSON *
-do_maintenance(struct client *client, const cJSON *request)
-{
-	const struct control_out *out = &client->control->out;
-	char reason[UPKEEP_REASON_SIZE], who[UPKEEP_WHO_SIZE], why[256] = "";
-	struct control_maintenance wanted = { .reason = reason, .who = who };
-	uint64_t span = 0;
-
-	const cJSON *length = cJSON_GetObjectItemCaseSensitive(request, "span_ms");
-	const char *service = json_text(request, "service");
-
-	if (!json_get_bool(request, "on", &wanted.on))
-		return refusal("maintenance is to be on or off");
-	/* a word that is not understood must not become the whole host, or for ever */
-	if (service == NULL &&
-	    cJSON_GetObjectItemCaseSensitive(request, "service") != NULL)
-		return refusal("a service is named by a text");
-	if (length != NULL &&
-	    (!json_get_uint(request, "span_ms", &span) || span == 0 ||
-		span > UPKEEP_SPAN_MAX_MS))
-		return refusal("a maintenance lasts from 1 ms to a year");
-	wanted.span_ms = (int64_t)span;
-	if (!take_text(request, "reason", reason, sizeof(reason)))
-		return refusal(
-		    "a reason has at most 120 bytes and no control character");
-	if (!take_text(request, "who", who, sizeof(who)) || who[0] == '\0')
-		snprintf(who, sizeof(who), "the user %u", client->uid);
-	return outcome(
-	    out->maintenance(out->arg, service, &wanted, why, sizeof(why)), why);
-}
-
-static cJSON *
-do_handover(struct client *client, const cJSON *request)
-{
-	const struct control_out *out = &client->control->out;
-	char why[256] = "";
-	bool on;
-
-	if (!json_get_bool(request, "on", &on))
-		return refusal("a handover is to be on or off");
-	return outcome(out->handover(out->arg, on, why, sizeof(why)), why);
-}
-
-/* There is no answer yet. */
-static cJSON *
-do_reload(struct client *client, const cJSON *request)
-{
-	const struct control_out *out = &client->control->out;
-	uint64_t number = ++client->control->reloads;
-	char why[256] = "";
-
-	if (out->reload(out->arg, number, why, sizeof(why)) != 0)
-		return refusal(why);
-	client->reload = number;
-	loop_timer_stop(client->idle);
-	return NULL;
-}
-
-static const struct {
-	const char *name;
-	enum access access;
-	cJSON *(*run)(struct client *client, const cJSON *request);
-} commands[] = {
-	{ "status", ACCESS_READ, do_status },
-	{ "switchover", ACCESS_CHANGE, do_switchover },
-	{ "init", ACCESS_CHANGE, do_init },
-	{ "pass", ACCESS_CHANGE, do_pass },
-	{ "warn", ACCESS_CHANGE, do_warn },
-	{ "fail", ACCESS_CHANGE, do_fail },
-	{ "maintenance", ACCESS_CHANGE, do_maintenance },
-	{ "handover", ACCESS_CHANGE, do_handover },
-	{ "reload", ACCESS_CHANGE, do_reload },
-};
-
+/* NULL: the answer comes later. */
 static cJSON *
 answer_line(struct client *client, const char *line, size_t len)
 {
-	cJSON *request AUTO_JSON = json_parse(line, len);
-	const char *name = request != NULL ? json_text(request, "command") : NULL;
+	struct control *control = client->control;
+	struct command_call call = { .out = &control->out,
+		.access = client->access,
+		.uid = client->uid,
+		.number = ++control->asked };
 
-	if (name == NULL)
-		return refusal("a request is one JSON object with a \"command\"");
-	for (size_t i = 0; i < ARRAY_LENGTH(commands); i++) {
-		if (strcmp(commands[i].name, name) != 0)
-			continue;
-		if (client->access < commands[i].access)
-			return refusal(commands[i].access == ACCESS_CHANGE
-				? "permission denied: root or the group lictor-admin "
-				  "may"
-				: "permission denied: root, lictor-admin or "
-				  "lictor-status may");
-		return commands[i].run(client, request);
+	control->asking = call.number;
+	cJSON *answer = command_answer(&call, line, len);
+	control->asking = 0;
+	if (!call.later)
+		return answer;
+	answer = control->early;
+	control->early = NULL;
+	if (answer == NULL) {
+		client->waits_for = call.number;
+		loop_timer_stop(client->idle);
 	}
-	return refusal("unknown command");
+	return answer;
 }
 
 static void
@@ -364,19 +193,19 @@ client_serve(struct client *client)
 {
 	bool alive = true;
 
-	while (alive && client->reload == 0 &&
+	while (alive && client->waits_for == 0 &&
 	    (client->out.len > 0 || take_line(client))) {
-		if (client->reload != 0)
+		if (client->waits_for != 0)
 			break;
 		alive = client_write(client);
 		if (client->out.len > 0)
 			return alive;
 		loop_timer_after(client->idle, IDLE_MS);
 	}
-	return alive && (!client->ended || client->reload != 0);
+	return alive && (!client->ended || client->waits_for != 0);
 }
 
-/* Who waits for a reload and says that it sends no more is heard of again by writing. */
+/* Who waits for an answer and says that it sends no more is heard of again by writing. */
 static unsigned int
 wants(const struct client *client)
 {
@@ -404,7 +233,8 @@ on_idle(void *arg)
 }
 
 static void
-client_new(struct control *control, size_t slot, int fd, enum access access, uid_t uid)
+client_new(
+    struct control *control, size_t slot, int fd, enum command_access access, uid_t uid)
 {
 	struct client *client = xcalloc(1, sizeof(*client));
 
@@ -430,8 +260,8 @@ on_connect(void *arg, unsigned int events)
 	if (fd < 0)
 		return;
 	uid_t uid = 0;
-	enum access access = judge(control, fd, &uid);
-	size_t slot = access == ACCESS_NONE ? STRANGERS_MAX : CLIENTS_MAX;
+	enum command_access access = judge(control, fd, &uid);
+	size_t slot = access == COMMAND_NOTHING ? STRANGERS_MAX : CLIENTS_MAX;
 	while (slot > 0 && control->clients[slot - 1] != NULL)
 		slot--;
 	if (slot > 0)
@@ -441,18 +271,23 @@ on_connect(void *arg, unsigned int events)
 }
 
 void
-control_reloaded(struct control *control, uint64_t request, bool ok, const char *why)
+control_answer(struct control *control, uint64_t request, bool ok, const char *why)
 {
 	cJSON *answer AUTO_JSON = cJSON_CreateObject();
 
 	cJSON_AddBoolToObject(answer, "ok", ok);
 	cJSON_AddStringToObject(answer, ok ? "text" : "error", why);
+	if (request != 0 && control->asking == request) {
+		control->early = answer;
+		answer = NULL;
+		return;
+	}
 	for (size_t i = 0; i < CLIENTS_MAX; i++) {
 		struct client *client = control->clients[i];
 
-		if (client == NULL || client->reload != request || request == 0)
+		if (client == NULL || client->waits_for != request || request == 0)
 			continue;
-		client->reload = 0;
+		client->waits_for = 0;
 		loop_timer_after(client->idle, IDLE_MS);
 		queue_answer(client, answer);
 		if (!client_serve(client))

@@ -12,12 +12,10 @@
 #include "agent/consul/consul.h"
 #include "agent/consul/report.h"
 #include "agent/consul/upkeep.h"
-#include "agent/failover/contest.h"
-#include "agent/failover/roles.h"
-#include "agent/failover/vip.h"
 #include "agent/health/run.h"
 #include "agent/health/sched.h"
 #include "agent/health/service.h"
+#include "agent/status/status_role.h"
 
 static void
 add_metrics(cJSON *check, const struct sched_state *state)
@@ -85,120 +83,6 @@ service_json(const struct status_sources *from, const struct conf_service *conf)
 	for (size_t i = 0; i < conf->n_checks; i++)
 		cJSON_AddItemToArray(checks, check_json(from, conf->checks[i]));
 	return service;
-}
-
-/* What others did with the address. */
-static void
-add_contest(cJSON *item, const struct status_sources *from, uint32_t vip)
-{
-	struct contest_view view;
-
-	vips_view(from->vips, vip, &view);
-	json_add_uint(item, "probes", view.probes);
-	for (int event = CONTEST_NONE + 1; event < CONTEST_EVENTS; event++)
-		json_add_uint(item, contest_event_name((enum contest_event)event),
-		    view.counts[event]);
-	if (view.last == CONTEST_NONE)
-		return;
-	cJSON *last = cJSON_AddObjectToObject(item, "last");
-	cJSON_AddStringToObject(last, "event", contest_event_name(view.last));
-	if (view.last == CONTEST_CLAIMED || view.last == CONTEST_FOUND)
-		cJSON_AddStringToObject(last, "mac", view.mac);
-	json_add_uint(last, "at", (uint64_t)view.last_at);
-}
-
-static void
-add_vips(cJSON *role, const struct status_sources *from, const struct conf_role *conf)
-{
-	cJSON *list = cJSON_AddArrayToObject(role, "vips");
-
-	for (size_t i = 0; i < conf->n_vips; i++) {
-		const struct conf_vip *vip = conf->vips[i];
-		cJSON *item = cJSON_CreateObject();
-		cJSON_AddStringToObject(item, "address", vip->text);
-		json_add_uint(item, "prefix", vip->prefix);
-		cJSON_AddStringToObject(item, "interface", vip->interface);
-		cJSON_AddBoolToObject(item, "held",
-		    from->vips != NULL && vips_is_held(from->vips, vip->index));
-		if (from->vips != NULL)
-			add_contest(item, from, vip->index);
-		cJSON_AddItemToArray(list, item);
-	}
-}
-
-static void
-add_peers(cJSON *role, const struct status_sources *from, uint32_t index)
-{
-	struct role_peer peers[ROLE_PEERS];
-	size_t count = roles_candidates(from->roles, index, peers);
-	cJSON *list = cJSON_AddArrayToObject(role, "candidates");
-
-	for (size_t i = 0; i < count; i++) {
-		cJSON *item = cJSON_CreateObject();
-		cJSON_AddStringToObject(item, "node", peers[i].node);
-		cJSON_AddBoolToObject(item, "ready", peers[i].ready);
-		json_add_uint(item, "priority", peers[i].priority);
-		cJSON_AddItemToArray(list, item);
-	}
-}
-
-static const char *
-ready_text(enum role_ready ready)
-{
-	switch (ready) {
-	case ROLE_READY_UNKNOWN: return "unknown";
-	case ROLE_READY_NO: return "no";
-	case ROLE_READY_YES: return "yes";
-	}
-	return "unknown";
-}
-
-/* What the protocol knows; absent as long as the node's name is not known. */
-static void
-add_view(cJSON *role, const struct role_view *view, int64_t now)
-{
-	cJSON_AddStringToObject(role, "reason", role_reason_name(view->reason));
-	cJSON_AddStringToObject(role, "ready", ready_text(view->ready));
-	cJSON_AddBoolToObject(role, "leaving", view->leaving);
-	cJSON_AddBoolToObject(role, "lost", view->lost);
-	cJSON_AddBoolToObject(role, "duplicate", view->duplicate);
-	json_add_uint(role, "term", view->term);
-	if (view->state == ROLE_MASTER && view->hold_until > now)
-		json_add_uint(
-		    role, "lease_left_ms", (uint64_t)(view->hold_until - now));
-	if (view->state == ROLE_WAITING && view->wait_until > now)
-		json_add_uint(role, "wait_left_ms", (uint64_t)(view->wait_until - now));
-	if (!view->known)
-		return;
-	json_add_uint(role, "rev", view->reg.rev);
-	cJSON_AddStringToObject(role, "holder", view->reg.holder);
-	cJSON_AddStringToObject(
-	    role, "fence", view->reg.fence.present ? view->reg.fence.node : "");
-}
-
-static cJSON *
-role_json(const struct status_sources *from, const struct conf_role *conf)
-{
-	cJSON *role = cJSON_CreateObject();
-	struct role_view view;
-
-	cJSON_AddStringToObject(role, "name", conf->name);
-	json_add_uint(role, "priority", conf->priority);
-	if (from->roles != NULL) {
-		roles_view(from->roles, conf->index, &view);
-		cJSON_AddStringToObject(role, "state", role_state_name(view.state));
-		add_view(role, &view, clock_boot_ms());
-		add_peers(role, from, conf->index);
-	} else {
-		cJSON_AddStringToObject(role, "state", "backup");
-		cJSON_AddStringToObject(role, "ready", "unknown");
-	}
-	cJSON *services = cJSON_AddArrayToObject(role, "services");
-	for (size_t i = 0; i < conf->n_services; i++)
-		cJSON_AddItemToArray(
-		    services, cJSON_CreateString(conf->services[i]->name));
-	add_vips(role, from, conf);
-	return role;
 }
 
 static void
@@ -294,7 +178,7 @@ status_json(const struct status_sources *from)
 	cJSON_AddBoolToObject(status, "handover", from->aside);
 	cJSON *roles = cJSON_AddArrayToObject(status, "roles");
 	for (size_t i = 0; i < conf->n_roles; i++)
-		cJSON_AddItemToArray(roles, role_json(from, conf->roles[i]));
+		cJSON_AddItemToArray(roles, status_role(from, conf->roles[i]));
 	cJSON *services = cJSON_AddArrayToObject(status, "services");
 	for (size_t i = 0; i < conf->n_services; i++)
 		cJSON_AddItemToArray(services, service_json(from, conf->services[i]));

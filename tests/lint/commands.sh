@@ -22,7 +22,7 @@ options_of_manual()
 
 commands_of_program()
 {
-	"$build/lictorctl" --help | sed -nE 's/^  ([a-z]+)( [A-Z[].*)?  +.*/\1/p' | sort
+	"$build/lictorctl" --help | sed -nE 's/^  ([a-z]+)( [A-Za-z[].*)?  +.*/\1/p' | sort
 }
 
 commands_of_manual()

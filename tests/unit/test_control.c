@@ -52,6 +52,50 @@ on_init(void *arg, const char *role, char *why, size_t size)
 }
 
 static int
+on_pause(void *arg, const char *role, bool on, const char *who, const char *reason,
+    char *why, size_t size)
+{
+	struct bench *bench = arg;
+
+	snprintf(bench->said, sizeof(bench->said), "%s %s %s %s",
+	    on ? "pause" : "resume", role, who, reason);
+	str_copy(why, size, "it is not paused");
+	return on ? 0 : -EINVAL;
+}
+
+static cJSON *
+on_explain(void *arg, const char *role, char *why, size_t size)
+{
+	str_copy(why, size, "no such role");
+	return strcmp(role, "db") == 0 ? cJSON_CreateObject() : NULL;
+}
+
+/* Answered from within. */
+static int
+on_force(void *arg, uint64_t request, const char *role, const char *to,
+    const char *fenced, char *why, size_t size)
+{
+	struct bench *bench = arg;
+
+	snprintf(bench->said, sizeof(bench->said), "force %s %s %s", role, to, fenced);
+	str_copy(why, size, "lictor stops");
+	if (strcmp(role, "none") == 0)
+		return -ENOENT;
+	control_answer(bench->control, request, strcmp(fenced, "n1") == 0,
+	    "the fence names another node");
+	return 0;
+}
+
+static int
+on_rotate(void *arg, char *why, size_t size)
+{
+	struct bench *bench = arg;
+
+	str_copy(bench->said, sizeof(bench->said), "rotate");
+	return 0;
+}
+
+static int
 on_report(void *arg, const char *check, enum check_status status, const char *output,
     char *why, size_t size)
 {
@@ -105,9 +149,9 @@ on_reloaded(void *arg)
 {
 	struct bench *bench = arg;
 
-	control_reloaded(bench->control, bench->reload + 1, true, "another");
-	control_reloaded(bench->control, 0, true, "nobody's");
-	control_reloaded(
+	control_answer(bench->control, bench->reload + 1, true, "another");
+	control_answer(bench->control, 0, true, "nobody's");
+	control_answer(
 	    bench->control, bench->reload, bench->reload == 2, "a.conf:1: x");
 }
 
@@ -134,8 +178,19 @@ connect_client(const struct bench *bench)
 static void
 bench_open(struct bench *bench)
 {
-	struct control_out out = { on_status, on_switchover, on_init, on_report,
-		on_maintenance, on_handover, on_reload, bench };
+	struct control_out out = { .status = on_status,
+		.switchover = on_switchover,
+		.init = on_init,
+		.pause = on_pause,
+		.explain = on_explain,
+		.force = on_force,
+		.rotate = on_rotate,
+		.report = on_report,
+		.maintenance = on_maintenance,
+		.handover = on_handover,
+		.reload = on_reload,
+		.upgrade = on_reload,
+		.arg = bench };
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 
 	*bench = (struct bench){ .dir = "/tmp/lictor-test-XXXXXX" };
@@ -240,6 +295,35 @@ test_commands(void)
 		    "no such candidate", "switchover db n9" },
 		{ "{\"command\":\"switchover\"}\n", "switchover needs a role", "" },
 		{ "{\"command\":\"init\",\"role\":\"db\"}\n", "ok", "init db" },
+		{ "{\"command\":\"pause\",\"role\":\"db\",\"who\":\"bob\","
+		  "\"reason\":\"new switch\"}\n",
+		    "ok", "pause db bob new switch" },
+		{ "{\"command\":\"resume\",\"role\":\"db\",\"who\":\"bob\"}\n",
+		    "it is not paused", "resume db bob " },
+		{ "{\"command\":\"pause\"}\n", "pause needs a role", "" },
+		{ "{\"command\":\"resume\",\"role\":7}\n", "resume needs a role", "" },
+		{ "{\"command\":\"pause\",\"role\":\"db\",\"reason\":7}\n",
+		    "a reason has at most 120 bytes and no control character", "" },
+		{ "{\"command\":\"explain\",\"role\":\"db\"}\n", "ok", "" },
+		{ "{\"command\":\"explain\",\"role\":\"x\"}\n", "no such role", "" },
+		{ "{\"command\":\"explain\"}\n", "explain needs a role", "" },
+		{ "{\"command\":\"failover\",\"role\":\"db\",\"to\":\"n2\","
+		  "\"fenced\":\"n1\"}\n",
+		    "ok", "force db n2 n1" },
+		{ "{\"command\":\"failover\",\"role\":\"db\",\"to\":\"n2\","
+		  "\"fenced\":\"n3\"}\n",
+		    "the fence names another node", "force db n2 n3" },
+		{ "{\"command\":\"failover\",\"role\":\"none\",\"to\":\"n2\","
+		  "\"fenced\":\"n1\"}\n",
+		    "lictor stops", "force none n2 n1" },
+		{ "{\"command\":\"failover\",\"role\":\"db\",\"to\":\"n2\"}\n",
+		    "failover needs a role, the node that gets it and the node that is "
+		    "fenced",
+		    "" },
+		{ "{\"command\":\"key\",\"act\":\"rotate\"}\n", "ok", "rotate" },
+		{ "{\"command\":\"key\"}\n", "a key can be rotated, and nothing else",
+		    "" },
+		{ "{\"command\":\"upgrade\"}\n", "lictor stops", "" },
 		{ "{\"command\":\"handover\",\"on\":true}\n", "ok", "handover on" },
 		{ "{\"command\":\"handover\",\"on\":false}\n", "lictor stops",
 		    "handover off" },

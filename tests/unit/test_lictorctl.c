@@ -33,7 +33,12 @@ static const char status_text[] =
     "true,"
     "\"priority\":100},{\"node\":\"web-2\",\"ready\":false,\"priority\":50}],\"vips\":["
     "{"
-    "\"address\":\"10.0.0.100\",\"prefix\":32,\"interface\":\"eth0\",\"held\":true}]}],"
+    "\"address\":\"10.0.0.100\",\"prefix\":32,\"interface\":\"eth0\",\"held\":true}],"
+    "\"paused\":{\"who\":\"bob\",\"reason\":\"new switch\"},\"peers\":[{"
+    "\"node\":\"web-2\",\"address\":\"10.0.0.2\",\"port\":8521,\"member\":true,"
+    "\"heard_ms\":400,\"answered_ms\":7200000,\"rtt_us\":340,\"fact\":\"\"},{"
+    "\"node\":\"web-3\",\"address\":\"\",\"port\":0,\"member\":false,"
+    "\"fact\":\"UDP 8521 from web-3 not heard: a firewall?\"}]}],"
     "\"services\":[{\"name\":\"web\",\"status\":\"passing\",\"known\":true,\"checks\":["
     "{"
     "\"name\":\"page\",\"type\":\"http\",\"status\":\"passing\",\"known\":true,"
@@ -81,6 +86,41 @@ on_init(void *arg, const char *role, char *why, size_t size)
 {
 	str_copy(why, size, "the register is there");
 	return strcmp(role, "web") == 0 ? -EEXIST : 0;
+}
+
+static int
+on_pause(void *arg, const char *role, bool on, const char *who, const char *reason,
+    char *why, size_t size)
+{
+	str_copy(why, size, "it is not paused");
+	return on && strcmp(reason, "new switch") == 0 && who[0] != '\0' ? 0 : -EINVAL;
+}
+
+static cJSON *
+on_explain(void *arg, const char *role, char *why, size_t size)
+{
+	str_copy(why, size, "there is no role of that name here");
+	if (strcmp(role, "web") != 0)
+		return NULL;
+	return cJSON_Parse("{\"role\":\"web\",\"lines\":[\"one\",\"two\"]}");
+}
+
+static int
+on_force(void *arg, uint64_t request, const char *role, const char *to,
+    const char *fenced, char *why, size_t size)
+{
+	const struct state *state = arg;
+	bool good = strcmp(to, "web-2") == 0 && strcmp(fenced, "web-1") == 0;
+
+	control_answer(state->control, request, good,
+	    good ? "web-2 has it now" : "web-1 is the one to be fenced");
+	return 0;
+}
+
+static int
+on_rotate(void *arg, char *why, size_t size)
+{
+	return 0;
 }
 
 static int
@@ -144,7 +184,7 @@ on_reloaded(void *arg)
 	struct state *state = arg;
 	bool good = state->reload == 1;
 
-	control_reloaded(state->control, state->reload, good,
+	control_answer(state->control, state->reload, good,
 	    good ? "reloaded: 1 check added" : "web.conf:7: what is this?");
 }
 
@@ -152,8 +192,19 @@ static void
 serve(int listener, const char *fence)
 {
 	struct state state = { .fence = fence };
-	struct control_out out = { on_status, on_switchover, on_init, on_report,
-		on_maintenance, on_handover, on_reload, &state };
+	struct control_out out = { .status = on_status,
+		.switchover = on_switchover,
+		.init = on_init,
+		.pause = on_pause,
+		.explain = on_explain,
+		.force = on_force,
+		.rotate = on_rotate,
+		.report = on_report,
+		.maintenance = on_maintenance,
+		.handover = on_handover,
+		.reload = on_reload,
+		.upgrade = on_reload,
+		.arg = &state };
 	struct loop *loop = loop_new();
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -270,6 +321,12 @@ test_status_table(void)
 	    "web   master  yes    17    elected  web-1   web-1 100, web-2 50 (not "
 	    "ready)  "
 	    "10.0.0.100 on eth0 (here)\n"
+	    "web: paused by bob: new switch\n"
+	    "\n"
+	    "ROLE  PEER   ADDRESS        MEMBER  HEARD      ANSWERED  TRIP\n"
+	    "web   web-2  10.0.0.2 8521  yes     0.4 s ago  2 h ago   0.3 ms\n"
+	    "web   web-3  -              no      never      never     -\n"
+	    "UDP 8521 from web-3 not heard: a firewall?\n"
 	    "\n"
 	    "SERVICE  STATUS   CHECK  TYPE    STATUS         REASON  RUNS  OUTPUT\n"
 	    "web      passing  page   http    passing        ok      12    200 OK\n"
@@ -302,6 +359,22 @@ test_status_json(void)
 	bench_close(&bench);
 }
 
+/* Lines of which each is an object; -1: one is none. */
+static int
+count_json(const char *text)
+{
+	int count = 0;
+
+	for (const char *line = text; *line != '\0'; count++) {
+		size_t len = strcspn(line, "\n");
+		cJSON *object AUTO_JSON = json_parse(line, len);
+		if (!cJSON_IsObject(object))
+			return -1;
+		line += len + 1;
+	}
+	return count;
+}
+
 static void
 test_switchover(void)
 {
@@ -314,8 +387,16 @@ test_switchover(void)
 	CU_ASSERT_STRING_EQUAL(text, "lictorctl: no candidate is ready\n");
 	CU_ASSERT(run(&bench, WORDS(W("switchover"), W("web"))) == 0);
 	slurp(bench.out, text, sizeof(text));
-	CU_ASSERT(
-	    strncmp(text, "web-2 is master of web now, web-1 was; it took ", 47) == 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, " ms  asked\n"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, " ms  web-1 has given the role away\n"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, " ms  web-2 has taken it\n"));
+	CU_ASSERT_PTR_NOT_NULL(
+	    strstr(text, "\nweb-2 is master of web now, web-1 was; it took "));
+	bench_close(&bench);
+	bench_open(&bench);
+	CU_ASSERT(run(&bench, WORDS(W("--json"), W("switchover"), W("web"))) == 0);
+	slurp(bench.out, text, sizeof(text));
+	CU_ASSERT(count_json(text) >= 4);
 	bench_close(&bench);
 }
 
@@ -392,6 +473,56 @@ test_handover_view(void)
 		CU_ASSERT_EQUAL(view.leaving, rows[i].here > 0 && rows[i].leaving);
 		CU_ASSERT_EQUAL(view.why[0] != '\0', rows[i].here > 0);
 	}
+}
+
+static void
+test_policy(void)
+{
+	struct bench bench;
+	char text[4096];
+
+	bench_open(&bench);
+	CU_ASSERT(
+	    run(&bench, WORDS(W("pause"), W("web"), W("-r"), W("new switch"))) == 0);
+	CU_ASSERT(run(&bench, WORDS(W("resume"), W("web"))) == 1);
+	slurp(bench.err, text, sizeof(text));
+	CU_ASSERT_STRING_EQUAL(text, "lictorctl: it is not paused\n");
+	CU_ASSERT(run(&bench, WORDS(W("resume"), W("web"), W("-r"), W("x"))) == 2);
+	CU_ASSERT(run(&bench, WORDS(W("explain"), W("web"))) == 0);
+	slurp(bench.out, text, sizeof(text));
+	CU_ASSERT_STRING_EQUAL(text, "one\ntwo\n");
+	CU_ASSERT(run(&bench, WORDS(W("--json"), W("explain"), W("web"))) == 0);
+	slurp(bench.out, text, sizeof(text));
+	CU_ASSERT_STRING_EQUAL(
+	    text, "{\"role\":\"web\",\"lines\":[\"one\",\"two\"]}\n");
+	CU_ASSERT(run(&bench, WORDS(W("explain"), W("db"))) == 1);
+	CU_ASSERT(run(&bench, WORDS(W("key"), W("rotate"))) == 0);
+	CU_ASSERT(run(&bench, WORDS(W("key"), W("lose"))) == 2);
+	CU_ASSERT(run(&bench, WORDS(W("upgrade"))) == 1);
+	bench_close(&bench);
+}
+
+static void
+test_failover(void)
+{
+	struct bench bench;
+	char text[4096];
+
+	bench_open(&bench);
+	CU_ASSERT(run(&bench, WORDS(W("failover"), W("web"), W("web-2"))) == 2);
+	slurp(bench.err, text, sizeof(text));
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "needs --i-have-fenced NODE"));
+	CU_ASSERT(run(&bench,
+		      WORDS(W("failover"), W("web"), W("web-2"), W("--i-have-fenced"),
+			  W("web-1"))) == 0);
+	slurp(bench.out, text, sizeof(text));
+	CU_ASSERT_STRING_EQUAL(text, "web-2 has it now\n");
+	CU_ASSERT(run(&bench,
+		      WORDS(W("failover"), W("web"), W("web-2"), W("--i-have-fenced"),
+			  W("web-3"))) == 1);
+	CU_ASSERT(
+	    run(&bench, WORDS(W("status"), W("--i-have-fenced"), W("web-1"))) == 2);
+	bench_close(&bench);
 }
 
 static void
@@ -520,6 +651,8 @@ static const struct tap_case cases[] = {
 	{ "status prints the tables", test_status_table },
 	{ "status --json prints the object", test_status_json },
 	{ "switchover says why not, or waits until it is seen", test_switchover },
+	{ "pause, resume, explain and keys", test_policy },
+	{ "failover needs an oath", test_failover },
 	{ "a reload is waited for", test_reload },
 	{ "handover", test_handover },
 	{ "how far a handover is", test_handover_view },
