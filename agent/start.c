@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
@@ -33,6 +32,7 @@
 #include "agent/conf/trial.h"
 #include "agent/runner/child.h"
 #include "agent/runner/runner.h"
+#include "agent/runner/upgrade.h"
 #include "agent/warden/warden.h"
 #include "checks/builtin.h"
 
@@ -173,27 +173,21 @@ warn(const struct conf *conf)
 	host_end(&host);
 }
 
-/* One that comes before the runner waits for it would be the end: it is kept for then. */
-static void
-hold_hangups(void)
-{
-	sigset_t hangup;
-
-	sigemptyset(&hangup);
-	sigaddset(&hangup, SIGHUP);
-	sigprocmask(SIG_BLOCK, &hangup, NULL);
-}
-
 static int
 start_runner(const struct start *start)
 {
 	struct runner_options options = { .folder = start->folder,
 		.debug = start->debug,
 		.may_hold = identity_may_hold() };
+	struct upgrade_kept kept;
+	bool upgraded = upgrade_take(&kept);
 	char error[CONF_ERROR_MAX], things[96];
 
+	options.kept = &kept;
 	if (!start->test)
-		hold_hangups();
+		upgrade_hold_signals(false);
+	if (upgraded) /* it was executed by its descriptor */
+		prctl(PR_SET_NAME, "lictord");
 	struct conf *conf = read_conf(start, error);
 	if (conf == NULL) {
 		fprintf(stderr, "%s\n", error);
@@ -207,7 +201,8 @@ start_runner(const struct start *start)
 		conf_free(conf);
 		return 0;
 	}
-	log_notice("runner", "lictord %s starts: %s", PACKAGE_VERSION, things);
+	log_notice("runner", "lictord %s %s: %s", PACKAGE_VERSION,
+	    upgraded ? "goes on from an earlier version" : "starts", things);
 	return runner_main(conf, &options);
 }
 
@@ -342,6 +337,5 @@ start_main(int argc, char **argv)
 	if (start.process != NULL)
 		return start_child(&start, argv[0]);
 	log_init("runner");
-	syscall(SYS_close_range, 3, ~0U, 0);
 	return start_runner(&start);
 }

@@ -39,8 +39,8 @@ struct trial {
 };
 
 /* In the copy, which has memory of its own: what it takes over and leaves is no matter. What
- * was open and what signals do is not for a plugin to meet with. SIGHUP may be sent to all
- * that is named lictord. */
+ * was open and what signals do is not for a plugin to meet with. SIGHUP and SIGUSR2 may be
+ * sent to all that is named lictord. */
 static _Noreturn void
 try(const struct trial *trial)
 {
@@ -51,6 +51,7 @@ try(const struct trial *trial)
 	signal(SIGTERM, SIG_DFL);
 	signal(SIGINT, SIG_DFL);
 	signal(SIGHUP, SIG_IGN);
+	signal(SIGUSR2, SIG_IGN);
 	syscall(SYS_close_range, 3, ~0U, 0);
 	if (conf_load(trial->conf->bundle, &loading, result->error) == NULL)
 		result->value = -1;

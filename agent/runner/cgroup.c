@@ -133,18 +133,22 @@ is_namespace_root(void)
 	return path != NULL && strcmp(path, "/") == 0;
 }
 
+/* In the group, or in our leaf of it after an upgrade in place. */
 static bool
-is_alone(int fd)
+is_alone(int fd, bool in_leaf)
 {
 	char pids[64], own[32];
 
 	snprintf(own, sizeof(own), "%d\n", (int)getpid());
-	return read_at(fd, "cgroup.procs", pids, sizeof(pids)) &&
-	    strcmp(pids, own) == 0;
+	return read_at(fd, in_leaf ? LEAF "/cgroup.procs" : "cgroup.procs", pids,
+		   sizeof(pids)) &&
+	    strcmp(pids, own) == 0 &&
+	    (!in_leaf ||
+		(read_at(fd, "cgroup.procs", pids, sizeof(pids)) && pids[0] == '\0'));
 }
 
 static bool
-is_ours(int fd)
+is_ours(int fd, bool in_leaf)
 {
 	char type[32];
 
@@ -152,7 +156,7 @@ is_ours(int fd)
 	    strcmp(type, "domain\n") == 0 &&
 	    (is_marked(fd, "trusted.delegate") || is_marked(fd, "user.delegate") ||
 		is_namespace_root()) &&
-	    is_alone(fd) && faccessat(fd, "cgroup.kill", W_OK, 0) == 0;
+	    is_alone(fd, in_leaf) && faccessat(fd, "cgroup.kill", W_OK, 0) == 0;
 }
 
 static int
@@ -216,13 +220,26 @@ begin_counting(int fd)
 	    write_at(fd, "cgroup.subtree_control", "+pids") == 0;
 }
 
+/* Out of our leaf, if we are found in one. */
+static bool
+leave_leaf(char *folder)
+{
+	size_t len = strlen(folder), leaf = strlen("/" LEAF);
+
+	if (len <= leaf || strcmp(folder + len - leaf, "/" LEAF) != 0)
+		return false;
+	folder[len - leaf] = '\0';
+	return true;
+}
+
 struct cgroups *
 cgroups_new(void)
 {
 	AUTO_FREE char *folder = own_folder();
+	bool in_leaf = folder != NULL && leave_leaf(folder);
 	int fd = folder == NULL ? -1 : open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (fd < 0 || !is_ours(fd)) {
+	if (fd < 0 || !is_ours(fd, in_leaf)) {
 		cleanup_close(&fd);
 		return NULL;
 	}

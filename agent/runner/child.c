@@ -51,6 +51,7 @@ child_exec(const struct child *child, char *const *argv)
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
+	signal(SIGUSR2, SIG_IGN);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (exe >= 0 && conf >= 0 && runner >= 0 && place_fd(conf, CHILD_FD_CONF) &&

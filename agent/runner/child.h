@@ -31,7 +31,7 @@ struct child {
 };
 
 /* A fresh exec of our own binary, with these descriptors at the numbers above and SIGTERM,
- * SIGINT and SIGHUP ignored, as what `privileges` says. 0 or -errno; *pidfd and the reaping are the caller's. */
+ * SIGINT, SIGHUP and SIGUSR2 ignored, as what `privileges` says. 0 or -errno; *pidfd and the reaping are the caller's. */
 int child_start(const struct child *child, pid_t *pid, int *pidfd);
 
 #endif

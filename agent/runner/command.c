@@ -224,6 +224,21 @@ commands_use(const struct commands *commands, const struct conf *conf)
 	    is_used_in(&commands->running, conf) || is_used_in(&commands->ending, conf);
 }
 
+static bool
+has_hook(const struct row *row)
+{
+	for (size_t i = 0; i < row->len; i++)
+		if (job_command(row->jobs[i])->kind == CONF_COMMAND_HOOK)
+			return true;
+	return false;
+}
+
+bool
+commands_run_hooks(const struct commands *commands)
+{
+	return has_hook(&commands->waiting) || has_hook(&commands->running);
+}
+
 static void
 orphan_in(struct row *row, bool hooks_too)
 {

@@ -183,18 +183,19 @@ identify(int fd)
 int
 place_take(struct place *place, const struct privileges *agent)
 {
-	place->lock_fd = place->control_fd = -1;
 	int error = make_folders();
 	if (error != 0)
 		return error;
-	place->lock_fd = take_lock();
+	if (place->lock_fd < 0)
+		place->lock_fd = take_lock();
 	if (place->lock_fd < 0)
 		return place->lock_fd;
 	error = give_folders(agent);
 	if (error != 0)
 		return error;
 	place->id = identify(place->lock_fd);
-	place->control_fd = open_control();
+	if (place->control_fd < 0)
+		place->control_fd = open_control();
 	return place->control_fd < 0 ? place->control_fd : 0;
 }
 
@@ -209,4 +210,5 @@ place_leave(struct place *place)
 	}
 	if (place->lock_fd >= 0)
 		close(place->lock_fd);
+	place->lock_fd = place->control_fd = -1;
 }

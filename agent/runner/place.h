@@ -13,7 +13,8 @@ struct place {
 	uint64_t id;	/* of the lock's file: this lictord's and its successor's */
 };
 
-/* Makes the runtime and the state folder (0755) where they are missing, locks the former
+/* Descriptors that `place` has already, of an earlier version in this process, it keeps; else they
+ * are -1. Makes the runtime and the state folder (0755) where they are missing, locks the former
  * against a second lictord and listens there at lictor.sock (0666). The state folder, and one
  * of the agent's own (0700) in the runtime folder, are given to `agent`, with what is in them, if they
  * were ours and we may. 0, or -errno after one line in the log. */

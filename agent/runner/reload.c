@@ -111,8 +111,8 @@ begin(struct reload *reload)
 	loop_timer_at(reload->reading, 0);
 }
 
-static void
-send_answer(const struct reload *reload, uint64_t request, bool good, const char *why)
+void
+reload_answer(const struct reload *reload, uint64_t request, bool good, const char *why)
 {
 	struct wire_message message = { .type = WIRE_RELOADED,
 		.reloaded = { .request = request, .ok = good } };
@@ -132,7 +132,7 @@ answer(struct reload *reload)
 		log_error(
 		    "runner", "the configuration stays as it was: %s", reload->why);
 	for (size_t i = 0; i < reload->open.count; i++)
-		send_answer(
+		reload_answer(
 		    reload, reload->open.requests[i], reload->good, reload->why);
 	reload->open.count = 0;
 	drop_next(reload);
@@ -452,7 +452,7 @@ reload_ask(struct reload *reload, uint64_t request)
 
 	if (reload->commit.stopped || waiting->count == ASKERS_MAX) {
 		if (request != 0)
-			send_answer(reload, request, false,
+			reload_answer(reload, request, false,
 			    reload->commit.stopped ? "lictord is stopping"
 						   : "too many wait for a reload");
 		return;
@@ -468,7 +468,8 @@ reload_stop(struct reload *reload)
 	const struct askers *waiting = &reload->waiting;
 
 	for (size_t i = 0; i < waiting->count; i++)
-		send_answer(reload, waiting->requests[i], false, "lictord is stopping");
+		reload_answer(
+		    reload, waiting->requests[i], false, "lictord is stopping");
 	reload->waiting.count = 0;
 	if (reload->commit.state == COMMIT_TRYING || is_preparing(reload))
 		str_copy(reload->why, sizeof(reload->why), "lictord is stopping");
@@ -558,6 +559,12 @@ bool
 reload_turns(const struct reload *reload)
 {
 	return reload->commit.state == COMMIT_TURNING;
+}
+
+bool
+reload_idle(const struct reload *reload)
+{
+	return reload->commit.state == COMMIT_IDLE && reload->waiting.count == 0;
 }
 
 struct reload *

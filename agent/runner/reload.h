@@ -33,6 +33,11 @@ void reload_free(struct reload *reload);
 void reload_ask(struct reload *reload, uint64_t request);
 /* No reload begins any more, and one that can be is given up. */
 void reload_stop(struct reload *reload);
+/* None goes on or is asked for. */
+bool reload_idle(const struct reload *reload);
+/* To an operator who waits for what else is asked of the runner. */
+void reload_answer(
+    const struct reload *reload, uint64_t request, bool ok, const char *why);
 /* Do the two run different configurations at this moment? Then they cannot be linked. */
 bool reload_turns(const struct reload *reload);
 

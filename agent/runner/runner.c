@@ -7,7 +7,8 @@
  * count of agents goes along, by which the warden knows the newest.
  *
  * A process of the two is told to end by closing its socket, and only that: the addresses of
- * a master outlive a runner that died until its successor's warden takes them over.
+ * a master outlive a runner that died until its successor's warden takes them over. An upgrade
+ * in place is that on purpose.
  */
 #include "agent/runner/runner.h"
 
@@ -37,6 +38,7 @@
 #include "agent/runner/privileges.h"
 #include "agent/runner/process.h"
 #include "agent/runner/reload.h"
+#include "agent/runner/upgrade.h"
 
 #define PING_MS 1000
 #define STOP_MS 20000 /* the agent gives up after 10 s, then takes its leave, in 8 */
@@ -58,6 +60,9 @@ struct runner {
 	struct blame *blame;
 	struct reload *reload;
 	struct fence_kind *fence;
+	struct upgrade *upgrade;
+	bool upgrading; /* both are told to end, and another version takes over */
+	int stop_signal; /* that came meanwhile, for that version; or 0 */
 	struct process_shared shared;
 	struct process agent, warden;
 	bool may_hold; /* a warden of ours could set addresses */
@@ -65,7 +70,7 @@ struct runner {
 	uint32_t instance; /* of the newest agent */
 	bool linked; /* those two processes have a link */
 	struct loop_timer *ping, *stop_limit;
-	struct loop_signal *sigterm, *sigint, *sighup;
+	struct loop_signal *sigterm, *sigint, *sighup, *sigusr2;
 };
 
 static bool
@@ -154,6 +159,7 @@ on_exited(void *arg, struct wire_message *message)
 
 	if (runner->agent.wire != NULL)
 		wire_send(runner->agent.wire, message, -1);
+	upgrade_nudge(runner->upgrade);
 }
 
 static void
@@ -182,6 +188,8 @@ on_message(void *arg, struct process *process, const struct wire_message *messag
 		blame_turned(runner->blame);
 	else if (message->type == WIRE_FENCED)
 		fence_kind_answer(runner->fence, &message->fenced);
+	else if (message->type == WIRE_UPGRADE)
+		upgrade_ask(runner->upgrade, message->reload.request);
 	reload_message(runner->reload, process, message);
 	/* WIRE_DONE: its end follows */
 }
@@ -294,6 +302,7 @@ on_over(void *arg)
 
 	if (!runner->linked)
 		link_both(runner);
+	upgrade_nudge(runner->upgrade);
 }
 
 static void
@@ -309,6 +318,7 @@ on_ping(void *arg)
 		link_both(runner);
 	if (!reload_turns(runner->reload))
 		free_retired(runner, false);
+	upgrade_nudge(runner->upgrade);
 	loop_timer_after(runner->ping, PING_MS);
 }
 
@@ -318,6 +328,8 @@ on_stop(void *arg, int signum)
 	struct runner *runner = arg;
 	struct wire_message message = { .type = WIRE_STOP };
 
+	if (runner->upgrading)
+		runner->stop_signal = signum;
 	if (runner->shared.stopping)
 		return;
 	runner->shared.stopping = true;
@@ -352,16 +364,61 @@ on_hangup(void *arg, int signum)
 	reload_ask(runner->reload, 0);
 }
 
-/* One that came since the start is heard now. */
-static void
-hear_hangups(struct runner *runner)
-{
-	sigset_t hangup;
+/* ---- another version in this one's place ---- */
 
-	runner->sighup = loop_signal_new(runner->loop, SIGHUP, on_hangup, runner);
-	sigemptyset(&hangup);
-	sigaddset(&hangup, SIGHUP);
-	sigprocmask(SIG_UNBLOCK, &hangup, NULL);
+static void
+on_upgrade(void *arg, int signum)
+{
+	struct runner *runner = arg;
+
+	upgrade_ask(runner->upgrade, 0);
+}
+
+static void
+on_upgrade_answer(void *arg, uint64_t request, bool ok, const char *why)
+{
+	struct runner *runner = arg;
+
+	reload_answer(runner->reload, request, ok, why);
+}
+
+/* Both end as if this process had died. What would be lost or done twice has its end first: a
+ * reload, and hooks, of which the next version knows nothing. */
+static void
+on_upgrade_due(void *arg)
+{
+	struct runner *runner = arg;
+
+	if (runner->shared.stopping || !reload_idle(runner->reload) ||
+	    commands_run_hooks(runner->commands))
+		return;
+	upgrade_begin(runner->upgrade);
+	runner->upgrading = runner->shared.stopping = true;
+	process_give_up(&runner->agent);
+	process_give_up(&runner->warden);
+	wire_free(runner->agent.wire);
+	runner->agent.wire = NULL;
+	stop_step(runner);
+	if (runner->agent.pid != 0)
+		loop_timer_after(runner->stop_limit, WARDEN_STOP_MS);
+	wire_free(runner->warden.wire);
+	runner->warden.wire = NULL;
+}
+
+/* Returns if that failed. */
+static void
+take_over(struct runner *runner)
+{
+	const struct upgrade_kept kept = { runner->place.lock_fd,
+		runner->place.control_fd };
+
+	upgrade_hold_signals(true);
+	commands_free(runner->commands);
+	runner->commands = NULL;
+	if (runner->stop_signal != 0)
+		kill(getpid(), runner->stop_signal);
+	int error = upgrade_exec(runner->upgrade, &kept);
+	log_error("runner", "the new version cannot be executed: %s", strerror(-error));
 }
 
 static void
@@ -372,6 +429,7 @@ runner_init(struct runner *runner)
 	};
 	struct reload_out reload = { on_swap, on_over, runner };
 	struct fence_kind_out fence = { on_fence_settled, runner };
+	struct upgrade_out upgrade = { on_upgrade_due, on_upgrade_answer, runner };
 	struct loop *loop = runner->loop = loop_new();
 
 	runner->shared.loop = loop;
@@ -385,21 +443,27 @@ runner_init(struct runner *runner)
 	runner->fence =
 	    fence_kind_new(loop, runner->conf, &runner->agent, &runner->warden, &fence);
 	runner->commands = commands_new(loop, runner->place.id, &out);
+	runner->upgrade =
+	    upgrade_new(loop, runner->folder, runner->shared.debug, &upgrade);
 	runner->ping = loop_timer_new(loop, on_ping, runner);
 	runner->stop_limit = loop_timer_new(loop, on_stop_limit, runner);
 	runner->sigterm = loop_signal_new(loop, SIGTERM, on_stop, runner);
 	runner->sigint = loop_signal_new(loop, SIGINT, on_stop, runner);
-	hear_hangups(runner);
+	runner->sighup = loop_signal_new(loop, SIGHUP, on_hangup, runner);
+	runner->sigusr2 = loop_signal_new(loop, SIGUSR2, on_upgrade, runner);
+	upgrade_hear_signals(); /* those too that came since the start */
 }
 
 static void
 runner_done(struct runner *runner)
 {
+	loop_signal_free(runner->sigusr2);
 	loop_signal_free(runner->sighup);
 	loop_signal_free(runner->sigint);
 	loop_signal_free(runner->sigterm);
 	loop_timer_free(runner->stop_limit);
 	loop_timer_free(runner->ping);
+	upgrade_free(runner->upgrade);
 	commands_free(runner->commands);
 	fence_kind_free(runner->fence);
 	reload_free(runner->reload);
@@ -497,19 +561,24 @@ run(struct runner *runner)
 	process_start(&runner->agent);
 	loop_timer_after(runner->ping, PING_MS);
 	loop_run(runner->loop);
+	if (runner->upgrading)
+		take_over(runner);
 	runner_done(runner);
-	return 0;
+	return runner->upgrading ? 1 : 0;
 }
 
 int
 runner_main(struct conf *conf, const struct runner_options *options)
 {
+	static const struct upgrade_kept nothing = { -1, -1 };
+	const struct upgrade_kept *kept =
+	    options->kept != NULL ? options->kept : &nothing;
 	struct runner runner = {
 		.folder = options->folder,
 		.conf = conf,
 		.may_hold = options->may_hold,
 		.bpffs_fd = -1,
-		.place = { .lock_fd = -1, .control_fd = -1 },
+		.place = { .lock_fd = kept->lock_fd, .control_fd = kept->control_fd },
 		.shared = { .conf = { conf->generation, -1 },
 		    .exe_fd = -1,
 		    .debug = options->debug,

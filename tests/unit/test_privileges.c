@@ -279,7 +279,7 @@ test_state_folder(void)
 	char folder[] = "/tmp/lictor-test-XXXXXX";
 	struct privileges agent = { true, OTHER_USER, OTHER_USER, NULL, 0, 0, 0, 0,
 		false };
-	struct place place;
+	struct place place = { -1, -1, 0 };
 	struct stat st;
 
 	if (!is_root())
@@ -293,6 +293,7 @@ test_state_folder(void)
 	AUTO_FREE char *link_name = xasprintf("%s/link", state);
 	AUTO_FREE char *outside = xasprintf("%s/outside", folder);
 	AUTO_FREE char *lock = xasprintf("%s/lictord.lock", run_folder);
+	AUTO_FREE char *own = xasprintf("%s/agent", run_folder);
 	setenv("RUNTIME_DIRECTORY", run_folder, 1);
 	setenv("STATE_DIRECTORY", state, 1);
 	CU_ASSERT_EQUAL(mkdir(state, 0755), 0);
@@ -308,13 +309,15 @@ test_state_folder(void)
 	CU_ASSERT(stat(file_below, &st) == 0 && st.st_uid == OTHER_USER);
 	CU_ASSERT(stat(outside, &st) == 0 && st.st_uid == 0);
 	CU_ASSERT(stat(run_folder, &st) == 0 && st.st_uid == 0);
+	CU_ASSERT(stat(own, &st) == 0 && st.st_uid == OTHER_USER);
+	CU_ASSERT_EQUAL(st.st_mode & 07777, 0700);
 	place_leave(&place);
 	CU_ASSERT_EQUAL(chown(file, 0, 0), 0);
 	CU_ASSERT_EQUAL(place_take(&place, &agent), 0);
 	CU_ASSERT(stat(file, &st) == 0 && st.st_uid == 0); /* it was given already */
 	place_leave(&place);
 	const char *const made[] = { lock, file, file_below, below, link_name, outside,
-		run_folder, state, folder };
+		own, run_folder, state, folder };
 	for (size_t i = 0; i < ARRAY_LENGTH(made); i++)
 		CU_ASSERT_EQUAL(remove(made[i]), 0);
 }
