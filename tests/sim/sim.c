@@ -1,304 +1,223 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Random schedules for the role machine: a few agents, drifting clocks, pauses, crashes,
- * restarts, a Consul that is slow, away, wiped or loses what it is asked. The invariants of
- * the protocol's page are asserted at each step, and at the end of each schedule, when all
- * is repaired, exactly one host must have the address and nothing may change any more.
+ * restarts, links that are cut, a Consul that is slow, away, wiped or loses what it is
+ * asked. The invariants of the protocol's page are asserted at each step.
  *
  *	sim			what `make check` runs: schedules, and each broken rule found
  *	sim SEED		one schedule, told in full
- *	sim -n COUNT [SEED]	many schedules from a seed on
+ *	sim -n COUNT [SEED]	many schedules from a seed on; -j JOBS processes, with
+ *				-r RESULTS what is done already is not done again
+ *	sim -s SEED		the shortest schedule that fails as this one does
+ *	sim --faults FILE	one schedule as that printed it, told in full
  *	sim -m RULE [...]	with that rule broken
+ *	sim --mutations		each broken rule found, and nothing else
  */
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "agent/base/util.h"
 #include "tests/sim/mutation.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/sim_many.h"
 
-#define SCHEDULES 400 /* in make check */
-#define MUTANT_SCHEDULES 20000 /* until a broken rule is found, at the most */
-#define SETTLE (90 * S)
-#define STEADY (20 * S)
+#define SCHEDULES 2000 /* in make check, unless SIM_COUNT says more */
+#define MUTANT_SCHEDULES 60000 /* until a broken rule is found, at the most */
 
-static const char *const names[] = { "nothing", "resurrect", "readadopt", "latereply",
-	"claimconfirm", "nofence", "shortw", "chain", "bindlate", "staleread",
-	"sameval", "restartkeep", "lowerlease", "goneorder", "longlife", "tsend",
-	"nopromise", "revive", "shortwn", "givewait", "growlate", "shrinkearly",
-	"literals14", "loweradopt", "nodup", "nohbrev", "equalrev", "nograce2b",
-	"hookhold", "hookgive", "calmkeep", "nodeadman", "oldsocket" };
-_Static_assert(ARRAY_LENGTH(names) == MUTATIONS, "one name per broken rule");
-
-static enum mutation mutation;
-
-bool
-mutation_is(enum mutation rule)
+static unsigned int
+processors(void)
 {
-	return mutation == rule;
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n < 1 ? 1 : n > 64 ? 64 : (unsigned int)n;
 }
 
-void
-mutation_set(enum mutation rule)
+/* Found, or 0; in this process, because they are found soon. */
+static uint64_t
+find_mutant(struct world *world, char failure[512])
 {
-	mutation = rule;
-}
+	struct plan plan;
 
-const char *
-mutation_name(enum mutation rule)
-{
-	return names[rule];
-}
-
-enum mutation
-mutation_find(const char *name)
-{
-	enum mutation rule = MUTATE_NOTHING;
-
-	while (rule < MUTATIONS && strcasecmp(names[rule], name) != 0)
-		rule++;
-	return rule;
-}
-
-static void
-make_host(struct world *world, struct host *host, size_t i)
-{
-	struct role_params *params = &host->params;
-
-	snprintf(host->name, sizeof(host->name), "%c", (char)('a' + i));
-	str_copy(params->node, sizeof(params->node), host->name);
-	params->priority = 100 + (unsigned int)sim_between(world, 0, 2) * 10;
-	params->preempt = sim_chance(world, 0.3);
-	params->preempt_delay_ms = sim_between(world, 0, 2) * 1000;
-	host->bpf = sim_chance(world, 0.5);
-	params->lease_ms = host->bpf ? 1000 : 2250;
-	params->margin_ms = host->bpf ? 10 : 1500;
-	params->silence_ms = 600;
-	params->stagger_ms = 200;
-	params->grace_ms = 1000;
-	params->has_vips = true;
-	params->has_promote = sim_chance(world, 0.5);
-	params->has_demote = sim_chance(world, 0.5);
-	params->address_first = sim_chance(world, 0.3);
-	params->release_when_unwell = sim_chance(world, 0.3);
-	host->ready = ROLE_READY_YES;
-	clock_set_rate(
-	    &host->boot, 0, 1 + (double)sim_between(world, -84900, 84900) / 1e6);
-	clock_set_rate(&host->raw, 0, 1 + (double)sim_between(world, -999, 999) / 1e6);
-	host->boot.base = (double)sim_between(world, 0, 1000 * S);
-	host->raw.base = (double)sim_between(world, 0, 1000 * S);
-}
-
-static void
-run_until(struct world *world, int64_t until)
-{
-	while ((world->running = sim_pop(world, until)) != NULL) {
-		world->now = world->running->at;
-		world->running->run(world, world->running);
-		free(world->running);
-	}
-	world->now = until;
-}
-
-static size_t
-addresses(const struct world *world, const struct host **holder)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < world->n_hosts; i++)
-		if (world->hosts[i].vip) {
-			*holder = &world->hosts[i];
-			n++;
+	for (uint64_t seed = 1; seed <= MUTANT_SCHEDULES; seed++) {
+		plan_draw(&plan, seed);
+		if (!world_play(world, &plan, false)) {
+			str_copy(failure, 512, world->failure);
+			return seed;
 		}
-	return n;
-}
-
-/* I13, I14: all is repaired, so one host gets the address, and then nothing happens. */
-static void
-settle(struct world *world)
-{
-	const struct host *before = NULL, *after = NULL;
-	int64_t begin = world->now;
-	uint64_t writes;
-
-	/* a role that went to and fro may have left a host with many hooks to run */
-	for (size_t i = 0; i < world->n_hosts; i++)
-		if (world->hosts[i].hook_free_at > begin)
-			begin = world->hosts[i].hook_free_at;
-	run_until(world, begin + SETTLE);
-	if (addresses(world, &before) != 1)
-		sim_fail(world, "I13: nobody has the address though all is well");
-	writes = world->writes;
-	run_until(world, world->now + STEADY);
-	if (addresses(world, &after) != 1 || before != after)
-		sim_fail(world, "I14: the address moved from %s though all is well",
-		    before->name);
-	if (world->writes != writes)
-		sim_fail(world, "I14: the register was written though all is well");
-}
-
-static void
-play(struct world *world)
-{
-	struct host *only = NULL;
-
-	consul_init(world, 1000);
-	faults_start(world);
-	run_until(world, sim_between(world, 60, 240) * S);
-	if (sim_chance(world, 0.3))
-		only =
-		    &world->hosts[sim_between(world, 0, (int64_t)world->n_hosts - 1)];
-	faults_end(world, only);
-	settle(world);
-}
-
-static void
-unmake(struct world *world)
-{
-	free(world->running);
-	for (size_t i = 0; i < world->n_heap; i++)
-		free(world->heap[i]);
-	free(world->heap);
-	for (size_t i = 0; i < world->n_hosts; i++) {
-		role_free(world->hosts[i].role);
-		host_forget_late(&world->hosts[i]);
 	}
-	free(world);
+	return 0;
 }
 
-struct totals {
-	uint64_t schedules, steps, writes, masters, claims, objections, lapses;
-	double seconds;
-};
-
-/* One schedule; false with what went wrong. */
 static bool
-schedule(uint64_t seed, bool verbose, struct totals *totals, char failure[512])
+check_mutations(int number)
 {
-	struct world *world = xcalloc(1, sizeof(*world));
-	bool good;
+	struct world *world = world_new();
+	char failure[512];
+	bool good = true;
 
-	world->seed = world->random = seed;
-	world->verbose = verbose;
-	world->index = 1000;
-	world->heavy = world->loss = sim_chance(world, 0.5) ? 0 : 0.01;
-	world->n_hosts = 2 + (size_t)sim_between(world, 0, HOSTS - 2);
-	for (size_t i = 0; i < world->n_hosts; i++)
-		make_host(world, &world->hosts[i], i);
-	if (setjmp(world->stop) == 0)
-		play(world);
-	good = world->failure[0] == '\0';
-	if (!good)
-		snprintf(failure, 512, "%.3f s: %.480s", (double)world->now / S,
-		    world->failure);
-	totals->schedules++;
-	totals->steps += world->steps;
-	totals->writes += world->writes;
-	totals->masters += world->masters;
-	totals->claims += world->claims;
-	totals->objections += world->objections;
-	totals->lapses += world->lapses;
-	totals->seconds += (double)world->now / S;
-	unmake(world);
+	for (enum mutation rule = MUTATE_NOTHING + 1; rule < MUTATIONS; rule++) {
+		clock_t begun = clock();
+		uint64_t seed;
+
+		if (rule >= MUTATE_LONGLIFE && rule <= MUTATE_CALMKEEP)
+			continue; /* the machine has no heartbeats yet */
+		mutation_set(rule);
+		seed = find_mutant(world, failure);
+		printf("%sok %d - without the rule %s a violation is found\n",
+		    seed ? "" : "not ", ++number, mutation_name(rule));
+		if (seed)
+			printf("# seed %llu, %.1f s: %s\n", (unsigned long long)seed,
+			    (double)(clock() - begun) / CLOCKS_PER_SEC, failure);
+		good = good && seed != 0;
+		fflush(stdout);
+	}
+	mutation_set(MUTATE_NOTHING);
+	world_free(world);
 	return good;
 }
 
-static void
-print_totals(const struct totals *totals)
-{
-	printf("# %llu schedules, %.0f s, %llu steps, %llu writes, %llu masters, %llu "
-	       "claims, %llu objections, %llu lapses, %.1f s of CPU\n",
-	    (unsigned long long)totals->schedules, totals->seconds,
-	    (unsigned long long)totals->steps, (unsigned long long)totals->writes,
-	    (unsigned long long)totals->masters, (unsigned long long)totals->claims,
-	    (unsigned long long)totals->objections, (unsigned long long)totals->lapses,
-	    (double)clock() / CLOCKS_PER_SEC);
-}
-
-/* Until one fails: its seed, or 0. */
-static uint64_t
-schedules(uint64_t first, uint64_t count, char failure[512])
+static int
+run_many(const struct many *many, bool tap)
 {
 	struct totals totals = { 0 };
-	uint64_t failed = 0;
-
-	for (uint64_t seed = first; seed < first + count && !failed; seed++)
-		if (!schedule(seed, false, &totals, failure))
-			failed = seed;
-	print_totals(&totals);
-	return failed;
-}
-
-static int
-check(void)
-{
+	struct plan plan;
+	uint64_t failed;
 	char failure[512] = "";
-	uint64_t first = (uint64_t)time(NULL) * 1000;
-	uint64_t seed = schedules(first, SCHEDULES, failure);
-	int bad = seed != 0;
+	bool bad = many_run(many, &totals, &failed, failure);
 
-	printf("1..%d\n", MUTATE_GONEORDER + 1);
-	printf("%sok 1 - random schedules from seed %llu\n", seed ? "not " : "",
-	    (unsigned long long)first);
-	if (seed)
-		printf("# tests/sim/sim %llu: %s\n", (unsigned long long)seed, failure);
-	for (enum mutation rule = MUTATE_NOTHING + 1; rule <= MUTATE_GONEORDER;
-	     rule++) {
-		mutation_set(rule);
-		seed = schedules(1, MUTANT_SCHEDULES, failure);
-		printf("%sok %d - without the rule %s a violation is found\n",
-		    seed ? "" : "not ", (int)rule + 1, mutation_name(rule));
-		if (seed)
-			printf("# seed %llu, %s\n", (unsigned long long)seed, failure);
-		bad |= seed == 0;
-		fflush(stdout);
+	if (tap)
+		printf("%sok 1 - random schedules from seed %llu\n", bad ? "not " : "",
+		    (unsigned long long)many->first);
+	totals_print(&totals);
+	if (bad)
+		printf("# seed %llu: %s\n", (unsigned long long)failed, failure);
+	plan_draw(&plan, failed);
+	if (failed && shrink(&plan, failure)) {
+		printf("# the shortest that fails so, for sim --faults: %s\n", failure);
+		plan_print(&plan, stdout);
 	}
 	return bad;
 }
 
 static int
+check(void)
+{
+	struct many many = { (uint64_t)time(NULL) * 1000, SCHEDULES, processors(),
+		NULL };
+	const char *text = getenv("SIM_COUNT");
+	int bad;
+
+	if (text && parse_uint(text, 1, UINT32_MAX, &many.count))
+		return 2;
+	printf("1..%d\n", MUTATE_LONGLIFE + 2);
+	bad = run_many(&many, true);
+	return check_mutations(1) ? bad : 1;
+}
+
+static int
+tell(const struct plan *plan)
+{
+	struct world *world = world_new();
+	bool good;
+
+	plan_print(plan, stdout);
+	good = world_play(world, plan, true);
+	if (!good)
+		printf("violated: %s\n", world->failure);
+	world_free(world);
+	return !good;
+}
+
+static int
+tell_file(const char *path)
+{
+	struct plan plan;
+	FILE *in = fopen(path, "r");
+	bool good = in && plan_read(&plan, in);
+
+	if (in)
+		fclose(in);
+	if (!good) {
+		fprintf(stderr, "%s: no schedule can be read\n", path);
+		return 2;
+	}
+	return tell(&plan);
+}
+
+static int
+tell_shortest(uint64_t seed)
+{
+	struct plan plan;
+	char failure[512];
+
+	plan_draw(&plan, seed);
+	if (!shrink(&plan, failure)) {
+		puts("# it violates nothing");
+		return 0;
+	}
+	printf("# %s\n", failure);
+	plan_print(&plan, stdout);
+	return 1;
+}
+
+static int
 usage(void)
 {
-	fputs("usage: sim [-m RULE] [-n COUNT] [SEED]\n", stderr);
+	fputs("usage: sim [-m RULE] [-n COUNT [-j JOBS] [-r RESULTS]] [-s] [SEED]\n"
+	      "       sim [-m RULE] --faults FILE\n"
+	      "       sim --mutations\n",
+	    stderr);
 	return 2;
 }
 
 int
 main(int argc, char **argv)
 {
-	char failure[512] = "";
-	struct totals totals = { 0 };
-	uint64_t count = 0, seed = 1;
-	int option;
+	static const struct option long_options[] = { { "faults", required_argument,
+							  NULL, 'f' },
+		{ "mutations", no_argument, NULL, 'M' }, { NULL, 0, NULL, 0 } };
+	struct many many = { .first = 1, .jobs = processors() };
+	const char *faults = NULL;
+	bool shortest = false;
+	uint64_t jobs = many.jobs;
+	int option, bad = 0;
 
 	if (argc == 1)
 		return check();
-	while ((option = getopt(argc, argv, "m:n:")) != -1) {
-		if (option == 'm')
+	while (
+	    (option = getopt_long(argc, argv, "m:n:j:r:s", long_options, NULL)) != -1) {
+		switch (option) {
+		case 'm':
 			mutation_set(mutation_find(optarg));
-		else if (option != 'n' || parse_uint(optarg, 1, UINT32_MAX, &count))
-			return usage();
+			bad |= mutation_is(MUTATIONS);
+			break;
+		case 'n': bad |= parse_uint(optarg, 1, UINT32_MAX, &many.count); break;
+		case 'j': bad |= parse_uint(optarg, 1, 64, &jobs); break;
+		case 'r': many.results = optarg; break;
+		case 's': shortest = true; break;
+		case 'f': faults = optarg; break;
+		case 'M':
+			printf("1..%d\n", MUTATE_LONGLIFE + 1);
+			return !check_mutations(0);
+		default: return usage();
+		}
 	}
-	if (optind < argc && parse_uint(argv[optind], 0, UINT64_MAX, &seed))
+	if (optind < argc)
+		bad |= parse_uint(argv[optind], 0, UINT64_MAX, &many.first);
+	if (bad)
 		return usage();
-	if (mutation_is(MUTATIONS))
-		return usage();
-	if (count) {
-		seed = schedules(seed, count, failure);
-		if (seed)
-			printf("seed %llu fails at %s\n", (unsigned long long)seed,
-			    failure);
-		return seed != 0;
-	}
-	if (!schedule(seed, true, &totals, failure)) {
-		printf("seed %llu fails at %s\n", (unsigned long long)seed, failure);
-		return 1;
-	}
-	print_totals(&totals);
-	return 0;
+	many.jobs = (unsigned int)jobs;
+	if (faults)
+		return tell_file(faults);
+	if (shortest)
+		return tell_shortest(many.first);
+	if (many.count)
+		return run_many(&many, false);
+	struct plan plan;
+	plan_draw(&plan, many.first);
+	return tell(&plan);
 }

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The invariants of section 13 of the protocol's page, asserted at each step. They are
- * judged from outside where that is possible: from the world's own register and addresses
- * and from what the machine shows. Only I4 looks inside.
+ * judged from outside where that is possible: from the world's own register, addresses and
+ * links, and from what the machine is told and does. Only I4 looks inside.
+ *
+ * What the page's sections 14 and 15 except (names that are double, clusters that are, the
+ * past that comes back) is a limit on how long two may have the address, and no word on
+ * the rest.
  */
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/base/util.h"
@@ -12,77 +16,88 @@
 #include "tests/sim/sim.h"
 
 #define UNDISTURBED (6 * S)
+#define SLOWEST_CLOCK 0.915
 
 static struct host *
-find_host(struct world *world, const char *wid, char kind[16])
+find_host(struct world *world, const struct role_wid *wid)
 {
-	char name[ROLE_WID_SIZE];
-	char *dot, *second;
+	uint64_t slot = strtoull(wid->inst, NULL, 16) >> 32;
 
-	str_copy(name, sizeof(name), wid);
-	dot = strchr(name, '.');
-	second = dot ? strchr(dot + 1, '.') : NULL;
-	if (!second)
-		return NULL;
-	*dot = '\0';
-	snprintf(kind, 16, "%.*s", (int)strcspn(second + 1, "."), second + 1);
-	for (size_t i = 0; i < world->n_hosts; i++)
-		if (strcmp(world->hosts[i].name, name) == 0)
-			return &world->hosts[i];
-	return NULL;
+	return slot >= 1 && slot <= SLOTS ? &world->hosts[slot - 1] : NULL;
 }
 
 static bool
 fenced(const struct role_register *reg, const char *node)
 {
-	return reg->fence.present && strcmp(reg->fence.node, node) == 0;
+	return reg && reg->fence.present && strcmp(reg->fence.node, node) == 0;
 }
 
 static bool
 write_allowed(const char *kind, const struct host *host,
-    const struct role_register *old, const struct role_register *new)
+    const struct role_register *old, const struct role_register *reg)
 {
 	const char *me = host->name;
 	bool holder = strcmp(old->holder, me) == 0;
-	bool same_fence = old->fence.present ==
-		new->fence.present &&strcmp(old->fence.text, new->fence.text) == 0 &&
-	    strcmp(old->fence.node, new->fence.node) == 0;
+	bool same_fence = old->fence.present == reg->fence.present &&
+	    strcmp(old->fence.text, reg->fence.text) == 0 &&
+	    strcmp(old->fence.node, reg->fence.node) == 0;
 
 	if (strcmp(kind, "OWN") == 0)
-		return strcmp(new->holder, me) == 0 && fenced(new, me) &&
+		return strcmp(reg->holder, me) == 0 && fenced(reg, me) &&
 		    (!old->fence.present || fenced(old, me) || holder);
 	if (strcmp(kind, "CLAIM") == 0)
-		return strcmp(new->holder, me) == 0 && same_fence &&
+		return strcmp(reg->holder, me) == 0 && same_fence &&
 		    old->fence.present && !fenced(old, me) && !holder;
 	if (strcmp(kind, "ABANDON") == 0)
-		return new->holder[0] == '\0' && same_fence &&holder &&
+		return reg->holder[0] == '\0' && same_fence && holder &&
 		    !fenced(old, me);
-	return strcmp(kind, "GIVE") == 0 && !new->fence.present &&fenced(old, me) &&
+	if (strcmp(kind, "FORCE") == 0)
+		return reg->holder[0] && !reg->fence.present;
+	return strcmp(kind, "GIVE") == 0 && !reg->fence.present && fenced(old, me) &&
 	    !host->vip;
 }
 
 /* I3, I2: accepted writes follow the table of section 2. */
 void
-check_write(struct world *world, const char *wid, const struct role_register *old,
-    const struct role_register *new)
+check_write(struct world *world, const struct role_register *old,
+    const struct role_register *reg)
 {
-	char kind[16];
-	const struct host *host = find_host(world, wid, kind);
+	struct role_wid wid = { 0 };
+	const struct host *host = NULL;
 
+	if (role_wid_split(reg->wid, &wid))
+		host = find_host(world, &wid);
 	if (!host)
-		sim_fail(world, "I3: a write by nobody: %s", wid);
-	if (old && new->rev <= old->rev)
+		sim_fail(world, "I3: a write by nobody: %s", reg->wid);
+	if (old && reg->rev <= old->rev)
 		sim_fail(world, "I3: revision %llu after %llu",
-		    (unsigned long long)new->rev, (unsigned long long)old->rev);
-	if (old && !write_allowed(kind, host, old, new))
-		sim_fail(world, "I3: %s is not allowed on holder %s fence %s", wid,
+		    (unsigned long long)reg->rev, (unsigned long long)old->rev);
+	if (old && !write_allowed(wid.kind, host, old, reg))
+		sim_fail(world, "I3: %s is not allowed on holder %s fence %s", reg->wid,
 		    old->holder, old->fence.present ? old->fence.node : "null");
-	if (strcmp(kind, "CLAIM") == 0)
+	if (strcmp(wid.kind, "CLAIM") == 0)
 		world->claims++;
-	if (strcmp(kind, "OWN") == 0 && old && fenced(old, host->name) &&
+	if (strcmp(wid.kind, "OWN") == 0 && fenced(old, host->name) &&
 	    strcmp(old->holder, host->name) != 0)
 		world->objections++;
 	check_addresses(world);
+}
+
+static void
+overlap_ends(struct world *world, struct item *item)
+{
+	if (world->overlap_from == item->number && world->overlap_limit != NEVER)
+		sim_fail(world, "I1: two had the address for %.3f s",
+		    (double)(world->now - world->overlap_from) / S);
+}
+
+static void
+watch_overlap(struct world *world)
+{
+	struct item *item = sim_item(world, NULL, overlap_ends);
+
+	world->overlap_from = item->number = world->now;
+	sim_push(world, world->overlap_limit, item);
 }
 
 /* I1, I2 */
@@ -90,44 +105,54 @@ void
 check_addresses(struct world *world)
 {
 	const struct host *holder = NULL;
+	bool two = false;
 
-	for (size_t i = 0; i < world->n_hosts; i++) {
+	for (size_t i = 0; i < SLOTS; i++) {
 		const struct host *host = &world->hosts[i];
 
 		if (!host->vip)
 			continue;
-		if (holder)
+		if (holder && !world->odd)
 			sim_fail(world, "I1: %s and %s have the address", holder->name,
 			    host->name);
+		two = two || holder;
 		holder = host;
-		if (!world->wiped && !fenced(&world->reg, host->name))
-			sim_fail(world, "I2: %s has the address, the fence is %s",
-			    host->name, world->reg.fence.node);
+		if (!world->wiped && !world->odd &&
+		    !fenced(consul_register(world, host), host->name))
+			sim_fail(world, "I2: %s has the address, the fence does not",
+			    host->name);
 	}
+	if (!two)
+		world->overlap_from = NEVER;
+	else if (world->overlap_from == NEVER && world->overlap_limit != NEVER)
+		watch_overlap(world);
+}
+
+void
+check_odd(struct world *world, int64_t limit)
+{
+	world->odd = true;
+	world->overlap_limit = limit;
+	world->overlap_from = NEVER;
+	check_addresses(world);
 }
 
 /* Two masters whose leases run at the same time. */
 static void
 check_masters(struct world *world, const struct host *host)
 {
-	struct role_view view;
-
-	for (size_t i = 0; i < world->n_hosts; i++) {
+	for (size_t i = 0; i < SLOTS && !world->odd; i++) {
 		const struct host *other = &world->hosts[i];
 
-		if (other == host || !other->role)
-			continue;
-		role_view(other->role, &view);
-		if (view.state == ROLE_MASTER &&
-		    clock_ms(&other->boot, world->now) < view.hold_until)
+		if (other != host && other->role && other->state == ROLE_MASTER &&
+		    clock_ms(&other->boot, world->now) < other->hold_until)
 			sim_fail(
 			    world, "I1: %s and %s are master", host->name, other->name);
 	}
 }
 
-/* I7, with the outstanding OWN as check_step remembers it. */
-static void
-check_entered(struct world *world, struct host *host, const struct role_event *event)
+static bool
+shows_own(const struct host *host, const struct role_event *event)
 {
 	const char *wid = "";
 
@@ -135,126 +160,276 @@ check_entered(struct world *world, struct host *host, const struct role_event *e
 		wid = event->cas.wid;
 	else if (event->type == ROLE_EVENT_REGISTER && event->reg.content)
 		wid = event->reg.content->wid;
-	if (!wid[0] || strcmp(wid, host->own_wid) != 0)
+	return host->own && strcmp(wid, host->own->reg.wid) == 0;
+}
+
+/* I7, with the outstanding OWN as check_step remembers it. */
+static void
+check_entered(struct world *world, struct host *host, const struct role_event *event)
+{
+	if (!shows_own(host, event))
 		sim_fail(world, "I7: %s is master without its own outstanding OWN",
 		    host->name);
 	host->given = false;
+	host->confirmed_ms = host->own_sent_ms;
 	world->masters++;
 	check_masters(world, host);
 }
 
+static void
+forget_own(struct world *world, struct host *host)
+{
+	content_drop(world, host->own);
+	host->own = NULL;
+	host->own_unsure = false;
+}
+
 /* What makes an OWN an outstanding one no more. */
 static void
-remember_own(struct host *host, const struct role_event *event, struct role_now now)
+remember_own(struct world *world, struct host *host, const struct role_event *event,
+    struct role_now now)
 {
-	if (event->type == ROLE_EVENT_CAS && !event->cas.ok &&
-	    strcmp(event->cas.wid, host->own_wid) == 0) {
-		host->own_unsure = true;
-		host->own_unsure_at = now.boot;
-	}
-	if (event->type != ROLE_EVENT_REGISTER || !host->own_unsure)
+	const struct role_register *reg = NULL;
+
+	if (!host->own)
 		return;
-	if (event->reg.consistent && event->reg.sent_at >= host->own_unsure_at &&
-	    (!event->reg.content ||
-		strcmp(event->reg.content->wid, host->own_wid) != 0)) {
-		host->own_wid[0] = '\0';
-		host->own_unsure = false;
+	if (event->type == ROLE_EVENT_CAS && !event->cas.ok &&
+	    strcmp(event->cas.wid, host->own->reg.wid) == 0) {
+		host->own_unsure = true;
+		host->own_unsure_ms = now.boot;
 	}
+	if (event->type != ROLE_EVENT_REGISTER || !host->own_unsure ||
+	    !event->reg.consistent || event->reg.sent_at < host->own_unsure_ms)
+		return;
+	reg = event->reg.content;
+	if (!reg || strcmp(reg->wid, host->own->reg.wid) != 0)
+		forget_own(world, host);
+}
+
+/* S5 as seen from outside: the newest read that shows the whole role as its own, or the
+ * newest own write that made it so. */
+static void
+remember_confirm(struct host *host, const struct role_event *event)
+{
+	const struct role_register *reg;
+
+	if (shows_own(host, event) && host->own_sent_ms > host->confirmed_ms)
+		host->confirmed_ms = host->own_sent_ms;
+	if (event->type != ROLE_EVENT_REGISTER || !event->reg.consistent)
+		return;
+	reg = event->reg.content;
+	if (fenced(reg, host->name) && strcmp(reg->holder, host->name) == 0 &&
+	    event->reg.sent_at > host->confirmed_ms)
+		host->confirmed_ms = event->reg.sent_at;
+}
+
+static bool
+links_bad(const struct world *world, const struct host *host, int64_t since)
+{
+	bool bad = host->paused || host->foreign || host->pulse_bad_at > since ||
+	    world->datagrams > 0.05 || world->heavy > 0.05;
+
+	for (size_t i = 0; i < SLOTS; i++)
+		bad = bad || host->deaf[i] || world->hosts[i].deaf[host - world->hosts];
+	return bad;
+}
+
+/* I10: each member has been STANDBY within the lease before a hold that it carries. */
+static void
+check_failsafe(
+    struct world *world, const struct host *host, const struct role_fence *fence)
+{
+	int64_t lease =
+	    (int64_t)((double)(fence->lease_ms * MS) / SLOWEST_CLOCK) + 2 * MS;
+
+	world->failsafes++;
+	for (size_t i = 0; i < fence->n_members; i++)
+		for (size_t j = 0; j < HOSTS; j++) {
+			const struct host *member = &world->hosts[j];
+			int64_t at = member->role && member->state == ROLE_STANDBY
+			    ? world->now
+			    : member->standby_at;
+
+			if (strcmp(member->name, fence->members[i]) == 0 &&
+			    world->now - at > lease)
+				sim_fail(world,
+				    "I10: %s holds by %s, who promised nothing",
+				    host->name, member->name);
+		}
 }
 
 static void
-check_hold(struct world *world, const struct host *host, const struct role_view *view,
-    struct role_now now, int64_t until)
+check_hold(
+    struct world *world, const struct host *host, struct role_now now, int64_t until)
 {
-	if (view->state != ROLE_MASTER)
+	const struct role_register *reg = consul_register(world, host);
+
+	if (host->role->state != ROLE_MASTER)
 		sim_fail(world, "I5: %s sets the address as %s", host->name,
-		    role_state_name(view->state));
-	if (now.boot >= view->hold_until || until > view->hold_until ||
+		    role_state_name(host->role->state));
+	if (now.boot >= role_hold_until(host->role) ||
+	    until > role_hold_until(host->role) ||
 	    until > now.boot + host->params.lease_ms)
 		sim_fail(world, "I5: %s sets the address beyond its lease", host->name);
 	if (host->given)
 		sim_fail(world, "I8: %s sets the address after a GIVE", host->name);
+	if (!world->odd && !world->wiped && fenced(reg, host->name) &&
+	    until > host->confirmed_ms + reg->fence.lease_ms)
+		check_failsafe(world, host, &reg->fence);
 }
 
-/* I11: a master that nothing slowed down loses its role only when it means to. */
-static void
-check_loss(
-    struct world *world, const struct host *host, const struct role_action *state)
+static bool
+is_meant(const struct host *host, enum role_reason reason)
 {
-	bool meant = host->before.leaving || state->reason == ROLE_REASON_SERVICE ||
-	    state->reason == ROLE_REASON_SWITCHOVER ||
-	    state->reason == ROLE_REASON_PREEMPTED ||
-	    state->reason == ROLE_REASON_STOP || state->reason == ROLE_REASON_RELOAD ||
-	    state->reason == ROLE_REASON_HOOK;
+	return host->leaving || reason == ROLE_REASON_SERVICE ||
+	    reason == ROLE_REASON_SWITCHOVER || reason == ROLE_REASON_PREEMPTED ||
+	    reason == ROLE_REASON_STOP || reason == ROLE_REASON_RELOAD ||
+	    reason == ROLE_REASON_HOOK;
+}
+
+/* Everybody else has been there, has heard and was heard, all the time. */
+static bool
+all_acked(const struct world *world, const struct host *host)
+{
+	int64_t since = world->now - UNDISTURBED;
+
+	for (size_t i = 0; i < HOSTS; i++) {
+		const struct host *other = &world->hosts[i];
+
+		if (!other->plays)
+			continue;
+		if (!other->role || links_bad(world, other, since) ||
+		    other->params.heartbeat_ms == 0 ||
+		    (other != host && other->state != ROLE_STANDBY))
+			return false;
+	}
+	return true;
+}
+
+/* I11: a master that nothing slowed down loses its role only when it means to. I12: nor
+ * does one whose members all acknowledge, until its hold is over. */
+static void
+check_loss(struct world *world, const struct host *host,
+    const struct role_action *state, struct role_now now)
+{
+	const struct role_register *reg = consul_register(world, host);
 
 	world->lapses += state->reason == ROLE_REASON_LAPSE;
-	if (meant || (world->wiped && world->now < world->wiped_at + 60 * S))
+	if (is_meant(host, state->reason) || world->odd || world->wiped)
 		return;
-	if (world->now > host->disturbed_at + UNDISTURBED)
+	if (world->now > host->consul_bad_at + UNDISTURBED && !host->foreign)
 		sim_fail(world, "I11: %s lost the role undisturbed: %s", host->name,
 		    state->why);
+	if (fenced(reg, host->name) && reg->fence.n_members > 0 &&
+	    now.boot + host->params.margin_ms <
+		host->confirmed_ms + reg->fence.hold_ms &&
+	    all_acked(world, host))
+		sim_fail(world, "I12: %s lost the role that its members kept: %s",
+		    host->name, state->why);
+}
+
+/* I6 */
+static void
+check_pulse(struct world *world, const struct host *host,
+    const struct role_action *action, const struct role_event *event)
+{
+	enum role_state state = host->role->state;
+
+	if (action->type == ROLE_ACTION_ACK && host->state != ROLE_STANDBY &&
+	    state != ROLE_STANDBY)
+		sim_fail(world, "I6: %s acknowledges as %s", host->name,
+		    role_state_name(state));
+	if (action->type == ROLE_ACTION_HEARTBEAT &&
+	    action->phase != ROLE_PHASE_STANDBY && (int)action->phase != (int)state)
+		sim_fail(world, "I6: %s beats as another than %s", host->name,
+		    role_state_name(state));
+	if (action->type == ROLE_ACTION_HEARTBEAT &&
+	    action->phase == ROLE_PHASE_STANDBY && event->type != ROLE_EVENT_CAS &&
+	    event->type != ROLE_EVENT_REGISTER)
+		sim_fail(world, "I6: %s beats as a standby", host->name);
 }
 
 static void
 check_action(struct world *world, struct host *host, const struct role_action *action,
-    const struct role_view *view, struct role_now now)
+    const struct role_event *event, struct role_now now)
 {
 	switch (action->type) {
-	case ROLE_ACTION_VIP_HOLD:
-		check_hold(world, host, view, now, action->until);
-		break;
+	case ROLE_ACTION_VIP_HOLD: check_hold(world, host, now, action->until); break;
 	case ROLE_ACTION_WRITE:
-		host->own_unsure = false;
-		host->own_wid[0] = '\0';
-		if (action->kind == ROLE_OWN)
-			str_copy(host->own_wid, sizeof(host->own_wid),
-			    world->actions.write.wid);
+		forget_own(world, host);
+		if (action->kind == ROLE_OWN) {
+			host->own = content_new(world, &world->actions.write);
+			host->own_sent_ms = now.boot;
+		}
 		host->given = host->given || action->kind == ROLE_GIVE;
 		break;
 	case ROLE_ACTION_STATE:
 		if (action->from == ROLE_MASTER && action->to != ROLE_MASTER)
-			check_loss(world, host, action);
+			check_loss(world, host, action, now);
 		break;
+	case ROLE_ACTION_HEARTBEAT:
+	case ROLE_ACTION_ACK: check_pulse(world, host, action, event); break;
 	case ROLE_ACTION_READ:
 	case ROLE_ACTION_VIP_DROP:
 	case ROLE_ACTION_PROMOTE:
 	case ROLE_ACTION_DEMOTE:
 	case ROLE_ACTION_ALARM:
-	case ROLE_ACTION_HEARTBEAT:
-	case ROLE_ACTION_ACK:
 	case ROLE_ACTION_TYPES: break;
 	}
+}
+
+static void
+check_master(struct world *world, const struct host *host, struct role_now now)
+{
+	const struct role *role = host->role;
+	const struct role_register *reg = consul_register(world, host);
+
+	if (role->term == host->term && now.boot >= host->hold_until)
+		sim_fail(world, "S2: %s revived a lease that was over", host->name);
+	if (now.boot >= role_hold_until(role))
+		sim_fail(world, "S2: %s is master beyond its lease", host->name);
+	if (!world->odd && fenced(reg, host->name) &&
+	    role->binding_ms > reg->fence.lease_ms)
+		sim_fail(world, "I4: %s is not bound by its record in the register",
+		    host->name);
+}
+
+void
+check_start(struct world *world, struct host *host)
+{
+	forget_own(world, host);
+	host->state = ROLE_STANDBY;
+	host->standby_at = world->now;
+	host->term = host->seen_rev = 0;
+	host->leaving = host->given = false;
 }
 
 void
 check_step(struct world *world, struct host *host, const struct role_event *event,
     struct role_now now, const struct role_actions *actions)
 {
-	struct role_view view;
+	const struct role *role = host->role;
 
-	role_view(host->role, &view);
-	if (view.state == ROLE_MASTER && view.term != host->before.term)
+	if (role->state == ROLE_MASTER && role->term != host->term)
 		check_entered(world, host, event);
-	if (view.state != ROLE_MASTER && host->before.state == ROLE_MASTER)
-		host->own_wid[0] = '\0';
-	remember_own(host, event, now);
+	if (role->state != ROLE_MASTER && host->state == ROLE_MASTER)
+		forget_own(world, host);
+	remember_confirm(host, event);
+	remember_own(world, host, event, now);
 	for (size_t i = 0; i < actions->count; i++)
-		check_action(world, host, &actions->list[i], &view, now);
-	if (view.known && view.reg.rev < host->seen_rev)
+		check_action(world, host, &actions->list[i], event, now);
+	if (role->known && role->reg.rev < host->seen_rev)
 		sim_fail(world, "I9: %s applied revision %llu after %llu", host->name,
-		    (unsigned long long)view.reg.rev,
+		    (unsigned long long)role->reg.rev,
 		    (unsigned long long)host->seen_rev);
-	if (view.known)
-		host->seen_rev = view.reg.rev;
-	if (view.state == ROLE_MASTER && view.term == host->before.term &&
-	    now.boot >= host->before.hold_until)
-		sim_fail(world, "S2: %s revived a lease that was over", host->name);
-	if (view.state == ROLE_MASTER && now.boot >= view.hold_until)
-		sim_fail(world, "S2: %s is master beyond its lease", host->name);
-	if (view.state == ROLE_MASTER && world->exists &&
-	    fenced(&world->reg, host->name) &&
-	    view.binding_ms > world->reg.fence.lease_ms)
-		sim_fail(world, "I4: %s is not bound by its record in the register",
-		    host->name);
-	host->before = view;
+	if (role->known)
+		host->seen_rev = role->reg.rev;
+	if (role->state == ROLE_MASTER)
+		check_master(world, host, now);
+	if (role->state == ROLE_STANDBY || host->state == ROLE_STANDBY)
+		host->standby_at = world->now;
+	host->state = role->state;
+	host->term = role->term;
+	host->leaving = role->leaving;
+	host->hold_until = role_hold_until(role);
 }

@@ -3,142 +3,187 @@
  * Consul as the protocol may meet it: a register with compare-and-set, whose requests and
  * replies are delayed, lost, answered wrongly (409 for a write that was applied) or
  * applied long after their sender gave up or died; a watch without any promise of order;
- * presence by sessions that end 10 to 20 s after the last renewal.
+ * data that are wiped, that go back to an older snapshot, or of which there are two.
  *
  * The register's own operations are atomic: one item is one moment.
  */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "agent/base/util.h"
 #include "tests/sim/sim.h"
 
-#define SLOW (150 * MS) /* what a master that is not to lose anything must bear */
-#define TTL (10 * S)
-#define RENEW (5 * S)
 #define TRIES 40
+#define FOREIGN_CHANCE 0.9
 
-static int64_t
-delay(struct world *world)
+void
+consul_bad(struct world *world, struct host *host, int64_t span)
 {
-	if (!sim_chance(world, world->heavy))
+	if (world->now + span > host->consul_bad_at)
+		host->consul_bad_at = world->now + span;
+}
+
+int64_t
+consul_delay(struct world *world)
+{
+	if (world->heavy == 0 || !sim_chance(world, world->heavy))
 		return sim_between(world, 200, 4 * MS);
 	return sim_between(world, 0, sim_chance(world, 0.2) ? 4 * S : S);
 }
 
-static void
-disturb(struct host *host, int64_t until)
-{
-	if (until > host->disturbed_at)
-		host->disturbed_at = until;
-}
-
-static bool
-unreachable(const struct world *world, const struct host *host)
+bool
+consul_unreachable(const struct world *world, const struct host *host)
 {
 	return world->outage || host->cut;
+}
+
+/* What a master that is not to lose anything must bear: I11. */
+static int64_t
+bearable(const struct host *host)
+{
+	const struct role_params *params = &host->params;
+	int64_t slack = params->lease_ms - params->confirm_ms -
+	    params->silence_ms * 5 / 8 - 60; /* 2.5 B, unpunctual ticks */
+
+	return slack * MS / 2;
 }
 
 static int64_t
 leg(struct world *world, struct host *host)
 {
-	int64_t d = delay(world);
+	int64_t d = consul_delay(world);
 
-	if (d > SLOW)
-		disturb(host, world->now + d);
+	if (d > bearable(host))
+		consul_bad(world, host, d);
 	return d;
+}
+
+static struct cluster *
+cluster_of(struct world *world, const struct host *host)
+{
+	return &world->clusters[host->cluster];
+}
+
+const struct role_register *
+consul_register(const struct world *world, const struct host *host)
+{
+	const struct content *content = world->clusters[host->cluster].content;
+
+	return content ? &content->reg : NULL;
 }
 
 static void
 watched(struct world *world, struct item *item)
 {
-	if (!unreachable(world, item->host))
+	if (!consul_unreachable(world, item->host))
 		host_deliver(world, item);
 }
 
 static void
-tell_watchers(struct world *world)
+tell_watchers(struct world *world, const struct cluster *cluster)
 {
-	for (size_t i = 0; i < world->n_hosts; i++) {
-		struct item *item =
-		    sim_item(world, delay(world), &world->hosts[i], watched);
+	for (size_t i = 0; i < SLOTS; i++) {
+		struct host *host = &world->hosts[i];
+		struct item *item;
 
-		item->event.type = ROLE_EVENT_REGISTER;
-		item->reg = world->reg;
-		item->event.reg.content = &item->reg;
-		item->event.reg.sent_at = clock_ms(&item->host->boot, world->now);
-		sim_push(world, item);
+		if (!host->role || cluster_of(world, host) != cluster || host->foreign)
+			continue;
+		item = sim_item(world, host, watched);
+		item->type = ROLE_EVENT_REGISTER;
+		item->content = content_ref(cluster->content);
+		item->number = clock_ms(&host->boot, world->now);
+		sim_push(world, consul_delay(world), item);
 	}
-}
-
-void
-consul_init(struct world *world, int64_t rev)
-{
-	role_register_init(
-	    &world->reg, &world->hosts[0].params, rev, sim_random(world));
-	world->exists = true;
-	world->reg.index = ++world->index;
-	sim_say(world, NULL, "consul: a first register, revision %lld", (long long)rev);
-	tell_watchers(world);
 }
 
 static void
-reply(struct world *world, struct item *item, struct role_event *event)
+remember(struct world *world, struct cluster *cluster)
 {
-	struct item *answer;
+	size_t place = cluster->n_history++ % HISTORY;
 
-	if (unreachable(world, item->host) || sim_chance(world, world->loss)) {
-		disturb(item->host, world->now + 3 * S);
+	content_drop(world, cluster->history[place]);
+	cluster->history[place] = content_ref(cluster->content);
+}
+
+/* The content becomes the register's; the reference goes with it. */
+static void
+put(struct world *world, struct cluster *cluster, struct content *content)
+{
+	const struct role_register *reg = &content->reg;
+
+	content->reg.index = ++cluster->index;
+	content_drop(world, cluster->content);
+	cluster->content = content;
+	remember(world, cluster);
+	sim_say(world, NULL, "consul: %s rev %llu holder %s fence %s", reg->wid,
+	    (unsigned long long)reg->rev, reg->holder,
+	    reg->fence.present ? reg->fence.text : "null");
+	tell_watchers(world, cluster);
+}
+
+/* The first register: mostly one whose last master gave it away, so that no time is lost. */
+void
+consul_init(struct world *world, bool first)
+{
+	int64_t rev = first ? 1000 : 1000000000 + world->now;
+	struct role_register reg;
+
+	role_register_init(&reg, &world->hosts[0].params, rev, draw(&world->random));
+	if (first && !sim_chance(world, 0.1))
+		reg.fence = (struct role_fence){ 0 };
+	put(world, &world->clusters[0], content_new(world, &reg));
+}
+
+static void
+reply(struct world *world, struct item *item)
+{
+	struct host *host = item->host;
+
+	if (consul_unreachable(world, host) || sim_chance(world, world->loss)) {
+		consul_bad(world, host, 3 * S);
 		return;
 	}
-	answer = sim_item(world, leg(world, item->host), item->host, host_deliver);
-	answer->life = item->life;
-	answer->event = *event;
-	answer->reg = world->reg;
-	sim_push(world, answer);
+	item->run = host_deliver;
+	world->kept = true;
+	sim_push(world, leg(world, host), item);
 }
 
 /* Requests hang while there is no leader, and most are carried out when there is. */
 static bool
-put_off(struct world *world, struct item *item)
+put_off(struct world *world, struct item *item, int tries)
 {
-	struct item *again;
-
-	if (!unreachable(world, item->host))
+	if (!consul_unreachable(world, item->host))
 		return false;
-	disturb(item->host, world->now + 3 * S);
-	if (item->number >= TRIES || sim_chance(world, 0.1))
+	consul_bad(world, item->host, 3 * S);
+	if (tries >= TRIES || sim_chance(world, 0.1))
 		return true;
-	again = xcalloc(1, sizeof(*again));
-	*again = *item;
-	again->number++;
-	again->at = world->now + sim_between(world, 50 * MS, S);
-	sim_push(world, again);
+	world->kept = true;
+	sim_push(world, sim_between(world, 50 * MS, S), item);
 	return true;
 }
 
 static void
 apply_read(struct world *world, struct item *item)
 {
-	struct role_event event = { .type = ROLE_EVENT_REGISTER };
-
-	if (put_off(world, item))
+	if (put_off(world, item, (int)item->order++))
 		return;
-	event.reg.consistent = true;
-	event.reg.sent_at = item->event.reg.sent_at;
-	event.reg.content = world->exists ? &world->reg : NULL;
-	reply(world, item, &event);
+	item->consistent = true;
+	item->type = ROLE_EVENT_REGISTER;
+	if (item->host->foreign && sim_chance(world, FOREIGN_CHANCE))
+		item->type = ROLE_EVENT_UNREADABLE;
+	else
+		item->content = content_ref(cluster_of(world, item->host)->content);
+	reply(world, item);
 }
 
 void
 consul_read(struct world *world, struct host *host)
 {
-	struct item *item = sim_item(world, leg(world, host), host, apply_read);
+	struct item *item = sim_item(world, host, apply_read);
 
-	item->event.reg.sent_at = clock_ms(&host->boot, world->now);
+	item->number = clock_ms(&host->boot, world->now);
+	item->order = 0;
 	world->reads++;
-	sim_push(world, item);
+	sim_push(world, leg(world, host), item);
 }
 
 static bool
@@ -149,161 +194,126 @@ same_value(const struct role_register *a, const struct role_register *b)
 	    strcmp(a->fence.text, b->fence.text) == 0;
 }
 
+/* A new value: the one that was there is dropped after it was compared. */
 static void
-apply_write(struct world *world, struct item *item)
+replace(struct world *world, struct cluster *cluster, struct content *content)
 {
-	struct role_register old = { 0 };
-	struct role_event event = { .type = ROLE_EVENT_CAS };
-	uint64_t index = world->exists ? world->reg.index : 0;
+	struct content *old = content_ref(cluster->content);
 
-	if (put_off(world, item))
-		return;
-	str_copy(event.cas.wid, sizeof(event.cas.wid), item->reg.wid);
-	if (index == item->order) {
-		if (world->exists)
-			old = world->reg;
-		/* Consul: the same value does not move the index. */
-		if (!world->exists || !same_value(&old, &item->reg)) {
-			world->reg = item->reg;
-			world->reg.index = ++world->index;
-			world->writes++;
-			sim_say(world, NULL, "consul: %s rev %llu holder %s fence %s",
-			    item->reg.wid, (unsigned long long)item->reg.rev,
-			    item->reg.holder,
-			    item->reg.fence.present ? item->reg.fence.node : "null");
-			check_write(world, item->reg.wid, world->exists ? &old : NULL,
-			    &world->reg);
-			world->exists = true;
-			tell_watchers(world);
-		}
-		event.cas.ok = !sim_chance(world, world->loss);
-		event.cas.index = world->reg.index;
-	}
-	reply(world, item, &event);
+	/* a write of the same text as one before must not share its index */
+	put(world, cluster, content_new(world, &content->reg));
+	world->writes++;
+	check_write(world, old ? &old->reg : NULL, &cluster->content->reg);
+	content_drop(world, old);
 }
 
 static void
-out_of_time(struct world *world, struct item *item)
+apply_write(struct world *world, struct item *item)
 {
-	host_deliver(world, item);
+	struct cluster *cluster = cluster_of(world, item->host);
+	const struct content *now = cluster->content;
+	uint64_t base = item->order;
+
+	if (put_off(world, item, (int)item->number++))
+		return;
+	item->type = ROLE_EVENT_CAS;
+	if ((now ? now->reg.index : 0) == base) {
+		/* Consul: the same value does not move the index. */
+		if (!now || !same_value(&now->reg, &item->content->reg))
+			replace(world, cluster, item->content);
+		item->ok = !sim_chance(world, world->loss);
+		item->order = cluster->content->reg.index;
+	}
+	reply(world, item);
 }
 
 void
 consul_write(struct world *world, struct host *host, uint64_t base,
-    const struct role_register *content)
+    const struct role_register *reg)
 {
-	struct item *item = sim_item(world, leg(world, host), host, apply_write);
-	struct item *limit = sim_item(world,
-	    clock_when(&host->boot, world->now,
-		clock_ms(&host->boot, world->now) + host->params.lease_ms) -
-		world->now,
-	    host, out_of_time);
+	struct item *item = sim_item(world, host, apply_write);
+	struct item *limit = sim_item(world, host, host_deliver);
+	int64_t now = clock_ms(&host->boot, world->now);
 
+	item->content = content_new(world, reg);
 	item->order = base;
-	item->reg = *content;
-	if (host->mute)
-		free(item);
-	else
-		sim_push(world, item);
-	if (host->mute)
-		disturb(host, world->now + 3 * S);
-	limit->event.type = ROLE_EVENT_CAS;
-	str_copy(limit->event.cas.wid, sizeof(limit->event.cas.wid), content->wid);
-	sim_push(world, limit);
-}
-
-void
-consul_wipe(struct world *world)
-{
-	sim_say(world, NULL, "consul: the register is wiped");
-	world->exists = false;
-	world->wiped = true;
-	world->wiped_at = world->now;
-	if (sim_chance(world, 0.5))
-		world->index = 5; /* all of Consul's data, not just the key */
-}
-
-/* The watch of the candidates: its newest answer is the last. */
-static void
-watched_peers(struct world *world, struct item *item)
-{
-	item->event.type = ROLE_EVENT_PEERS;
-	for (size_t i = 0; i < world->n_hosts; i++) {
-		const struct host *other = &world->hosts[i];
-		struct role_peer *peer = &item->peers[item->event.peers.count];
-
-		if (!other->present)
-			continue;
-		str_copy(peer->node, sizeof(peer->node), other->name);
-		peer->ready = other->present_ready;
-		peer->priority = other->params.priority;
-		item->event.peers.count++;
-	}
-	host_deliver(world, item);
-}
-
-static void
-tell_peers(struct world *world, struct item *item)
-{
-	struct host *host = item->host;
-
-	if (!host->role || host->life != item->life)
-		return;
-	if (!unreachable(world, host) && host->peers_seen != world->presence_version) {
-		host->peers_seen = world->presence_version;
-		sim_push(world, sim_item(world, delay(world), host, watched_peers));
-	}
+	item->number = 0;
+	limit->type = ROLE_EVENT_CAS;
+	limit->content = content_ref(item->content);
+	limit->order = 0;
 	sim_push(world,
-	    sim_item(world, sim_between(world, 5 * MS, 200 * MS), host, tell_peers));
-}
-
-void
-consul_leave(struct world *world, struct host *host)
-{
-	if (!host->present)
-		return;
-	sim_say(world, host, "consul: its presence is gone");
-	host->present = false;
-	world->presence_version++;
-}
-
-static void
-expire(struct world *world, struct item *item)
-{
-	if (item->number == item->host->renewed_at)
-		consul_leave(world, item->host);
-}
-
-static void
-renew(struct world *world, struct item *item)
-{
-	struct host *host = item->host;
-	bool ready = host->ready == ROLE_READY_YES;
-	struct item *again, *end;
-
-	if (!host->role || host->life != item->life)
-		return;
-	if (!unreachable(world, host) && !host->paused && !host->stopping &&
-	    world->now >= host->session_lost_until) {
-		if (!host->present || host->present_ready != ready)
-			world->presence_version++;
-		host->present = true;
-		host->present_ready = ready;
-		host->renewed_at = world->now;
-		end = sim_item(world, sim_between(world, TTL, 2 * TTL), host, expire);
-		end->number = host->renewed_at;
-		sim_push(world, end);
+	    clock_when(&host->boot, world->now, now + host->params.lease_ms) -
+		world->now,
+	    limit);
+	if (host->mute) {
+		consul_bad(world, host, 3 * S);
+		sim_drop(world, item);
+	} else {
+		sim_push(world, leg(world, host), item);
 	}
-	again = sim_item(world,
-	    host->present_ready == ready && host->present ? RENEW / 10 : 20 * MS, host,
-	    renew);
-	sim_push(world, again);
+}
+
+/* An operator's own write, on the index that was read. */
+void
+consul_force(struct world *world, struct host *host, const struct role_register *reg)
+{
+	struct content *content = content_new(world, reg);
+
+	replace(world, cluster_of(world, host), content);
+	content_drop(world, content);
 }
 
 void
-consul_start(struct world *world, struct host *host)
+consul_wipe(struct world *world, bool all)
 {
-	host->peers_seen = -1;
-	sim_push(world, sim_item(world, 10 * MS, host, renew));
-	sim_push(world, sim_item(world, 15 * MS, host, tell_peers));
+	struct cluster *cluster = &world->clusters[0];
+
+	sim_say(world, NULL, "consul: the register is wiped");
+	content_drop(world, cluster->content);
+	cluster->content = NULL;
+	world->wiped = true;
+	if (all) /* of Consul's data, not just the key */
+		cluster->index = 5;
+}
+
+/* An older snapshot: its entries come back with the index they had. */
+void
+consul_restore(struct world *world, uint64_t back)
+{
+	struct cluster *cluster = &world->clusters[0];
+	size_t there = cluster->n_history < HISTORY ? cluster->n_history : HISTORY;
+	struct content *old;
+
+	if (there < 2)
+		return;
+	old = cluster->history[(cluster->n_history - 2 - back % (there - 1)) % HISTORY];
+	content_drop(world, cluster->content);
+	cluster->content = content_ref(old);
+	world->wiped = true;
+	sim_say(world, NULL, "consul: a snapshot of revision %llu is restored",
+	    (unsigned long long)old->reg.rev);
+	tell_watchers(world, cluster);
+}
+
+/* Some servers form a cluster of their own, with all the data, and some hosts follow. */
+void
+consul_split(struct world *world, unsigned int away)
+{
+	struct cluster *other = &world->clusters[1];
+
+	other->content = content_ref(world->clusters[0].content);
+	other->index = world->clusters[0].index;
+	for (size_t i = 0; i < SLOTS; i++)
+		world->hosts[i].cluster = (away >> i) & 1;
+	world->presence_version++;
+	sim_say(world, NULL, "consul: two clusters, hosts %x in the new one", away);
+}
+
+void
+consul_unite(struct world *world)
+{
+	for (size_t i = 0; i < SLOTS; i++)
+		world->hosts[i].cluster = 0;
+	world->presence_version++;
+	sim_say(world, NULL, "consul: one cluster again");
 }

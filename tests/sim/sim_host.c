@@ -4,7 +4,6 @@
  * event, a tick when role_next_tick says so), its hooks, and the ways in which a process
  * stops, dies and comes back.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,41 +16,66 @@ static void step(
 static uint64_t
 wid_random(void *arg)
 {
-	return sim_random(arg);
+	struct world *world = arg;
+
+	return draw(&world->random);
 }
 
+static int64_t
+unpunctual(struct world *world)
+{
+	return sim_chance(world, 0.2) ? sim_between(world, 0, 10 * MS) : 0;
+}
+
+/* One tick a host waits in the queue; if it comes too early it waits on. */
 static void
 tick(struct world *world, struct item *item)
 {
 	struct role_event event = { .type = ROLE_EVENT_TICK };
+	struct host *host = item->host;
+	int64_t due;
 
-	if (!item->host->role || item->host->life != item->life ||
-	    item->host->tick_at != item->at || item->host->paused)
+	if (!host->role || host->life != item->life || host->tick_at != world->now)
 		return;
-	step(world, item->host, &event);
+	host->tick_at = NEVER;
+	if (host->paused)
+		return;
+	due = clock_when(&host->boot, world->now, host->wanted_ms);
+	if (due <= world->now) {
+		step(world, host, &event);
+		return;
+	}
+	host->tick_at = due;
+	world->kept = true;
+	sim_push(world, due - world->now, item);
 }
 
 static void
 arm(struct world *world, struct host *host, struct role_now now)
 {
 	int64_t next = role_next_tick(host->role, now);
-	struct item *item;
+	int64_t at;
 
 	if (next <= now.boot)
 		sim_fail(world, "%s would tick without end", host->name);
-	item = sim_item(
-	    world, clock_when(&host->boot, world->now, next) - world->now, host, tick);
-	if (sim_chance(world, 0.3)) /* a loop is never punctual */
-		item->at += sim_between(world, 0, 10 * MS);
-	host->tick_at = item->at;
-	sim_push(world, item);
+	host->wanted_ms = next;
+	at = clock_when(&host->boot, world->now, next) + unpunctual(world);
+	if (host->tick_at <= at)
+		return;
+	host->tick_at = at;
+	sim_push(world, at - world->now, sim_item(world, host, tick));
 }
 
 static void
 hook_ended(struct world *world, struct item *item)
 {
-	if (item->number == item->host->hooks)
-		host_deliver(world, item);
+	struct host *host = item->host;
+
+	if (item->number != host->hooks)
+		return;
+	if (item->type == ROLE_EVENT_HOOK_DONE && !item->consistent && item->ok)
+		host->journal_promoted = true;
+	host_deliver(world, item);
 }
 
 static void
@@ -60,15 +84,34 @@ hook(struct world *world, struct host *host, bool demote)
 	static const int64_t durations[] = { 0, 0, 20 * MS, 300 * MS, 3 * S, 10 * S };
 	int64_t duration = durations[sim_between(world, 0, world->calm ? 2 : 5)];
 	int64_t at = host->hook_free_at > world->now ? host->hook_free_at : world->now;
-	struct item *item;
+	struct item *item = sim_item(world, host, hook_ended);
 
+	host->journal_promoted = false;
 	host->hook_free_at = at + sim_between(world, 0, duration);
-	item = sim_item(world, host->hook_free_at - world->now, host, hook_ended);
 	item->number = ++host->hooks;
-	item->event.type = ROLE_EVENT_HOOK_DONE;
-	item->event.hook.demote = demote;
-	item->event.hook.ok = world->calm || !sim_chance(world, 0.1);
-	sim_push(world, item);
+	item->type = ROLE_EVENT_HOOK_DONE;
+	item->consistent = demote;
+	item->ok = world->calm || !sim_chance(world, 0.1);
+	sim_push(world, host->hook_free_at - world->now, item);
+}
+
+static void
+send_pulse(struct world *world, struct host *host, const struct role_action *action)
+{
+	struct pulse pulse = {
+		.ack = action->type == ROLE_ACTION_ACK,
+		.phase = action->phase,
+		.ready = action->ready,
+		.inst = action->inst,
+		.rev = action->rev,
+		.known = action->known,
+		.ts = action->ts,
+	};
+
+	for (size_t i = 0; i < SLOTS; i++)
+		if (&world->hosts[i] != host &&
+		    (!pulse.ack || strcmp(world->hosts[i].name, action->node) == 0))
+			net_pulse(world, host, &world->hosts[i], &pulse);
 }
 
 static void
@@ -79,12 +122,8 @@ carry_out(struct world *world, struct host *host, const struct role_action *acti
 	case ROLE_ACTION_WRITE:
 		consul_write(world, host, action->base, &world->actions.write);
 		break;
-	case ROLE_ACTION_VIP_HOLD:
-		warden_hold(world, host, action->order, action->term, action->until);
-		break;
-	case ROLE_ACTION_VIP_DROP:
-		warden_drop(world, host, action->order, action->term);
-		break;
+	case ROLE_ACTION_VIP_HOLD: warden_hold(world, host, action); break;
+	case ROLE_ACTION_VIP_DROP: warden_drop(world, host, action); break;
 	case ROLE_ACTION_PROMOTE: hook(world, host, false); break;
 	case ROLE_ACTION_DEMOTE: hook(world, host, true); break;
 	case ROLE_ACTION_STATE:
@@ -94,7 +133,7 @@ carry_out(struct world *world, struct host *host, const struct role_action *acti
 		break;
 	case ROLE_ACTION_ALARM: sim_say(world, host, "ALARM: %s", action->why); break;
 	case ROLE_ACTION_HEARTBEAT:
-	case ROLE_ACTION_ACK:
+	case ROLE_ACTION_ACK: send_pulse(world, host, action); break;
 	case ROLE_ACTION_TYPES: break;
 	}
 }
@@ -114,51 +153,126 @@ step(struct world *world, struct host *host, const struct role_event *event)
 	arm(world, host, now);
 }
 
-/* The item may have been copied since it was made. */
 static void
-step_item(struct world *world, struct host *host, struct item *item)
+step_with_peers(struct world *world, const struct item *item)
 {
-	if (item->event.type == ROLE_EVENT_REGISTER && item->event.reg.content)
-		item->event.reg.content = &item->reg;
-	if (item->event.type == ROLE_EVENT_PEERS)
-		item->event.peers.list = item->peers;
-	step(world, host, &item->event);
+	struct role_peer list[SLOTS];
+	struct role_event event = { .type = ROLE_EVENT_PEERS, .peers.list = list };
+
+	for (size_t i = 0; i < SLOTS; i++) {
+		const struct host *other = &world->hosts[i];
+		struct role_peer *peer = &list[event.peers.count];
+
+		if (!item->peers.here[i])
+			continue;
+		str_copy(peer->node, sizeof(peer->node), other->name);
+		peer->ready = item->peers.ready[i];
+		peer->priority = other->params.priority;
+		peer->hb = other->params.heartbeat_ms > 0;
+		event.peers.count++;
+	}
+	step(world, item->host, &event);
+}
+
+static void
+step_with_pulse(struct world *world, const struct item *item)
+{
+	const struct pulse *pulse = &item->pulse;
+	struct role_event event;
+
+	event.type = item->type;
+	if (pulse->ack) {
+		str_copy(event.ack.from, ROLE_NODE_SIZE, pulse->from->name);
+		event.ack.inst = pulse->inst;
+		event.ack.rev = pulse->rev;
+		event.ack.ts = pulse->ts;
+		event.ack.ready = pulse->ready;
+		event.ack.known = pulse->known;
+	} else {
+		str_copy(event.heartbeat.from, ROLE_NODE_SIZE, pulse->from->name);
+		event.heartbeat.inst = pulse->from_inst;
+		event.heartbeat.rev = pulse->rev;
+		event.heartbeat.phase = pulse->phase;
+		event.heartbeat.ts = pulse->ts;
+	}
+	step(world, item->host, &event);
+}
+
+static void
+step_with(struct world *world, const struct item *item)
+{
+	struct role_event event;
+
+	event.type = item->type;
+	switch (item->type) {
+	case ROLE_EVENT_PEERS: step_with_peers(world, item); return;
+	case ROLE_EVENT_HEARTBEAT:
+	case ROLE_EVENT_ACK: step_with_pulse(world, item); return;
+	case ROLE_EVENT_REGISTER:
+		event.reg.sent_at = item->number;
+		event.reg.consistent = item->consistent;
+		event.reg.content = item->content ? &item->content->reg : NULL;
+		break;
+	case ROLE_EVENT_CAS:
+		str_copy(event.cas.wid, sizeof(event.cas.wid), item->content->reg.wid);
+		event.cas.ok = item->ok;
+		event.cas.index = item->order;
+		break;
+	case ROLE_EVENT_HOOK_DONE:
+		event.hook.demote = item->consistent;
+		event.hook.ok = item->ok;
+		break;
+	case ROLE_EVENT_HEALTH: event.ready = (enum role_ready)item->number; break;
+	case ROLE_EVENT_SWITCHOVER:
+		str_copy(event.node, sizeof(event.node),
+		    item->number < 0 ? "" : world->hosts[item->number].name);
+		break;
+	case ROLE_EVENT_PAUSE: event.paused = item->ok; break;
+	case ROLE_EVENT_YIELD: event.yield = item->ok; break;
+	case ROLE_EVENT_NAMESAKE: event.namesake = item->ok; break;
+	case ROLE_EVENT_VIP_GONE:
+	case ROLE_EVENT_VIP_HELD: event.order = item->order; break;
+	case ROLE_EVENT_TICK:
+	case ROLE_EVENT_STOP:
+	case ROLE_EVENT_ALONG:
+	case ROLE_EVENT_UNREADABLE:
+	case ROLE_EVENTS: break;
+	}
+	step(world, item->host, &event);
 }
 
 void
-host_event(struct world *world, struct host *host, const struct role_event *event)
+host_tell(
+    struct world *world, struct host *host, enum role_event_type type, int64_t number)
 {
-	struct item *item = sim_item(world, 0, host, host_deliver);
+	struct item *item = sim_item(world, host, host_deliver);
 
-	item->event = *event;
-	sim_push(world, item);
+	item->type = type;
+	item->number = number;
+	item->ok = number != 0;
+	sim_push(world, 0, item);
 }
 
 void
 host_deliver(struct world *world, struct item *item)
 {
 	struct host *host = item->host;
-	struct item *copy;
 
 	if (!host->role || host->life != item->life)
 		return;
 	if (!host->paused) {
-		step_item(world, host, item);
-		return;
+		step_with(world, item);
+	} else if (host->n_late < LATE) {
+		host->late[host->n_late++] = item;
+		world->kept = true;
 	}
-	copy = xcalloc(1, sizeof(*copy));
-	*copy = *item;
-	host->late = xrealloc(host->late, host->n_late + 1, sizeof(struct item *));
-	host->late[host->n_late++] = copy;
 }
 
-void
-host_forget_late(struct host *host)
+static void
+forget_late(struct world *world, struct host *host)
 {
 	for (size_t i = 0; i < host->n_late; i++)
-		free(host->late[i]);
-	free(host->late);
-	host->late = NULL;
+		sim_drop(world, host->late[i]);
 	host->n_late = 0;
 }
 
@@ -166,8 +280,8 @@ host_forget_late(struct host *host)
 static void
 tell_ready(struct world *world, struct item *item)
 {
-	item->event.type = ROLE_EVENT_HEALTH;
-	item->event.ready = item->host->ready;
+	item->type = ROLE_EVENT_HEALTH;
+	item->number = item->host->ready;
 	host_deliver(world, item);
 }
 
@@ -176,24 +290,25 @@ host_start(struct world *world, struct host *host)
 {
 	struct role_now now = { clock_ms(&host->boot, world->now),
 		clock_ms(&host->raw, world->now) };
-	struct role_event event = { .type = ROLE_EVENT_TICK };
 
 	if (host->role)
 		return;
 	host->life++;
-	host->params.inst = host->life;
+	host->params.inst =
+	    ((uint64_t)(host - world->hosts + 1) << 32) | (uint64_t)host->life;
+	host->params.warm = warden_stands(world, host);
+	host->params.promoted_before = host->journal_promoted;
 	host->role = role_new(&host->params, now, wid_random, world);
-	host->paused = host->stopping = host->given = false;
-	host->own_wid[0] = '\0';
-	host->seen_rev = 0;
-	host->hook_free_at = world->now;
-	role_view(host->role, &host->before);
-	sim_say(world, host, "the agent starts, lease %lld ms",
-	    (long long)host->params.lease_ms);
-	consul_start(world, host);
-	host_event(world, host, &event);
+	host->paused = host->stopping = host->off = false;
+	host->tick_at = NEVER;
+	sim_say(world, host, "the agent starts, lease %lld ms%s",
+	    (long long)host->params.lease_ms, host->params.warm ? ", warm" : "");
+	check_start(world, host);
+	net_bad(world, host, 0);
+	session_start(world, host);
+	host_tell(world, host, ROLE_EVENT_TICK, 0);
 	sim_push(
-	    world, sim_item(world, sim_between(world, 0, 200 * MS), host, tell_ready));
+	    world, sim_between(world, 0, 200 * MS), sim_item(world, host, tell_ready));
 }
 
 void
@@ -205,7 +320,29 @@ host_crash(struct world *world, struct host *host)
 	role_free(host->role);
 	host->role = NULL;
 	host->paused = false;
-	host_forget_late(host);
+	net_bad(world, host, 0);
+	consul_bad(world, host, 0);
+	forget_late(world, host);
+	content_drop(world, host->own);
+	host->own = NULL;
+}
+
+/* With the kernel, and with the memory of the hooks. */
+void
+host_power_off(struct world *world, struct host *host)
+{
+	host_crash(world, host);
+	kernel_remove(world, host, "power loss");
+	warden_crash(world, host);
+	host->off = true;
+	host->warden_paused = false;
+	host->fence_ms = 0;
+	host->hook_free_at = world->now;
+	host->hooks++;
+	host->journal_promoted = false;
+	host->boot.base = (double)sim_between(world, 0, 30 * S);
+	host->raw.base = (double)sim_between(world, 0, 30 * S);
+	host->boot.base_at = host->raw.base_at = world->now;
 }
 
 void
@@ -220,8 +357,7 @@ host_pause(struct world *world, struct host *host)
 static bool
 is_reply(const struct item *item)
 {
-	return item->event.type == ROLE_EVENT_REGISTER ||
-	    item->event.type == ROLE_EVENT_CAS;
+	return item->type == ROLE_EVENT_REGISTER || item->type == ROLE_EVENT_CAS;
 }
 
 /* Replies come over several connections, so in any order; the rest does not. */
@@ -249,21 +385,36 @@ host_resume(struct world *world, struct host *host)
 	sim_say(
 	    world, host, "the agent runs again, %zu events are waiting", host->n_late);
 	host->paused = false;
-	host->disturbed_at = world->now;
+	consul_bad(world, host, 0);
+	net_bad(world, host, 0);
 	if (sim_chance(world, 0.5))
 		shuffle_replies(world, host->late, host->n_late);
 	for (size_t i = 0; i < host->n_late; i++)
-		step_item(world, host, host->late[i]);
+		step_with(world, host->late[i]);
 	if (host->n_late == 0)
 		step(world, host, &event);
-	host_forget_late(host);
+	forget_late(world, host);
 }
 
 void
 host_ready(struct world *world, struct host *host, enum role_ready ready)
 {
-	struct role_event event = { .type = ROLE_EVENT_HEALTH, .ready = ready };
-
 	host->ready = ready;
-	host_event(world, host, &event);
+	host_tell(world, host, ROLE_EVENT_HEALTH, ready);
+}
+
+void
+host_set_lease(struct host *host, int64_t lease_ms)
+{
+	host->params.lease_ms = lease_ms;
+	host->params.confirm_ms = lease_ms / 7;
+}
+
+int64_t
+host_any_lease(const struct host *host, uint64_t *random)
+{
+	static const int64_t bpf[] = { 600, 1000, 1000, 2250 };
+	static const int64_t lifetime[] = { 1250, 1250, 2250, 3250 };
+
+	return (host->bpf ? bpf : lifetime)[draw_between(random, 0, 3)];
 }

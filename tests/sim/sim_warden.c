@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "agent/base/util.h"
+#include "tests/sim/mutation.h"
 #include "tests/sim/sim.h"
 
 void
@@ -18,13 +19,14 @@ kernel_remove(struct world *world, struct host *host, const char *why)
 		sim_say(world, host, "ADDRESS gone: %s", why);
 	host->vip = false;
 	host->vip_life++;
+	check_addresses(world);
 }
 
 static void
 expire(struct world *world, struct item *item)
 {
 	if (item->host->vip_life == item->life)
-		kernel_remove(world, item->host, "its lifetime is over");
+		kernel_remove(world, item->host, "its time is over");
 }
 
 static int64_t
@@ -45,27 +47,37 @@ address_up(struct world *world, struct host *host)
 }
 
 static void
-mute(struct world *world, struct item *item)
+end_at(struct world *world, struct host *host, int64_t delay)
 {
-	if (item->host->vip_life == item->life)
-		kernel_remove(world, item->host, "its deadline has passed");
+	struct item *item;
+
+	if (mutated(NODEADMAN))
+		return;
+	item = sim_item(world, host, expire);
+	item->life = host->vip_life;
+	sim_push(world, delay, item);
 }
 
 /* The fence compares on each packet: a clock that changes its pace changes this. */
 void
 fence_watch(struct world *world, struct host *host)
 {
-	struct item *item;
-
 	if (!host->bpf || !host->vip)
 		return;
 	host->vip_life++;
-	item = sim_item(world,
+	end_at(world, host,
 	    clock_when(&host->boot, world->now, host->fence_ms) - world->now +
-		lateness(world, host) * MS,
-	    host, mute);
-	item->life = host->vip_life;
-	sim_push(world, item);
+		lateness(world, host) * MS);
+}
+
+static void
+kernel_set(struct world *world, struct host *host, int64_t seconds)
+{
+	int64_t life_ms = seconds * 1000 + lateness(world, host);
+
+	address_up(world, host);
+	end_at(world, host, (int64_t)((double)(life_ms * MS) / host->raw.rate));
+	check_addresses(world);
 }
 
 static void
@@ -77,30 +89,24 @@ fence_set(struct world *world, struct host *host, int64_t until)
 	check_addresses(world);
 }
 
-static void
-kernel_set(struct world *world, struct host *host, int64_t seconds)
+/* What a fresh agent is told: a deadline that an earlier one gave still runs. */
+bool
+warden_stands(const struct world *world, const struct host *host)
 {
-	int64_t life_ms = seconds * 1000 + lateness(world, host);
-	struct item *item;
-
-	address_up(world, host);
-	item = sim_item(
-	    world, (int64_t)((double)(life_ms * MS) / host->raw.rate), host, expire);
-	item->life = host->vip_life;
-	sim_push(world, item);
-	check_addresses(world);
+	return host->vip &&
+	    clock_ms(&host->boot, world->now) <
+	    (host->bpf ? host->fence_ms : host->lifetime_ms);
 }
 
 static void
 answer(
     struct world *world, struct host *host, enum role_event_type type, uint64_t order)
 {
-	struct item *item =
-	    sim_item(world, sim_between(world, 0, 5 * MS), host, host_deliver);
+	struct item *item = sim_item(world, host, host_deliver);
 
-	item->event.type = type;
-	item->event.order = order;
-	sim_push(world, item);
+	item->type = type;
+	item->order = order;
+	sim_push(world, sim_between(world, 0, 5 * MS), item);
 }
 
 /* The warden's own timer at the deadline. */
@@ -110,7 +116,7 @@ deadline(struct world *world, struct item *item)
 	struct host *host = item->host;
 
 	if (host->deadline_ms != item->number || host->warden_life != item->life ||
-	    host->warden_paused)
+	    host->warden_paused || mutated(NODEADMAN))
 		return;
 	if (clock_ms(&host->boot, world->now) >= host->deadline_ms)
 		kernel_remove(world, host, "the warden's deadline");
@@ -123,7 +129,8 @@ hold(struct world *world, struct host *host, const struct order *order)
 	int64_t seconds = (order->until - now) / 1000;
 	struct item *timer;
 
-	if (order->until <= now || order->term <= host->last_drop)
+	if (order->until <= now ||
+	    (order->term <= host->last_drop && !mutated(OLDSOCKET)))
 		return;
 	host->deadline_ms = order->until;
 	if (seconds == 0 && !host->bpf) {
@@ -137,12 +144,11 @@ hold(struct world *world, struct host *host, const struct order *order)
 		host->lifetime_ms = now + seconds * 1000;
 		kernel_set(world, host, seconds);
 	}
-	timer = sim_item(world,
-	    clock_when(&host->boot, world->now, order->until) - world->now, host,
-	    deadline);
+	timer = sim_item(world, host, deadline);
 	timer->number = order->until;
 	timer->life = host->warden_life;
-	sim_push(world, timer);
+	sim_push(world, clock_when(&host->boot, world->now, order->until) - world->now,
+	    timer);
 	answer(world, host, ROLE_EVENT_VIP_HELD, order->number);
 }
 
@@ -161,34 +167,39 @@ static void work(struct world *world, struct item *item);
 static void
 next_order(struct world *world, struct host *host)
 {
-	int64_t delay = sim_between(world, 50, sim_chance(world, 0.1) ? 20 * MS : MS);
+	int64_t delay = sim_between(world, 50, MS);
 	struct item *item;
 
 	host->warden_busy = host->n_orders > 0 && !host->warden_paused;
 	if (!host->warden_busy)
 		return;
-	if (sim_chance(world, world->calm ? 0 : 0.02))
+	if (sim_chance(world, 5 * world->dull))
+		delay = sim_between(world, 0, 20 * MS);
+	if (sim_chance(world, world->dull))
 		delay = sim_between(world, 0, 800 * MS);
-	item = sim_item(world, delay, host, work);
+	item = sim_item(world, host, work);
 	item->life = host->warden_life;
-	sim_push(world, item);
+	sim_push(world, delay, item);
 }
 
 static void
 work(struct world *world, struct item *item)
 {
 	struct host *host = item->host;
-	struct order order = host->orders[0];
+	struct order order;
 
 	if (item->life != host->warden_life)
 		return;
 	if (!host->warden_paused) {
+		order = host->orders[host->first_order % ORDERS];
+		host->first_order++;
 		host->n_orders--;
-		memmove(host->orders, host->orders + 1, host->n_orders * sizeof(order));
 		/* The socket of a dead agent is closed before its successor's is read. */
-		if (order.life == host->life && order.up)
+		if (order.life != host->life && !mutated(OLDSOCKET))
+			sim_say(world, host, "the warden: a dead agent's order");
+		else if (order.up)
 			hold(world, host, &order);
-		else if (order.life == host->life)
+		else
 			drop(world, host, &order);
 	}
 	next_order(world, host);
@@ -200,24 +211,26 @@ give_order(struct world *world, struct host *host, struct order order)
 	if (host->n_orders == ORDERS)
 		sim_fail(world, "%s drowns its warden", host->name);
 	order.life = host->life;
-	host->orders[host->n_orders++] = order;
+	host->orders[(host->first_order + host->n_orders++) % ORDERS] = order;
 	if (!host->warden_busy)
 		next_order(world, host);
 }
 
 void
-warden_hold(struct world *world, struct host *host, uint64_t number, uint64_t term,
-    int64_t until)
+warden_hold(struct world *world, struct host *host, const struct role_action *hold)
 {
 	give_order(world, host,
-	    (struct order){
-		.up = true, .number = number, .term = term, .until = until });
+	    (struct order){ .up = true,
+		.number = hold->order,
+		.term = hold->term,
+		.until = hold->until });
 }
 
 void
-warden_drop(struct world *world, struct host *host, uint64_t number, uint64_t term)
+warden_drop(struct world *world, struct host *host, const struct role_action *drop)
 {
-	give_order(world, host, (struct order){ .number = number, .term = term });
+	give_order(
+	    world, host, (struct order){ .number = drop->order, .term = drop->term });
 }
 
 static void
@@ -229,13 +242,13 @@ resume(struct world *world, struct item *item)
 }
 
 void
-warden_pause(struct world *world, struct host *host, int64_t duration)
+warden_pause(struct world *world, struct host *host, int64_t span)
 {
 	if (host->warden_paused)
 		return;
 	sim_say(world, host, "the warden stops running");
 	host->warden_paused = true;
-	sim_push(world, sim_item(world, duration, host, resume));
+	sim_push(world, span, sim_item(world, host, resume));
 }
 
 /* Its orders are lost; the kernel goes on. */
