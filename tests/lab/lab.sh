@@ -144,10 +144,10 @@ fault()
 	watch_begin
 	"fault_$1" || WHY=${WHY:-"it failed"}
 	cut_heal
-	if [ "$2" = spent ]; then
-		LAB_KIND=
+	if [ "$2" = spent ] || [ -n "$WHY" ]; then
+		LAB_KIND= # the next run has a new one
 	elif ! wait_for $WHOLE_S "${SYSTEM}_whole"; then
-		WHY=${WHY:-"it was not whole again within $WHOLE_S s"}
+		WHY="it was not whole again within $WHOLE_S s"
 		LAB_KIND=
 	fi
 	watch_end

@@ -432,7 +432,7 @@ fault_19.upgrade()
 {
 	local old
 	old=$(process "$MASTER" agent)
-	lictorctl_at "$MASTER" upgrade >/dev/null || but "the upgrade failed"
+	lictorctl_at "$MASTER" upgrade >/dev/null || but "the upgrade failed" || return 1
 	wait_for 10 process_is_new "$MASTER" agent "$old" || but "there is no new agent"
 	sleep 2
 }

@@ -155,8 +155,8 @@ static void
 gather(struct caller *caller)
 {
 	struct sockaddr_in6 from;
-	unsigned long long number;
-	char text[128], who[64];
+	uint64_t number;
+	char text[128];
 
 	for (;;) {
 		socklen_t size = sizeof(from);
@@ -165,7 +165,11 @@ gather(struct caller *caller)
 		if (n < 0)
 			return;
 		text[n] = '\0';
-		if (sscanf(text, "%llu %63s", &number, who) != 2)
+		char *who = strchr(text, ' ');
+		if (who == NULL)
+			continue;
+		*who++ = '\0';
+		if (parse_uint(text, 1, UINT64_MAX, &number) != 0)
 			continue;
 		for (size_t i = 0; i < caller->n_targets; i++)
 			if (memcmp(&caller->targets[i].to.sin6_addr, &from.sin6_addr,
