@@ -343,10 +343,9 @@ fault_17.restored()
 # recovery, raft/peers.json).
 cluster_alone()
 {
-	local data="$LAB_DIR/$1/consul"
 	stop "$1" consul KILL
 	printf '[{ "id": "%s", "address": "10.77.0.%s:8300", "non_voter": false }]\n' \
-	    "$(cat "$data/node-id")" "${ADDRESS[$1]}" >"$data/raft/peers.json"
+	    "$(jq -r .node_id "$LAB_DIR/$1/consul.json")" "${ADDRESS[$1]}" >"$LAB_DIR/$1/consul/raft/peers.json"
 	consul_start "$1"
 	wait_for 30 has_leader "$1"
 }
