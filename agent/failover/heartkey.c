@@ -34,7 +34,7 @@
 #define PATH "/v1/kv/" KEY
 #define WAIT_MS (5 * 60 * 1000)
 #define CALL_MS 5000
-#define MAKE_MS 5000 /* between two tries to make it */
+#define MAKE_MS 3000 /* between two tries to make it */
 #define LOOK_MS 1000 /* between two looks for a key that somebody signs with */
 #define FILE_MS 2000
 #define ROTATE_MS 10000
@@ -64,9 +64,11 @@ struct heartkey {
 	struct watch *watch;
 	struct consul_call *call;
 	struct record record;
+	struct record saved; /* the newest that is to be kept, whatever came since */
 	uint64_t index; /* of the record; 0: Consul has not shown it */
 	bool asked; /* by an operator here for the rotation that goes on */
 	bool refused; /* said */
+	bool missing; /* from Consul's data */
 	int64_t made_at, looked_at; /* 0: not yet */
 	int64_t rotate_at; /* when the second write is due */
 	struct heartkeys told;
@@ -225,7 +227,7 @@ static void
 fill_text(void *arg, struct buf *out)
 {
 	struct heartkey *heartkey = arg;
-	AUTO_FREE char *text = record_print(&heartkey->record);
+	AUTO_FREE char *text = record_print(&heartkey->saved);
 
 	buf_printf(out, "%s\n", text);
 	mac_wipe(text, strlen(text));
@@ -309,6 +311,8 @@ on_made(void *arg, const struct consul_reply *reply)
 		log_notice("peer", "a key of heartbeats is made: " KEY " in Consul");
 	if (reply->result == CONSUL_OK)
 		watch_again(heartkey->watch);
+	else
+		loop_timer_after(heartkey->timer, MAKE_MS);
 }
 
 /* If Consul's data was lost, the key that all have is put back. */
@@ -319,9 +323,12 @@ make(struct heartkey *heartkey)
 	struct record record = heartkey->record;
 
 	heartkey->index = 0;
+	heartkey->missing = true;
 	if (heartkey->call != NULL ||
-	    (heartkey->made_at != 0 && now - heartkey->made_at < MAKE_MS))
+	    (heartkey->made_at != 0 && now - heartkey->made_at < MAKE_MS)) {
+		loop_timer_after(heartkey->timer, MAKE_MS);
 		return;
+	}
 	heartkey->made_at = now;
 	record.rotating = false;
 	if (record.keys.count == 0) {
@@ -356,7 +363,7 @@ take(struct heartkey *heartkey, const cJSON *entry)
 					     : "there are no heartbeats");
 		return;
 	}
-	heartkey->record = record;
+	heartkey->record = heartkey->saved = record;
 	keeper_save(heartkey->keeper);
 	tell(heartkey);
 	if (record.rotating)
@@ -378,7 +385,7 @@ on_news(void *arg, const struct consul_reply *reply)
 	}
 	if (heartkey->refused)
 		log_notice("peer", "Consul says the key of heartbeats again");
-	heartkey->refused = false;
+	heartkey->refused = heartkey->missing = false;
 	take(heartkey, cJSON_GetArrayItem(reply->json, 0));
 }
 
@@ -506,6 +513,7 @@ end(struct heartkey *heartkey)
 	heartkey->record = (struct record){ 0 };
 	heartkey->index = 0;
 	heartkey->asked = heartkey->refused = heartkey->read = false;
+	heartkey->missing = false;
 	heartkey->made_at = heartkey->looked_at = 0;
 }
 
@@ -549,6 +557,8 @@ on_timer(void *arg)
 	if (heartkey->file != NULL) {
 		read_file(heartkey);
 		loop_timer_after(heartkey->timer, FILE_MS);
+	} else if (heartkey->missing) {
+		make(heartkey);
 	} else {
 		finish_rotation(heartkey);
 	}
