@@ -23,6 +23,7 @@
 #include "agent/consul/report.h"
 #include "agent/consul/self.h"
 #include "agent/consul/upkeep.h"
+#include "agent/failover/doubt.h"
 #include "agent/failover/hooks.h"
 #include "agent/failover/roles.h"
 #include "agent/failover/vip.h"
@@ -295,12 +296,20 @@ on_node(void *arg, const char *node)
 	agent_start_roles(agent);
 }
 
+static void
+say_doubt(void *arg, const char *line)
+{
+	log_warning("consul", "%s", line);
+}
+
 /* A fresh agent begins under the right name, and gives nothing away. */
 static void
 on_self(void *arg, const struct self_facts *facts)
 {
+	static const struct doubt_out doubts = { say_doubt, NULL };
 	struct agent *agent = arg;
 
+	doubt_consul(agent->conf, facts, &doubts);
 	if (agent->node == NULL) {
 		on_node(agent, facts->node);
 	} else if (strcmp(agent->node, facts->node) != 0) {
@@ -482,8 +491,8 @@ make_consul(struct agent *agent)
 	if (agent->conf->node != NULL)
 		on_node(agent, agent->conf->node);
 	else
-		agent->self = self_new(
-		    agent->loop, agent->consul, agent->conf->consul.datacenter, state, &self);
+		agent->self = self_new(agent->loop, agent->consul,
+		    agent->conf->consul.datacenter, state, &self);
 }
 
 /* A thousand checks at once are a thousand descriptors: all that the host allows. */

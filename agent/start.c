@@ -28,13 +28,12 @@
 #include "agent/base/paths.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
-#include "agent/conf/host.h"
 #include "agent/conf/trial.h"
+#include "agent/examine.h"
 #include "agent/runner/child.h"
 #include "agent/runner/runner.h"
 #include "agent/runner/upgrade.h"
 #include "agent/warden/warden.h"
-#include "checks/builtin.h"
 
 #define LOCK_MS 5000
 #define DEBUG_MAX 16
@@ -44,13 +43,14 @@ struct start {
 	const char *process; /* NULL: started by a person, or a person's systemd */
 	const char *debug[DEBUG_MAX + 1];
 	size_t n_debug;
-	bool test, version, help;
+	bool test, json, version, help;
 };
 
 static const char usage[] =
-    "usage: lictord [-t] [-c DIR] [-d SUBJECT]\n"
+    "usage: lictord [-t [-j]] [-c DIR] [-d SUBJECT]\n"
     "       lictord -V | -h\n"
     "  -t, --test            test the configuration and exit\n"
+    "  -j, --json            what -t says as one JSON object\n"
     "  -c, --config DIR      the configuration's folder (" SYSCONFDIR "/lictor)\n"
     "  -d, --debug SUBJECT   debug lines of one subject: conf, check, consul, role,\n"
     "                        peer, vip, hook, loop, or all; may be given again\n"
@@ -73,6 +73,7 @@ take_option(struct start *start, int option)
 {
 	switch (option) {
 	case 't': start->test = true; return true;
+	case 'j': start->json = true; return true;
 	case 'c': start->folder = optarg; return true;
 	case 'd': return take_debug(start, optarg);
 	case 'V': start->version = true; return true;
@@ -87,6 +88,7 @@ take_options(struct start *start, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "test", no_argument, NULL, 't' },
+		{ "json", no_argument, NULL, 'j' },
 		{ "config", required_argument, NULL, 'c' },
 		{ "debug", required_argument, NULL, 'd' },
 		{ "version", no_argument, NULL, 'V' },
@@ -97,7 +99,7 @@ take_options(struct start *start, int argc, char **argv)
 	int option;
 
 	optind = 1;
-	while ((option = getopt_long(argc, argv, "tc:d:Vh", options, NULL)) != -1)
+	while ((option = getopt_long(argc, argv, "tjc:d:Vh", options, NULL)) != -1)
 		if (!take_option(start, option))
 			return false;
 	if (optind < argc)
@@ -115,62 +117,6 @@ read_conf(const struct start *start, char error[CONF_ERROR_MAX])
 		return conf;
 	conf_free(conf);
 	return NULL;
-}
-
-static const char *
-plural(size_t count)
-{
-	return count == 1 ? "" : "s";
-}
-
-static void
-count_things(const struct conf *conf, char *out, size_t size)
-{
-	snprintf(out, size, "%zu service%s, %zu check%s, %zu role%s", conf->n_services,
-	    plural(conf->n_services), conf->n_checks, plural(conf->n_checks),
-	    conf->n_roles, plural(conf->n_roles));
-}
-
-/* Which kind `auto` is, only a start finds out. */
-static void
-name_fence(const struct conf *conf)
-{
-	static const char *const names[] = { [CONF_FENCE_AUTO] = "auto",
-		[CONF_FENCE_BPF] = "bpf",
-		[CONF_FENCE_LIFETIME] = "lifetime" };
-	long long bpf = (long long)conf_lease(conf, true);
-	long long lifetime = (long long)conf_lease(conf, false);
-
-	if (conf->n_roles == 0)
-		return;
-	printf("fence %s: ", names[conf->fence]);
-	if (conf->fence == CONF_FENCE_AUTO && conf_has_bpf())
-		printf("bpf if this host can have it, with a lease of %lld ms, else "
-		       "lifetime, with %lld ms\n",
-		    bpf, lifetime);
-	else
-		printf("a lease of %lld ms\n",
-		    conf->fence == CONF_FENCE_BPF ? bpf : lifetime);
-}
-
-/* What is no fault, but will not go well on this host; of each kind the first one. */
-static void
-warn(const struct conf *conf)
-{
-	char why[CONF_ERROR_MAX], label[CONF_LABEL_MAX];
-	struct host host;
-
-	host_begin(&host);
-	for (size_t i = 0; i < conf->n_checks; i++) {
-		const struct conf_check *check = conf->checks[i];
-		if (check->class != &check_icmp_class ||
-		    host_check_ping(&host, why, sizeof(why)) == 0)
-			continue;
-		conf_check_label(check, label);
-		fprintf(stderr, "warning: check %s: %s\n", label, why);
-		break;
-	}
-	host_end(&host);
 }
 
 static int
@@ -193,16 +139,15 @@ start_runner(const struct start *start)
 		fprintf(stderr, "%s\n", error);
 		return 1;
 	}
-	count_things(conf, things, sizeof(things));
 	if (start->test) {
-		warn(conf);
-		printf("configuration ok: %s\n", things);
-		name_fence(conf);
+		examine(conf, start->json);
 		conf_free(conf);
 		return 0;
 	}
+	examine_count(conf, things, sizeof(things));
 	log_notice("runner", "lictord %s %s: %s", PACKAGE_VERSION,
 	    upgraded ? "goes on from an earlier version" : "starts", things);
+	examine_host(conf);
 	return runner_main(conf, &options);
 }
 
