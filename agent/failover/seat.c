@@ -257,6 +257,7 @@ fill_params(const struct seat *seat, struct role_params *params)
 		.limit = role->limit,
 		.within_ms = role->within_ms,
 		.warm = vips_warm(roles->vips, role->index),
+		.promoted_before = hooks_promoted_before(roles->hooks, role->index),
 		.has_vips = role->n_vips > 0,
 		.has_promote = role->promote != NULL,
 		.has_demote = role->demote != NULL,

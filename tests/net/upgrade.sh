@@ -110,6 +110,19 @@ check "the other host never claimed the role" \
     not grep -qE 'web: .* -> (waiting|master)' "$LAB_DIR/$BACKUP/lictord.log"
 check "it was fast" at_most "$slowest" "${LICTOR_UPGRADE_MS:-1500}"
 
+# --- by an operator ---
+
+n=$(masterships "$MASTER")
+lictorctl_at "$MASTER" upgrade >"$LAB_DIR/said" 2>&1 || true
+diag "lictorctl: $(cat "$LAB_DIR/said")"
+check "lictorctl is told what comes of it" grep -q 'takes over' "$LAB_DIR/said"
+check "and so it comes" wait_for 10 upgraded "$MASTER" $((n + 1))
+install_binary /bin/true
+check "it is told of a refusal as well" not lictorctl_at "$MASTER" upgrade 2>"$LAB_DIR/said"
+diag "lictorctl: $(cat "$LAB_DIR/said")"
+check "with the reason" grep -q 'is no lictord' "$LAB_DIR/said"
+install_binary "$built/lictord"
+
 # --- the backup, and what is known ---
 
 lictorctl_at "$BACKUP" maintenance on web --reason "new disk" >/dev/null
