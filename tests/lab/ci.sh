@@ -28,7 +28,7 @@ rm -rf "$LAB_RESULTS" "$LAB_RESULTS.logs"
 "$top/tests/lab/lab.sh" >"$LAB_RESULTS.out" 2>&1 || true
 for name in $SCENARIO; do
 	line=$(awk -v n="$name" '$2 == n' "$LAB_RESULTS" || true)
-	IFS=$'\t' read -r _ _ _ gap dual _ budget verdict pause took why <<<"$line"
+	IFS=$'\t' read -r _ _ _ gap dual _ budget verdict _ pause took why <<<"$line"
 	diag "${name:-?}: $gap ms without an answer, $budget allowed; $dual double answers;" \
 	    "the watchers paused for $pause ms; $took s; $why"
 	check "$name" test "$verdict" = ok

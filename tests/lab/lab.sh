@@ -11,10 +11,13 @@
 #   LAB_SYSTEMS="keepalived-1s"  of "lictor keepalived-1s keepalived-100ms"
 #   LAB_RESULTS=FILE             where each run adds its line (lab.results)
 #
-# A run that stands in the file is not made again, so an interrupted lab goes on where it
-# was. Beside the file are its tables (FILE.md, also by `make lab-table`), and the logs of each
-# run that failed (FILE.logs). Ends with 1 if a run of those asked for failed, in the file or
-# now.
+# Its columns: system, scenario, run, the client's longest time without an answer (ms), how many
+# questions two hosts answered, how many that is unclear of, the budget (ms), the verdict, the
+# observers' longest time in which no host answered, how long the watchers themselves did not
+# run (ms), how long all of it took (s), and what is wrong. A run that stands in the file is
+# not made again, so an interrupted lab goes on where it was. Beside the file are its tables
+# (FILE.md, also by `make lab-table`), and the logs of each run that failed (FILE.logs). Ends
+# with 1 if a run of those asked for failed, in the file or now.
 set -uo pipefail
 
 here=$(dirname "$(realpath "$0")")
@@ -158,7 +161,7 @@ fault()
 run()
 {
 	local begun=$SECONDS verdict=ok
-	GAP=- DUAL=- UNCLEAR=- BUDGET=- PAUSE=-
+	GAP=- DUAL=- UNCLEAR=- BUDGET=- HELD=- PAUSE=-
 	if lab_need "$1" "$4"; then
 		fault "$2" "$5"
 		judge "$6"
@@ -173,8 +176,8 @@ run()
 		verdict=FAILED
 		logs_keep "$1" "$2" "$3"
 	fi
-	printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$GAP" "$DUAL" \
-	    "$UNCLEAR" "$BUDGET" "$verdict" "$PAUSE" "$((SECONDS - begun))" "${WHY:--}" |
+	printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$GAP" \
+	    "$DUAL" "$UNCLEAR" "$BUDGET" "$verdict" "$HELD" "$PAUSE" "$((SECONDS - begun))" "${WHY:--}" |
 	    tee -a "$RESULTS"
 }
 

@@ -48,6 +48,13 @@ signal_host()
 	kill "-$2" $pids
 }
 
+# In place of net.sh's: what is measured is who has the address, so the service answers at
+# once, however busy the machine is.
+service_start()
+{
+	start "$1" webservice chrt --fifo 5 "$LICTOR_BUILD/tests/tools/webservice" "$1" 8080
+}
+
 # --- lictor ---
 
 # lictor_files HOST [NODE]: another name than its own.
