@@ -1,21 +1,29 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: ISC
 #
-# How long a fault may cost, in ms.
+# How long a fault may cost: what `lictord -t` says of the role by its timers, with the files
+# and the fence that the lab's hosts have.
 
-# budget FAULT
+BUDGETS=
+
+# Once for each lab; an object.
+budgets_ask()
+{
+	local host=${HOSTS%% *} fence
+	fence=$(lictorctl_at "$host" status --json | jq -r .fence.kind)
+	daemon_of "$host"
+	BUDGETS=$(in_host "$host" "${DAEMON[@]}" -t --json 2>/dev/null |
+	    jq -ce --arg fence "$fence" '.budgets[] | select(.role == "web" and .fence == $fence)')
+}
+
+# budget FAULT: in ms.
 budget()
 {
-	local lease=1000
-	[ -z "$LEASE" ] || lease=600
-	local wait=$(((lease + 10) * 10940 / 10000 + 1))
+	[ "$SYSTEM" = lictor ] || set none
 	case $1 in
 	none | held | spent) echo 0 ;;
-	planned) echo 15 ;;
-	service) echo 20 ;;
-	crash) echo $((300 + wait + 100)) ;;
-	taker) echo $((300 + wait + 300 + wait + 200)) ;;
+	# not of its timers: Consul's agents start, and its servers take them back
 	reboot) echo 30000 ;;
-	*) return 1 ;;
+	*) jq -er ".${1}_ms" <<<"$BUDGETS" ;;
 	esac
 }

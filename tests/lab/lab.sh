@@ -80,7 +80,9 @@ lab_boot()
 	[ "$SYSTEM" != lictor ] || servers_three
 	"${SYSTEM}_boot"
 	watch_start
-	wait_for $WHOLE_S "${SYSTEM}_whole" && LAB_KIND="$1 $2"
+	wait_for $WHOLE_S "${SYSTEM}_whole" || return 1
+	[ "$SYSTEM" != lictor ] || budgets_ask || die "lictord -t says no budget"
+	LAB_KIND="$1 $2"
 }
 
 # lab_need SYSTEM LAB: the one that runs, if it is that one and whole; else a new one.

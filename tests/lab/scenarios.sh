@@ -14,35 +14,35 @@
 SCENARIOS='
 1            pair  20 both  planned  moves planned switchover
 2            pair  20 both  service  moves the service is killed
-3.agent      pair  20 lictor none    stays the agent is killed, and started again
-3.warden     pair  20 lictor none    stays the warden is killed, and started again
-3.runner     pair  20 lictor none    stays the runner is killed, and started again by systemd
+3.agent      pair  20 lictor none     stays the agent is killed, and started again
+3.warden     pair  20 lictor none     stays the warden is killed, and started again
+3.runner     pair  20 lictor none     stays the runner is killed, and started again by systemd
 3.all        pair  20 both  crash    moves all of it is killed, for good
-4            pair  20 lictor crash   moves the agent is stopped (SIGSTOP) for 10 s
+4            pair  20 lictor isolated moves the agent is stopped (SIGSTOP) for 10 s
 5            pair  20 both  crash    moves all processes of the host are stopped for 4 s
-6            pair  20 both  crash    moves the host is cut off silently
+6            pair  20 both  isolated moves the host is cut off silently
 7            pair  20 both  crash    moves the host loses its link
 8            pair  20 both  none     stays the two hosts are cut off from one another only
-8.heartbeats pair  20 lictor none    stays heartbeats are lost, all of them
-9.out        pair  20 lictor crash   moves what the host sends is lost
-9.in         pair  20 lictor crash   moves what is sent to the host is lost
-9.one        pair  20 lictor none    stays what the master sends to the backup is lost
+8.heartbeats pair  20 lictor none     stays heartbeats are lost, all of them
+9.out        pair  20 lictor isolated moves what the host sends is lost
+9.in         pair  20 lictor isolated moves what is sent to the host is lost
+9.one        pair  20 lictor none     stays what the master sends to the backup is lost
 10           pair  5  both  held     stays 30 % of what the host sends and is sent are lost for 60 s
-11           pair  20 lictor none    stays the leader of Consul is killed
-12           pair  5  lictor none    stays all servers of Consul are killed for 60 s
-13           pair  20 lictor none    stays the host'\''s own Consul agent is killed, and started again
-14           pair  20 lictor none    stays the host is cut off from the servers of Consul only
-15           pair  5  lictor crash   moves all of it is killed while Consul has no leader
-17.deleted   pair  5  lictor none    stays the register is deleted
-17.restored  pair  5  lictor none    stays Consul is restored from an older snapshot
-17.split     pair  5  lictor spent   any   Consul split in two clusters by its operator, the network healed
-18           pair  5  lictor reboot  any   both hosts lose their power
-19.reload    pair  20 lictor none    stays reload
-19.upgrade   pair  20 lictor none    stays upgrade in place
-3.all.600    fast  20 lictor crash   moves all of it is killed, for good, lease = 600ms
-6.600        fast  20 lictor crash   moves the host is cut off silently, lease = 600ms
-17.twins     guest 5  lictor crash   any   another host'\''s agent has the master'\''s name
-16           three 20 lictor taker   moves who takes over dies in its wait'
+11           pair  20 lictor none     stays the leader of Consul is killed
+12           pair  5  lictor none     stays all servers of Consul are killed for 60 s
+13           pair  20 lictor none     stays the host'\''s own Consul agent is killed, and started again
+14           pair  20 lictor none     stays the host is cut off from the servers of Consul only
+15           pair  5  lictor crash    moves all of it is killed while Consul has no leader
+17.deleted   pair  5  lictor none     stays the register is deleted
+17.restored  pair  5  lictor none     stays Consul is restored from an older snapshot
+17.split     pair  5  lictor spent    any   Consul split in two clusters by its operator, the network healed
+18           pair  5  lictor reboot   any   both hosts lose their power
+19.reload    pair  20 lictor none     stays reload
+19.upgrade   pair  20 lictor none     stays upgrade in place
+3.all.600    fast  20 lictor crash    moves all of it is killed, for good, lease = 600ms
+6.600        fast  20 lictor isolated moves the host is cut off silently, lease = 600ms
+17.twins     guest 5  lictor crash    any   another host'\''s agent has the master'\''s name
+16           three 20 lictor taker    moves who takes over dies in its wait'
 
 # Sets WHY and fails.
 but()
