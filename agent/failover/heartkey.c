@@ -28,6 +28,7 @@
 #include "agent/conf/conf.h"
 #include "agent/consul/consul.h"
 #include "agent/consul/watch.h"
+#include "agent/failover/heartkey_text.h"
 #include "agent/failover/kv.h"
 
 #define KEY "lictor/heartbeat-key"
@@ -39,14 +40,7 @@
 #define FILE_MS 2000
 #define ROTATE_MS 10000
 #define ROTATE_OTHER_MS 13000 /* and up to three seconds more */
-#define HEX (2 * MAC_KEY_SIZE)
 #define TEXT_MAX 1024
-
-/* What the KV says, and the file that keeps it. */
-struct record {
-	struct heartkeys keys; /* [0] sign, [1] also */
-	bool rotating;
-};
 
 struct heartkey {
 	struct loop *loop;
@@ -63,8 +57,9 @@ struct heartkey {
 	struct loop_timer *timer; /* begins, reads the file, goes on with a rotation */
 	struct watch *watch;
 	struct consul_call *call;
-	struct record record;
-	struct record saved; /* the newest that is to be kept, whatever came since */
+	struct heartkey_record record;
+	struct heartkey_record
+	    saved; /* the newest that is to be kept, whatever came since */
 	uint64_t index; /* of the record; 0: Consul has not shown it */
 	bool asked; /* by an operator here for the rotation that goes on */
 	bool refused; /* said */
@@ -85,77 +80,6 @@ tell(struct heartkey *heartkey)
 	heartkey->out.changed(heartkey->out.arg, keys);
 }
 
-/* ---- keys as text ---- */
-
-static int
-digit(char c)
-{
-	static const char digits[] = "0123456789abcdef";
-	const char *at = c == '\0' ? NULL : strchr(digits, c);
-
-	return at == NULL ? -1 : (int)(at - digits);
-}
-
-static bool
-key_parse(const char *text, uint8_t key[MAC_KEY_SIZE])
-{
-	if (strlen(text) != HEX)
-		return false;
-	for (size_t i = 0; i < MAC_KEY_SIZE; i++) {
-		int high = digit(text[2 * i]), low = digit(text[2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return false;
-		key[i] = (uint8_t)(high << 4 | low);
-	}
-	return true;
-}
-
-static void
-key_print(const uint8_t key[MAC_KEY_SIZE], char out[HEX + 1])
-{
-	for (size_t i = 0; i < MAC_KEY_SIZE; i++)
-		snprintf(out + 2 * i, 3, "%02x", key[i]);
-}
-
-static char *
-record_print(const struct record *record)
-{
-	AUTO_JSON cJSON *json = cJSON_CreateObject();
-	char sign[HEX + 1], also[HEX + 1] = "";
-
-	key_print(record->keys.keys[0], sign);
-	if (record->keys.count > 1)
-		key_print(record->keys.keys[1], also);
-	json_add_uint(json, "v", 1);
-	cJSON_AddStringToObject(json, "sign", sign);
-	cJSON_AddStringToObject(json, "also", also);
-	cJSON_AddBoolToObject(json, "rotating", record->rotating);
-	return json_print(json);
-}
-
-static bool
-record_parse(const cJSON *json, struct record *out)
-{
-	struct record record = { .keys = { .count = 1 } };
-	char sign[HEX + 1], also[HEX + 1];
-	uint64_t version;
-
-	if (!json_get_uint(json, "v", &version) || version != 1 ||
-	    !json_get_text(json, "sign", sign, sizeof(sign)) ||
-	    !json_get_text(json, "also", also, sizeof(also)) ||
-	    !json_get_bool(json, "rotating", &record.rotating) ||
-	    !key_parse(sign, record.keys.keys[0]))
-		return false;
-	if (also[0] != '\0') {
-		record.keys.count = 2;
-		if (!key_parse(also, record.keys.keys[1]))
-			return false;
-	}
-	*out = record;
-	return record.keys.count == 2 || !record.rotating;
-}
-
 static void
 make_key(uint8_t key[MAC_KEY_SIZE])
 {
@@ -167,26 +91,6 @@ make_key(uint8_t key[MAC_KEY_SIZE])
 }
 
 /* ---- from a file ---- */
-
-/* One key a line, the first signs; empty lines and those with a # are passed over. */
-static bool
-keys_parse(char *text, struct heartkeys *out)
-{
-	struct heartkeys keys = { 0 };
-	char *rest = NULL;
-
-	for (char *line = strtok_r(text, "\r\n", &rest); line != NULL;
-	     line = strtok_r(NULL, "\r\n", &rest)) {
-		line[strcspn(line, " \t")] = '\0';
-		if (line[0] == '#' || line[0] == '\0')
-			continue;
-		if (keys.count == HEARTKEYS ||
-		    !key_parse(line, keys.keys[keys.count++]))
-			return false;
-	}
-	*out = keys;
-	return keys.count > 0;
-}
 
 /* A file that is being written is read again in a moment: what was there counts until then. */
 static void
@@ -200,7 +104,7 @@ read_file(struct heartkey *heartkey)
 	if (heartkey->read && file_mark_same(&mark, &heartkey->mark))
 		return;
 	err = keeper_read(heartkey->file, &text);
-	if (err == 0 && text.len > 0 && keys_parse(text.data, &keys)) {
+	if (err == 0 && text.len > 0 && heartkey_parse_file(text.data, &keys)) {
 		if (heartkey->read)
 			log_notice("peer", "the key of heartbeats is read again: %s",
 			    heartkey->file);
@@ -227,7 +131,7 @@ static void
 fill_text(void *arg, struct buf *out)
 {
 	struct heartkey *heartkey = arg;
-	AUTO_FREE char *text = record_print(&heartkey->saved);
+	AUTO_FREE char *text = heartkey_print(&heartkey->saved);
 
 	buf_printf(out, "%s\n", text);
 	mac_wipe(text, strlen(text));
@@ -251,7 +155,7 @@ read_kept(struct heartkey *heartkey)
 	if (keeper_read(heartkey->kept, &text) == 0 && text.len > 0) {
 		AUTO_JSON cJSON *json = json_parse(text.data, text.len);
 
-		if (record_parse(json, &heartkey->record))
+		if (heartkey_parse(json, &heartkey->record))
 			tell(heartkey);
 	}
 	if (text.data != NULL)
@@ -260,10 +164,10 @@ read_kept(struct heartkey *heartkey)
 }
 
 static void
-put(struct heartkey *heartkey, const struct record *record, uint64_t index,
+put(struct heartkey *heartkey, const struct heartkey_record *record, uint64_t index,
     consul_done_fn *done)
 {
-	AUTO_FREE char *text = record_print(record);
+	AUTO_FREE char *text = heartkey_print(record);
 	char path[64];
 	struct consul_request request = {
 		.channel = CONSUL_LEASE,
@@ -320,7 +224,7 @@ static void
 make(struct heartkey *heartkey)
 {
 	int64_t now = loop_now(heartkey->loop);
-	struct record record = heartkey->record;
+	struct heartkey_record record = heartkey->record;
 
 	heartkey->index = 0;
 	heartkey->missing = true;
@@ -350,13 +254,13 @@ static void
 take(struct heartkey *heartkey, const cJSON *entry)
 {
 	AUTO_JSON cJSON *json = kv_json(entry);
-	struct record record;
+	struct heartkey_record record;
 	uint64_t index;
 
 	if (!json_get_uint(entry, "ModifyIndex", &index) || index == heartkey->index)
 		return;
 	heartkey->index = index;
-	if (!record_parse(json, &record)) {
+	if (!heartkey_parse(json, &record)) {
 		log_error("peer",
 		    KEY " in Consul is no key that this version knows: %s",
 		    heartkey->told.count > 0 ? "the one before goes on"
@@ -419,7 +323,7 @@ on_rotated(void *arg, const struct consul_reply *reply)
 static void
 finish_rotation(struct heartkey *heartkey)
 {
-	struct record record = heartkey->record;
+	struct heartkey_record record = heartkey->record;
 
 	if (!record.rotating || heartkey->index == 0)
 		return;
@@ -457,7 +361,7 @@ on_begun(void *arg, const struct consul_reply *reply)
 int
 heartkey_rotate(struct heartkey *heartkey, char *why, size_t why_size)
 {
-	struct record record = heartkey->record;
+	struct heartkey_record record = heartkey->record;
 
 	if (!heartkey->on) {
 		str_copy(why, why_size, "heartbeats are off");
@@ -510,7 +414,7 @@ end(struct heartkey *heartkey)
 	heartkey->watch = NULL;
 	free(heartkey->file);
 	heartkey->file = NULL;
-	heartkey->record = (struct record){ 0 };
+	heartkey->record = (struct heartkey_record){ 0 };
 	heartkey->index = 0;
 	heartkey->asked = heartkey->refused = heartkey->read = false;
 	heartkey->missing = false;
