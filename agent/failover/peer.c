@@ -124,7 +124,8 @@ receive(struct peers *peers)
 
 	for (size_t i = 0; i < BATCH; i++) {
 		from[i] = nobody;
-		bytes[i] = (struct iovec){ data[i], sizeof(data[i]) };
+		bytes[i].iov_base = data[i];
+		bytes[i].iov_len = sizeof(data[i]);
 		messages[i].msg_hdr = (struct msghdr){ .msg_name = &from[i],
 			.msg_namelen = sizeof(from[i]),
 			.msg_iov = &bytes[i],
@@ -162,9 +163,8 @@ static int
 open_bound(const struct sockaddr_storage *address)
 {
 	bool four = address->ss_family == AF_INET;
-	AUTO_CLOSE int fd =
+	int fd =
 	    socket(address->ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int done = fd;
 
 	if (fd < 0)
 		return -errno;
@@ -177,10 +177,11 @@ open_bound(const struct sockaddr_storage *address)
 		set(fd, IPPROTO_IPV6, IPV6_TCLASS, IPTOS_CLASS_CS6);
 	}
 	set(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BYTES);
-	if (bind(fd, (const struct sockaddr *)address, size_of(address)) != 0)
-		return -errno;
-	fd = -1;
-	return done;
+	if (bind(fd, (const struct sockaddr *)address, size_of(address)) == 0)
+		return fd;
+	int error = errno;
+	close(fd);
+	return -error;
 }
 
 static const char *
