@@ -52,6 +52,9 @@ struct noise {
 	int64_t beat_ts;
 	uint64_t order;
 	bool demote; /* the newest hook */
+	bool stopped;
+	bool away; /* Consul */
+	bool silent; /* whoever else has the role is not heard */
 	struct role_peer peers[NODES];
 };
 
@@ -204,18 +207,24 @@ others_write(struct noise *noise)
 	noise->old = *reg;
 	noise->exists = true;
 	reg->index += (uint64_t)between(noise, 1, 9);
+	if (reg->rev < noise->view.max_rev && chance(noise, 700))
+		reg->rev = noise->view.max_rev; /* it was made again */
 	reg->rev += chance(noise, 900) ? 1 : (uint64_t)between(noise, 2, 40);
-	switch (between(noise, 0, 5)) {
+	switch (between(noise, 0, 8)) {
 	case 0: str_copy(reg->holder, ROLE_NODE_SIZE, node); break; /* claims */
 	case 1: reg->holder[0] = '\0'; break; /* abandons */
-	case 2: /* gives, to this host or another */
+	case 2:
+	case 6:
+	case 7: /* gives, to this host or another */
 		reg->fence = (struct role_fence){ 0 };
 		str_copy(reg->holder, ROLE_NODE_SIZE,
 		    chance(noise, 600) ? noise->params.node : some_node(noise));
 		break;
-	case 3: /* the object to a claim, or a force */
+	case 3: /* objects to a claim, or it is the namesake's */
 		if (reg->fence.present)
 			str_copy(reg->holder, ROLE_NODE_SIZE, reg->fence.node);
+		if (chance(noise, noise->nonsense))
+			node = noise->params.node;
 		break;
 	default:
 		str_copy(reg->holder, ROLE_NODE_SIZE, node);
@@ -242,15 +251,43 @@ serve(struct noise *noise, struct request *request)
 	}
 }
 
+static struct request *
+open_request(struct noise *noise)
+{
+	size_t first = draw(noise) % PENDING;
+
+	for (size_t i = 0; i < PENDING; i++) {
+		struct request *request = &noise->requests[(first + i) % PENDING];
+
+		if (request->out)
+			return request;
+	}
+	return NULL;
+}
+
+/* Its deadline has passed; it may be applied later. */
+static void
+unsure(struct noise *noise, const struct request *request)
+{
+	struct role_event event = { .type = ROLE_EVENT_CAS };
+
+	str_copy(event.cas.wid, sizeof(event.cas.wid), request->seen.wid);
+	step(noise, &event);
+}
+
 /* An answer to a request; one in a few is answered once more, or is lost. */
 static bool
 answer(struct noise *noise)
 {
-	struct request *request = &noise->requests[draw(noise) % PENDING];
+	struct request *request = open_request(noise);
 	struct role_event event = { 0 };
 
-	if (!request->out)
+	if (!request || (noise->away && !chance(noise, 50)))
 		return false;
+	if (!request->served && request->write && chance(noise, 200)) {
+		unsure(noise, request);
+		return true;
+	}
 	if (!request->served)
 		serve(noise, request);
 	if (chance(noise, 150))
@@ -277,30 +314,37 @@ static uint64_t
 some_rev(struct noise *noise)
 {
 	int64_t rev =
-	    (int64_t)noise->view.max_rev + ONE_OF(noise, 0, 0, 0, 0, -1, -5, 1);
+	    (int64_t)noise->view.max_rev + ONE_OF(noise, 0, 0, -1, -5, 1, 2, 30);
 
-	if (chance(noise, noise->nonsense / 4))
-		rev += ONE_OF(noise, 2, 30);
 	return rev < 0 ? 0 : (uint64_t)rev;
 }
 
+/* From whoever the register names, or from anybody. */
 static void
 heartbeat(struct noise *noise)
 {
 	struct role_event event = { .type = ROLE_EVENT_HEARTBEAT };
-	const char *from = some_peer(noise);
+	const struct role_register *reg = &noise->reg;
+	const char *from =
+	    reg->fence.present && chance(noise, 700) ? reg->fence.node : reg->holder;
 
-	/* mostly from whoever has the role */
-	if (noise->view.known && noise->view.reg.holder[0] && chance(noise, 700) &&
-	    strcmp(noise->view.reg.holder, noise->params.node) != 0)
-		from = noise->view.reg.holder;
-	if (noise->view.state == ROLE_MASTER && !chance(noise, noise->nonsense))
+	event.heartbeat.phase =
+	    strcmp(from, reg->fence.node) == 0 ? ROLE_PHASE_MASTER : ROLE_PHASE_WAITING;
+	event.heartbeat.rev = reg->rev - (chance(noise, 100) ? 1 : 0);
+	if (chance(noise, 50)) {
+		from = some_peer(noise);
+		event.heartbeat.phase = ROLE_PHASE_STANDBY;
+	}
+	if (chance(noise, noise->nonsense)) {
+		from = some_peer(noise);
+		event.heartbeat.phase = (enum role_phase)between(noise, 0, 2);
+		event.heartbeat.rev = some_rev(noise);
+	} else if (noise->silent || from[0] == '\0' ||
+	    strcmp(from, noise->params.node) == 0) {
 		return;
+	}
 	str_copy(event.heartbeat.from, ROLE_NODE_SIZE, from);
 	event.heartbeat.inst = draw(noise) % 3 + 1;
-	event.heartbeat.rev = some_rev(noise);
-	event.heartbeat.phase = (enum role_phase)ONE_OF(noise, ROLE_PHASE_STANDBY,
-	    ROLE_PHASE_WAITING, ROLE_PHASE_MASTER, ROLE_PHASE_MASTER);
 	event.heartbeat.ts = between(noise, 0, 1000000);
 	step(noise, &event);
 }
@@ -310,12 +354,15 @@ ack(struct noise *noise)
 {
 	struct role_event event = { .type = ROLE_EVENT_ACK };
 
+	if (noise->view.state == ROLE_STANDBY && !chance(noise, 100))
+		return;
 	str_copy(event.ack.from, ROLE_NODE_SIZE, some_peer(noise));
 	event.ack.inst = noise->params.inst;
 	event.ack.rev = noise->view.reg.rev;
 	event.ack.ts = noise->beat_ts;
 	event.ack.ready = chance(noise, 800);
-	event.ack.known = some_rev(noise);
+	event.ack.known =
+	    chance(noise, noise->nonsense) ? some_rev(noise) : noise->view.max_rev;
 	if (chance(noise, 100))
 		event.ack.ts -= between(noise, 0, 3000); /* came late */
 	if (chance(noise, noise->nonsense))
@@ -379,6 +426,8 @@ word(struct noise *noise)
 		break;
 	case 5: event.ready = (enum role_ready)between(noise, 0, ROLE_READY_YES); break;
 	case 6:
+		if (chance(noise, 600))
+			return;
 		event.type = ROLE_EVENT_SWITCHOVER;
 		str_copy(event.node, ROLE_NODE_SIZE,
 		    chance(noise, 300) ? "" : some_node(noise));
@@ -401,8 +450,9 @@ word(struct noise *noise)
 		break;
 	default:
 		event.type = ROLE_EVENT_ALONG;
-		if (chance(noise, noise->nonsense / 4))
+		if (chance(noise, 20))
 			event.type = ROLE_EVENT_STOP;
+		noise->stopped |= event.type == ROLE_EVENT_STOP;
 		break;
 	}
 	step(noise, &event);
@@ -450,7 +500,7 @@ some_timers(struct noise *noise, struct role_params *params)
 	params->stagger_ms = 100;
 	params->grace_ms = ONE_OF(noise, 300, 1000);
 	params->heartbeat_ms = chance(noise, 800) ? params->silence_ms / 4 : 0;
-	params->member_ms = ONE_OF(noise, 1500, 3000, 10000);
+	params->member_ms = ONE_OF(noise, 700, 1500, 3000, 10000);
 	params->calm_ms = ONE_OF(noise, 0, 1000, 1000);
 	params->hold_alone_ms = ONE_OF(noise, 0, 1200, 4000);
 	params->hold_peers_ms = ONE_OF(noise, 0, 4000, 15000);
@@ -482,9 +532,9 @@ pass(struct noise *noise)
 {
 	int64_t ms = between(noise, 0, 12);
 
-	if (chance(noise, 30))
+	if (chance(noise, 20))
 		ms = between(noise, 20, 250);
-	if (chance(noise, 3))
+	if (chance(noise, 1))
 		ms = ONE_OF(noise, 500, 1000, 1100, 2500, 5000, 15000);
 	if (chance(noise, noise->nonsense / 50))
 		ms = between(noise, 0, 100000);
@@ -501,6 +551,8 @@ happen(struct noise *noise)
 	int64_t dice = between(noise, 0, 999);
 
 	pass(noise);
+	if (noise->view.lost && chance(noise, 15))
+		others_write(noise);
 	if (dice < 400 && answer(noise))
 		return;
 	if (dice < 400 && !chance(noise, 60))
@@ -513,14 +565,18 @@ happen(struct noise *noise)
 		heartbeat(noise);
 	else if (dice < 900)
 		local(noise);
-	else if (dice < 960)
+	else if (dice < 930)
 		word(noise);
-	else if (dice < 975)
+	else if (dice < 945)
 		presence(noise);
-	else if (dice < 980)
+	else if (dice < (noise->view.state == ROLE_MASTER ? 946 : 955))
 		others_write(noise);
-	else if (dice < 982)
+	else if (dice < 957)
 		reload(noise);
+	else if (dice < 961)
+		noise->silent = chance(noise, 700);
+	else if (dice < 965)
+		noise->away = chance(noise, 300);
 	else if (chance(noise, noise->nonsense))
 		nonsense(noise);
 }
@@ -530,7 +586,7 @@ live(struct noise *noise)
 {
 	struct role_params *params = &noise->params;
 
-	noise->nonsense = (unsigned int)ONE_OF(noise, 0, 20, 100, 400);
+	noise->nonsense = (unsigned int)ONE_OF(noise, 0, 0, 10, 50, 300);
 	str_copy(params->node, sizeof(params->node), nodes[0]);
 	params->inst = draw(noise) % 3 + 1;
 	params->margin_ms = ONE_OF(noise, 10, 10, 500);
@@ -542,7 +598,10 @@ live(struct noise *noise)
 	noise->exists = chance(noise, 950);
 	noise->reg.rev = (uint64_t)between(noise, 1, 100000);
 	noise->reg.index = (uint64_t)between(noise, 10, 1000);
-	some_fence(noise, &noise->reg.fence, chance(noise, 300) ? nodes[0] : "");
+	str_copy(noise->reg.holder, ROLE_NODE_SIZE, some_node(noise));
+	some_fence(noise, &noise->reg.fence, some_node(noise));
+	if (chance(noise, 300))
+		noise->reg.fence = (struct role_fence){ 0 };
 	some_wid(noise, &noise->reg, nodes[0]);
 	noise->old = noise->reg;
 	noise->role = role_new(params, noise->now, wid_random, noise);
@@ -550,7 +609,7 @@ live(struct noise *noise)
 	trace_start(stdout, noise->life, params, noise->now);
 	for (int i = 0; i < LIFE; i++) {
 		happen(noise);
-		if (noise->view.duplicate && chance(noise, 20))
+		if ((noise->view.duplicate || noise->stopped) && chance(noise, 20))
 			break;
 	}
 	trace_end(stdout, noise->life);
