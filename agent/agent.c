@@ -26,6 +26,7 @@
 #include "agent/failover/doubt.h"
 #include "agent/failover/hooks.h"
 #include "agent/failover/roles.h"
+#include "agent/failover/track.h"
 #include "agent/failover/vip.h"
 #include "agent/health/run.h"
 #include "agent/health/sched.h"
@@ -49,6 +50,7 @@ on_check_changed(
 
 	services_check(agent->services, check, state->status, state->known);
 	report_check(agent->report, check, state->status, state->output);
+	track_check(agent->track, check, state->status, state->known);
 }
 
 static void
@@ -198,6 +200,15 @@ on_role_changed(void *arg, uint32_t role, bool master, uint64_t term)
 }
 
 static void
+on_priority(void *arg, uint32_t role, unsigned int effective)
+{
+	struct agent *agent = arg;
+
+	if (agent->roles != NULL)
+		roles_set_priority(agent->roles, role, effective);
+}
+
+static void
 on_roles_stopped(void *arg)
 {
 	struct agent *agent = arg;
@@ -259,6 +270,7 @@ agent_start_roles(struct agent *agent)
 	for (size_t i = 0; i <= agent->conf->n_services; i++)
 		tell_maintenance(agent,
 		    i < agent->conf->n_services ? agent->conf->services[i] : NULL);
+	track_tell(agent->track);
 	roles_hand_over(agent->roles, agent->aside);
 	vips_tell(agent->vips);
 	roles_start(agent->roles);
@@ -274,6 +286,7 @@ on_adopt(void *arg, const struct conf_check *check, enum check_status status,
 
 	sched_adopt(agent->sched, check->index, status, output);
 	services_check(agent->services, check, status, true);
+	track_check(agent->track, check, status, true);
 }
 
 static void
@@ -351,7 +364,11 @@ on_warden_message(void *arg, const struct wire_message *message, int fd)
 {
 	struct agent *agent = arg;
 
-	vips_message(agent->vips, message);
+	if (message->type == WIRE_TRACK)
+		track_interface(
+		    agent->track, message->track.track, message->track.up != 0);
+	else
+		vips_message(agent->vips, message);
 }
 
 static void
@@ -456,11 +473,13 @@ static void
 make_failover(struct agent *agent)
 {
 	struct hooks_out hooks = { on_hook_done, on_hook_command, agent };
+	struct track_out track = { on_priority, agent };
 	struct vips_out vips = { on_held, on_gone, on_usable, on_probed, agent };
 	char *journal AUTO_FREE = path_runtime(PATH_OF_AGENT "/hooks");
 
 	agent->hooks = hooks_new(agent->conf, journal, &hooks);
 	agent->vips = vips_new(agent->loop, agent->conf, &vips);
+	agent->track = track_new(agent->conf, &track);
 }
 
 static void
@@ -512,6 +531,7 @@ agent_free(struct agent *agent)
 {
 	control_free(agent->control);
 	roles_free(agent->roles);
+	track_free(agent->track);
 	self_free(agent->self);
 	report_free(agent->report);
 	upkeep_free(agent->upkeep);

@@ -34,6 +34,7 @@ on_status(void *arg)
 		.report = agent->report,
 		.upkeep = agent->upkeep,
 		.fence = &agent->fence,
+		.track = agent->track,
 		.roles = agent->roles,
 		.vips = agent->vips };
 

@@ -24,6 +24,7 @@
 #include "agent/consul/upkeep.h"
 #include "agent/failover/hooks.h"
 #include "agent/failover/roles.h"
+#include "agent/failover/track.h"
 #include "agent/failover/vip.h"
 #include "agent/health/sched.h"
 #include "agent/health/service.h"
@@ -217,6 +218,21 @@ reload_roles(struct agent *agent)
 }
 
 static void
+reload_track(struct agent *agent)
+{
+	struct sched_state state;
+
+	track_reload(agent->track, agent->conf);
+	for (size_t i = 0; i < agent->conf->n_tracks; i++) {
+		const struct conf_check *check = agent->conf->tracks[i]->check;
+		if (check == NULL)
+			continue;
+		sched_state(agent->sched, check->index, &state);
+		track_check(agent->track, check, state.status, state.known);
+	}
+}
+
+static void
 reload_modules(struct agent *agent)
 {
 	const struct conf *conf = agent->conf;
@@ -231,6 +247,7 @@ reload_modules(struct agent *agent)
 	upkeep_reload(agent->upkeep, conf, changes);
 	agent_start_roles(agent); /* if they are the first: it asks all of the above */
 	sched_reload(agent->sched, conf, changes);
+	reload_track(agent);
 	trust_reload(agent->sched, conf);
 }
 

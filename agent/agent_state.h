@@ -35,6 +35,7 @@ struct agent {
 	struct services *services;
 	struct hooks *hooks;
 	struct vips *vips;
+	struct track *track;
 	struct roles *roles;		/* NULL until agent_start_roles */
 	struct control *control;
 	char *node;			/* NULL until known */

@@ -72,6 +72,18 @@ check_interface(struct build *build, const struct node *section)
 	    name, IF_NAMESIZE - 1);
 }
 
+/* Who tells of interfaces, the warden, is there for addresses. */
+static int
+check_told(struct build *build, const struct node *section)
+{
+	if (build->conf->n_vips > 0)
+		return 0;
+	return fault_at(build->error, section,
+	    "an interface is tracked on a host without any vip, expected a vip in this "
+	    "role "
+	    "or in one before it");
+}
+
 static struct conf_track *
 add_track(struct build *build, const struct node *section, struct conf_role *role)
 {
@@ -103,8 +115,10 @@ build_one(struct build *build, const struct node *section, struct conf_role *rol
 	options_free(&raw, schema_track);
 	if (result != 0)
 		return -1;
-	return track->kind == CONF_TRACK_CHECK ? find_check(build, section, track)
-					       : check_interface(build, section);
+	if (track->kind == CONF_TRACK_CHECK)
+		return find_check(build, section, track);
+	result = check_interface(build, section);
+	return result == 0 ? check_told(build, section) : result;
 }
 
 int

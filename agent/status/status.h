@@ -10,6 +10,7 @@ struct report;
 struct roles;
 struct sched;
 struct services;
+struct track;
 struct upkeep;
 struct vips;
 struct wire_fence_kind;
@@ -26,6 +27,7 @@ struct status_sources {
 	const struct report *report;
 	const struct upkeep *upkeep;
 	const struct wire_fence_kind *fence;
+	const struct track *track;	/* NULL: priorities are the configured ones */
 	const struct roles *roles;
 	const struct vips *vips;
 };

@@ -11,6 +11,7 @@
 #include "agent/failover/lease.h"
 #include "agent/failover/peer.h"
 #include "agent/failover/roles.h"
+#include "agent/failover/track.h"
 #include "agent/failover/vip.h"
 #include "agent/status/status.h"
 
@@ -176,7 +177,10 @@ status_role(const struct status_sources *from, const struct conf_role *conf)
 	struct role_view view;
 
 	cJSON_AddStringToObject(role, "name", conf->name);
-	json_add_uint(role, "priority", conf->priority);
+	json_add_uint(role, "priority",
+	    from->track != NULL ? track_priority(from->track, conf->index)
+				: conf->priority);
+	json_add_uint(role, "configured_priority", conf->priority);
 	if (from->roles != NULL) {
 		roles_view(from->roles, conf->index, &view);
 		cJSON_AddStringToObject(role, "state", role_state_name(view.state));

@@ -100,6 +100,8 @@ orders_link(struct warden *warden, uint32_t instance, int fd)
 	warden->agent_fd = fd;
 	warden->shared.agent = wire_new(
 	    warden->loop, fd, WIRE_WARDEN, WIRE_AGENT, warden->conf->generation, &out);
+	tracks_forget(&warden->tracks, warden->conf);
+	reality_tell_tracks(warden);
 	for (size_t i = 0; i < warden->held.count; i++)
 		address_tell_standing(warden->held.vips[i], clock_boot_ms());
 	for (size_t i = 0; i < warden->held.count; i++) {

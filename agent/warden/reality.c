@@ -51,6 +51,13 @@ suspect(struct warden *warden, const struct netlink_link *link, bool gone)
 			guard_suspect(&warden->guard, links->list[i].ifindex);
 }
 
+void
+reality_tell_tracks(struct warden *warden)
+{
+	tracks_tell(
+	    &warden->tracks, warden->conf, &warden->links, warden->shared.agent);
+}
+
 static void
 on_link(void *arg, const struct netlink_link *link, bool gone)
 {
@@ -74,6 +81,8 @@ on_link(void *arg, const struct netlink_link *link, bool gone)
 			address_set_link(vip, 0, false);
 		}
 	}
+	if (!warden->dumping)
+		reality_tell_tracks(warden);
 }
 
 static void
@@ -175,6 +184,7 @@ reality_dump(struct warden *warden)
 		if (!vip->seen && vip->ifindex != 0)
 			address_set_link(vip, 0, false);
 	}
+	reality_tell_tracks(warden);
 }
 
 void

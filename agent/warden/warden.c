@@ -233,6 +233,7 @@ warden_done(struct warden *warden)
 	holdings_done(&warden->held);
 	announcer_free(warden->shared.announcer);
 	links_done(&warden->links);
+	tracks_done(&warden->tracks);
 	turn_forget(warden);
 	conf_free(warden->own);
 	guard_done(&warden->guard);

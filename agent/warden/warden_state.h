@@ -11,6 +11,7 @@
 #include "agent/warden/guard.h"
 #include "agent/warden/holdings.h"
 #include "agent/warden/links.h"
+#include "agent/warden/tracks.h"
 
 struct conf;
 struct conflict;
@@ -38,6 +39,7 @@ struct warden {
 	struct settling *settling; /* while it goes on */
 	struct loop_timer *refresh; /* of the kernel's lifetimes, kind bpf */
 	struct links links; /* reality's */
+	struct tracks tracks;
 	struct conflict *conflict;
 	size_t postponed; /* times that `work` waited for more orders */
 	bool failed;
@@ -72,6 +74,9 @@ void reality_dump(struct warden *warden);
 void reality_clean(struct warden *warden);
 /* Sets all that are asked for and all that are held, if at least one of them needs it. */
 void reality_set(struct warden *warden, int64_t now);
+
+/* Tells the agent of the interfaces that roles track. */
+void reality_tell_tracks(struct warden *warden);
 
 /* settle.c */
 /* Finds out which kind of fence it is, or takes the one that is fixed; makes harmless what

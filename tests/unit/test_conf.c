@@ -623,7 +623,8 @@ what_a_role_tracks(void)
 	static const char text[] =
 	    "icmp up { address = \"192.0.2.1\" }\n"
 	    "service web { tcp port { address = \"127.0.0.1:1\" } }\n"
-	    "role x { limit = 3 within = 5m track { check up { weight = -50 }\n"
+	    "role x { vip \"192.0.2.9\" { interface = e } limit = 3 within = 5m track "
+	    "{ check up { weight = -50 }\n"
 	    "  interface eth1 { weight = -20 } check \"web/port\" { weight = -1 } } }";
 	char error[CONF_ERROR_MAX] = "";
 	struct conf *conf = conf_parse(bundle_of("", text, ""), error);
