@@ -10,6 +10,7 @@
  *				-r RESULTS what is done already is not done again
  *	sim -s SEED		the shortest schedule that fails as this one does
  *	sim --faults FILE	one schedule as that printed it, told in full
+ *	sim --trace COUNT [SEED]	what every machine in these schedules is told and does
  *	sim -m RULE [...]	with that rule broken
  *	sim --mutations		each broken rule found, and nothing else
  */
@@ -164,11 +165,32 @@ tell_shortest(uint64_t seed)
 	return 1;
 }
 
+/* For tests/model/compare.py. */
+static int
+trace(uint64_t first, uint64_t count)
+{
+	struct world *world = world_new();
+	struct plan plan;
+	bool good = true;
+
+	world->trace = stdout;
+	for (uint64_t seed = first; good && seed < first + count; seed++) {
+		plan_draw(&plan, seed);
+		good = world_play(world, &plan, false);
+		if (!good)
+			fprintf(stderr, "seed %llu: %s\n", (unsigned long long)seed,
+			    world->failure);
+	}
+	world_free(world);
+	return !good;
+}
+
 static int
 usage(void)
 {
 	fputs("usage: sim [-m RULE] [-n COUNT [-j JOBS] [-r RESULTS]] [-s] [SEED]\n"
 	      "       sim [-m RULE] --faults FILE\n"
+	      "       sim [-m RULE] --trace COUNT [SEED]\n"
 	      "       sim --mutations\n",
 	    stderr);
 	return 2;
@@ -179,11 +201,12 @@ main(int argc, char **argv)
 {
 	static const struct option long_options[] = { { "faults", required_argument,
 							  NULL, 'f' },
-		{ "mutations", no_argument, NULL, 'M' }, { NULL, 0, NULL, 0 } };
+		{ "mutations", no_argument, NULL, 'M' },
+		{ "trace", required_argument, NULL, 't' }, { NULL, 0, NULL, 0 } };
 	struct many many = { .first = 1, .jobs = processors() };
 	const char *faults = NULL;
 	bool shortest = false;
-	uint64_t jobs = many.jobs;
+	uint64_t jobs = many.jobs, traced = 0;
 	int option, bad = 0;
 
 	if (argc == 1)
@@ -200,6 +223,7 @@ main(int argc, char **argv)
 		case 'r': many.results = optarg; break;
 		case 's': shortest = true; break;
 		case 'f': faults = optarg; break;
+		case 't': bad |= parse_uint(optarg, 1, UINT32_MAX, &traced); break;
 		case 'M':
 			printf("1..%d\n", MUTATE_LONGLIFE + 1);
 			return !check_mutations(0);
@@ -211,6 +235,8 @@ main(int argc, char **argv)
 	if (bad)
 		return usage();
 	many.jobs = (unsigned int)jobs;
+	if (traced)
+		return trace(many.first, traced);
 	if (faults)
 		return tell_file(faults);
 	if (shortest)

@@ -165,6 +165,7 @@ struct host {
 	struct role_params params;
 	struct role *role;		/* NULL: the agent is not running */
 	uint32_t life;			/* counts starts of the agent */
+	unsigned int who;		/* in the trace */
 	struct clock boot, raw;
 	int64_t tick_at;
 	int64_t wanted_ms;		/* when its agent wants a tick: boot */
@@ -258,6 +259,8 @@ struct world {
 
 	/* kept from one schedule to the next */
 	size_t n_heap, heap_size;
+	FILE *trace;			/* of every machine's steps; NULL: none */
+	unsigned int traced;		/* machines so far */
 	struct entry *heap;
 	struct item *free_items;
 	struct content *free_contents;

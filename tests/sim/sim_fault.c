@@ -10,6 +10,7 @@
 #include "agent/base/util.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/sim_fault.h"
+#include "tests/sim/trace.h"
 
 static bool
 is_over(const struct world *world, const struct item *item)
@@ -350,6 +351,8 @@ begin_reload(struct world *world, struct host *host, const struct fault *fault)
 	net_bad(world, host, 0);
 	if (host->role)
 		role_set_params(host->role, params);
+	if (host->role && world->trace)
+		trace_params(world->trace, host->who, params);
 	host_tell(world, host, ROLE_EVENT_TICK, 0);
 	if (draw_chance(&random, 0.3))
 		fault_follow_up(world, host, draw_between(&random, 10, 600) * MS,

@@ -9,6 +9,7 @@
 
 #include "agent/base/util.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/trace.h"
 
 static void step(
     struct world *world, struct host *host, const struct role_event *event);
@@ -147,6 +148,8 @@ step(struct world *world, struct host *host, const struct role_event *event)
 
 	world->steps++;
 	role_step(host->role, event, now, actions);
+	if (world->trace)
+		trace_step(world->trace, host->who, event, now, actions, host->role);
 	check_step(world, host, event, now, actions);
 	for (size_t i = 0; i < actions->count; i++)
 		carry_out(world, host, &actions->list[i]);
@@ -299,6 +302,9 @@ host_start(struct world *world, struct host *host)
 	host->params.warm = warden_stands(world, host);
 	host->params.promoted_before = host->journal_promoted;
 	host->role = role_new(&host->params, now, wid_random, world);
+	host->who = ++world->traced;
+	if (world->trace)
+		trace_start(world->trace, host->who, &host->params, now);
 	host->paused = host->stopping = host->off = false;
 	host->tick_at = NEVER;
 	sim_say(world, host, "the agent starts, lease %lld ms%s",
@@ -319,6 +325,8 @@ host_crash(struct world *world, struct host *host)
 	sim_say(world, host, "the agent dies");
 	role_free(host->role);
 	host->role = NULL;
+	if (world->trace)
+		trace_end(world->trace, host->who);
 	host->paused = false;
 	net_bad(world, host, 0);
 	consul_bad(world, host, 0);
