@@ -127,6 +127,24 @@ try_host()
 	check "$how: a killed runner's agent ends" wait_for 10 lictord_gone "$host"
 }
 
+groups_used()
+{
+	log_count "$1" 'commands run in control groups below'
+}
+
+# upgrade HOST: another version in its place has the same control groups, or none.
+upgrade()
+{
+	local used
+	used=$(groups_used "$1")
+	kill -USR2 "$(runner_of "$1")"
+	check "$1: it is upgraded in place" \
+	    wait_for 20 grep -q 'goes on from an earlier version' "$LAB_DIR/$1/lictord.log"
+	check "$1: which runs the checks" wait_for 20 ran "$1" 1
+	check "$1: where they ran before" \
+	    test "$(groups_used "$1")" = $((used + (used > 0 ? 1 : 0)))
+}
+
 # again HOST COMMAND...: a successor of the one that was killed, then a clean end.
 again()
 {
@@ -135,6 +153,7 @@ again()
 	"$@"
 	check "$host: a successor runs the checks" wait_for 20 ran "$host" 1
 	check "$host: and the checks beside never fail" well_beside "$host"
+	upgrade "$host"
 	stop "$host" lictord
 	check "$host: nothing is left in the end" wait_for 5 alone "$host"
 }

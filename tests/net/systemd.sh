@@ -199,6 +199,23 @@ check "a fault is refused" not inside systemctl reload lictord.service 2>/dev/nu
 check "and it goes on" is lictord.service active
 inside rm "$ETC/services.d/more.conf"
 
+# --- another version in its place, as a package asks for it ---
+
+goes_on()
+{
+	[ "$(log_count web-1 'goes on from an earlier version')" = 1 ] &&
+	    [ "$(log_count web-1 ' -> master ')" -gt "$1" ]
+}
+
+bring_back
+pid=$(main_pid) n=$(log_count web-1 ' -> master ')
+check "a package upgrades it in place" inside kill -USR2 "$pid"
+check "it goes on as master" wait_for 20 goes_on "$n"
+check "as the same process" test "$(main_pid)" = "$pid"
+check "which is active" is lictord.service active
+check "and what it was" runs_as "$pid" lictor '800[01]8031e0'
+check "whose commands work" wait_for 10 quiet passes procs
+
 warden=$(pid_inside warden)
 inside kill -STOP "$warden"
 check "a warden that stands still is ended, and another is there" \
