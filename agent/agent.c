@@ -40,6 +40,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#define PATIENCE_MS 200 /* with Consul at a start */
+
 /* ---- checks to services, report and roles ---- */
 
 static void
@@ -251,15 +253,16 @@ on_consul_maintenance(
 	upkeep_consul(agent->upkeep, service, on, reason);
 }
 
-/* Once the node's name and the kind of fence are known and states have been taken over. */
+/* Once the node's name and the kind of fence are known and states have been taken over; but
+ * without Consul this host at least acks the heartbeats of others (10.2). */
 void
 agent_start_roles(struct agent *agent)
 {
 	struct roles_out out = { on_role_changed, on_roles_stopped, agent };
 
 	if (agent->conf->n_roles == 0 || agent->roles != NULL || agent->node == NULL ||
-	    !agent->adopted || agent->fence.kind == WIRE_FENCE_UNKNOWN ||
-	    agent->stopping)
+	    !(agent->adopted || agent->waited) ||
+	    agent->fence.kind == WIRE_FENCE_UNKNOWN || agent->stopping)
 		return;
 	char *state AUTO_FREE = path_state(NULL);
 	agent->roles = roles_new(agent->loop, agent->consul, agent->vips, agent->hooks,
@@ -273,7 +276,17 @@ agent_start_roles(struct agent *agent)
 	track_tell(agent->track);
 	roles_hand_over(agent->roles, agent->aside);
 	vips_tell(agent->vips);
+	roles_bind(agent->roles, agent->address);
 	roles_start(agent->roles);
+}
+
+static void
+on_patience(void *arg)
+{
+	struct agent *agent = arg;
+
+	agent->waited = true;
+	agent_start_roles(agent);
 }
 
 /* ---- what Consul tells at the start, and the goodbye ---- */
@@ -323,9 +336,12 @@ on_self(void *arg, const struct self_facts *facts)
 	struct agent *agent = arg;
 
 	doubt_consul(agent->conf, facts, &doubts);
+	str_copy(agent->address, sizeof(agent->address), facts->address);
+	if (agent->roles != NULL)
+		roles_bind(agent->roles, agent->address);
 	if (agent->node == NULL) {
 		on_node(agent, facts->node);
-	} else if (strcmp(agent->node, facts->node) != 0) {
+	} else if (agent->conf->node == NULL && strcmp(agent->node, facts->node) != 0) {
 		log_error("consul",
 		    "this node is called %s now, and was %s: the agent starts anew",
 		    facts->node, agent->node);
@@ -492,6 +508,13 @@ make_upkeep(struct agent *agent)
 	agent->upkeep = upkeep_new(agent->loop, agent->conf, path, &clock, &out);
 }
 
+static bool
+needs_address(const struct conf *conf)
+{
+	return conf->n_roles > 0 && conf->failover.heartbeats &&
+	    conf->failover.address == NULL;
+}
+
 static void
 make_consul(struct agent *agent)
 {
@@ -509,9 +532,11 @@ make_consul(struct agent *agent)
 	agent->report = report_new(agent->loop, agent->consul, agent->conf, &report);
 	if (agent->conf->node != NULL)
 		on_node(agent, agent->conf->node);
-	else
+	if (agent->conf->node == NULL || needs_address(agent->conf))
 		agent->self = self_new(agent->loop, agent->consul,
 		    agent->conf->consul.datacenter, state, &self);
+	agent->patience = loop_timer_new(agent->loop, on_patience, agent);
+	loop_timer_after(agent->patience, PATIENCE_MS);
 }
 
 /* A thousand checks at once are a thousand descriptors: all that the host allows. */
@@ -533,6 +558,7 @@ agent_free(struct agent *agent)
 	roles_free(agent->roles);
 	track_free(agent->track);
 	self_free(agent->self);
+	loop_timer_free(agent->patience);
 	report_free(agent->report);
 	upkeep_free(agent->upkeep);
 	consul_free(agent->consul);

@@ -2,6 +2,7 @@
 #ifndef LICTOR_AGENT_STATE_H
 #define LICTOR_AGENT_STATE_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -39,9 +40,12 @@ struct agent {
 	struct roles *roles;		/* NULL until agent_start_roles */
 	struct control *control;
 	char *node;			/* NULL until known */
+	char address[INET6_ADDRSTRLEN];	/* that Consul's agent advertises; "": not known */
 	struct wire_fence_kind fence;	/* its kind unknown until the runner says it */
 	bool adopted, stopping;
 	uint64_t forcing;		/* the request of a failover by hand; 0: none */
+	struct loop_timer *patience;	/* with Consul, which may be away */
+	bool waited;			/* long enough */
 	bool aside;			/* its roles are handed over, it takes none */
 	int status;
 	/* a reload */
@@ -53,7 +57,7 @@ struct agent {
 };
 
 /* agent.c: as soon as the node's name and the kind of fence are known and states have been taken
- * over. */
+ * over, or Consul did not tell them soon. */
 void agent_start_roles(struct agent *agent);
 /* agent.c: services have this role's tag. */
 void agent_tell_role(struct agent *agent, uint32_t role, bool master, uint64_t term);

@@ -170,14 +170,6 @@ roles_paused(const struct roles *roles, uint32_t role, struct lease_pause *pause
 	*pause = roles->seats[role]->pause;
 }
 
-int
-roles_rotate_key(struct roles *roles, char *why, size_t n)
-{
-	(void)roles;
-	str_copy(why, n, "this build has no heartbeat key yet");
-	return -ENOSYS;
-}
-
 void
 roles_set_priority(struct roles *roles, uint32_t role, unsigned int effective)
 {
@@ -189,12 +181,5 @@ size_t
 roles_explain(struct roles *roles, uint32_t role, char lines[][160], size_t n)
 {
 	(void)roles, (void)role, (void)lines, (void)n;
-	return 0;
-}
-
-size_t
-roles_peers(const struct roles *roles, uint32_t role, struct peer_view *list, size_t n)
-{
-	(void)roles, (void)role, (void)list, (void)n;
 	return 0;
 }

@@ -78,7 +78,7 @@ judge(const struct seat *seat, char why[ROLES_WHY_SIZE])
 		str_copy(why, ROLES_WHY_SIZE, word);
 	if (word != NULL || ready == ROLE_READY_NO)
 		return ROLE_READY_NO;
-	if (seat->roles->duplicate) {
+	if (seat->roles->duplicate || seat->roles->namesake) {
 		str_copy(why, ROLES_WHY_SIZE, "another host uses this node's name");
 		return ROLE_READY_NO;
 	}
@@ -118,6 +118,18 @@ roles_judge(struct roles *roles)
 {
 	for (size_t i = 0; i < roles->conf->n_roles; i++)
 		update_ready(roles->seats[i]);
+}
+
+/* 10.10: another agent uses this node's name, Consul or its heartbeats say. */
+void
+roles_judge_name(struct roles *roles)
+{
+	struct role_event event = { .type = ROLE_EVENT_NAMESAKE };
+
+	event.namesake = roles->duplicate || roles->namesake;
+	roles_judge(roles);
+	for (size_t i = 0; i < roles->conf->n_roles; i++)
+		seat_feed(roles->seats[i], &event);
 }
 
 /* Who is not judged yet stands as not ready, so that others see this host at all. */
@@ -242,6 +254,7 @@ on_peers(void *arg, uint32_t role, const struct roster_peer *list, size_t count)
 		seat->peers[i] = list[i].peer;
 	event.peers.list = seat->peers;
 	seat->n_peers = event.peers.count = count;
+	hearing_present(seat, list, count);
 	seat_feed(seat, &event);
 }
 
@@ -273,13 +286,8 @@ on_duplicate(void *arg, bool duplicate)
 {
 	struct roles *roles = arg;
 
-	struct role_event event = { .type = ROLE_EVENT_NAMESAKE,
-		.namesake = duplicate };
-
 	roles->duplicate = duplicate;
-	roles_judge(roles);
-	for (size_t i = 0; i < roles->conf->n_roles; i++)
-		seat_feed(roles->seats[i], &event);
+	roles_judge_name(roles);
 }
 
 static void
@@ -349,6 +357,7 @@ roles_new(struct loop *loop, struct consul *consul, struct vips *vips,
 	roles->yield_timer = loop_timer_new(loop, roles_yield_end, roles);
 	roles->lease = lease_new(
 	    loop, consul, conf, node, roles->inst, state_dir, bpf, &lease_out);
+	hearing_init(roles, state_dir);
 	make_seats(roles);
 	return roles;
 }
@@ -359,6 +368,7 @@ roles_free(struct roles *roles)
 	if (roles == NULL)
 		return;
 	lease_free(roles->lease);
+	hearing_done(roles);
 	for (size_t i = 0; i < roles->conf->n_roles; i++)
 		seat_free(roles->seats[i]);
 	loop_timer_free(roles->tick_timer);
@@ -381,6 +391,8 @@ roles_start(struct roles *roles)
 
 	if (roles->conf->n_roles == 0 || roles->seats[0]->role == NULL)
 		return;
+	hearing_start(roles);
+	roles->started = true;
 	lease_start(roles->lease);
 	loop_timer_after(roles->grace_timer, ROLES_GRACE_MS);
 	roles_judge(roles);

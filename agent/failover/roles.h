@@ -38,6 +38,9 @@ struct roles *roles_new(struct loop *loop, struct consul *consul, struct vips *v
     const char *state_dir, const struct roles_out *out);
 void roles_free(struct roles *roles);
 void roles_start(struct roles *roles);
+/* What the Consul agent beside this one advertises: where heartbeats are sent from and to,
+ * unless failover's `address` says it. "": not known. */
+void roles_bind(struct roles *roles, const char *advertised);
 
 void roles_service(struct roles *roles, const struct conf_service *service,
     const struct service_verdict *verdict);

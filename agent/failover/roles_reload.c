@@ -181,6 +181,7 @@ roles_reload(struct roles *roles, const struct conf *next,
 	take_seats(roles, next, changes->from.roles);
 	take_verdicts(roles, services);
 	lease_reload(roles->lease, next, changes);
+	hearing_reload(roles, changes);
 	if (changes->roles.added > 0)
 		loop_timer_after(roles->grace_timer, ROLES_GRACE_MS);
 	for (size_t i = 0; i < next->n_roles; i++)

@@ -8,9 +8,14 @@
 #include "agent/failover/role.h"
 #include "agent/failover/roles.h"
 
+struct conf_changes;
+struct heartkey;
+struct peers;
+struct roster_peer;
+
 /*
  * What roles.c (news, readiness, life), seat.c (one role's machine), pace.c (when it is
- * woken), taking.c (its writes), first.c (its first register), operator.c and force.c (what
+ * woken), hearing.c (heartbeats), taking.c (its writes), first.c (its first register), operator.c and force.c (what
  * an operator asks for) and roles_reload.c (another configuration) share, and nobody else
  * may see.
  */
@@ -58,6 +63,7 @@ struct seat {
 	bool nobody;			/* had the addresses, by the last one ... */
 	int64_t nobody_at;		/* ... answered then */
 	int64_t somebody_until;		/* has them; 0: nobody ever had */
+	uint64_t told_index;		/* of the register that peers know the members of */
 	struct lease_pause pause;	/* control/pause as it was seen last */
 	size_t n_peers;
 	struct role_peer peers[ROLE_PEERS];
@@ -77,7 +83,12 @@ struct roles {
 	bool pacing;			/* a round over all seats goes on */
 	bool reads;			/* one of them reads its register */
 	struct loop_timer *grace_timer, *stop_timer;
-	bool duplicate;			/* another host uses our name */
+	struct peers *peers;		/* hearing.c's, as the next three */
+	struct heartkey *heartkey;
+	bool able;			/* of heartbeats */
+	bool namesake;			/* an agent with our name is heard */
+	bool started;
+	bool duplicate;			/* another host uses our name, Consul says */
 	bool aside;			/* an operator has this host's roles handed over */
 	bool stopping, ending;		/* ending: all is given away */
 	struct service_verdict *verdicts;
@@ -112,6 +123,16 @@ void taking_write(struct seat *seat, const struct role_action *action,
 void pace_stepped(struct roles *roles);
 void pace_tick(void *arg);		/* of tick_timer */
 
+/* hearing.c. */
+void hearing_init(struct roles *roles, const char *state_dir);
+void hearing_start(struct roles *roles);
+void hearing_reload(struct roles *roles, const struct conf_changes *changes);
+void hearing_done(struct roles *roles);
+/* Who stands in Consul; the register has changed; a HEARTBEAT or an ACK is to be sent. */
+void hearing_present(struct seat *seat, const struct roster_peer *list, size_t count);
+void hearing_register(struct seat *seat);
+void hearing_act(struct seat *seat, const struct role_action *action);
+
 /* first.c: as registers_out.may_init. And the answer to a probe: false, it is not first.c's. */
 bool first_may_init(struct seat *seat, uint64_t *rev);
 bool first_looked(struct seat *seat, uint64_t order, bool found);
@@ -130,6 +151,7 @@ void roles_check_stop(struct roles *roles);
 /* Nothing of the role is left here, or nothing more can be done about it. */
 bool roles_has_given(const struct seat *seat);
 void roles_judge(struct roles *roles);	/* is this host ready for them? */
+void roles_judge_name(struct roles *roles);	/* and is its name its own? */
 /* How long the hooks of a role that is given away may take. */
 int64_t roles_hooks_limit(const struct conf_role *role);
 

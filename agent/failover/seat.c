@@ -148,7 +148,7 @@ carry_out(struct seat *seat, const struct role_action *action,
 			log_error("role", "%s: %s", seat->conf->name, action->why);
 		break;
 	case ROLE_ACTION_HEARTBEAT:
-	case ROLE_ACTION_ACK:
+	case ROLE_ACTION_ACK: hearing_act(seat, action); break;
 	case ROLE_ACTION_TYPES: break;
 	}
 }
@@ -165,6 +165,8 @@ step(struct seat *seat, const struct role_event *event)
 	struct role_actions actions;
 
 	role_step(seat->role, event, read_clocks(), &actions);
+	if (event->type == ROLE_EVENT_REGISTER || event->type == ROLE_EVENT_CAS)
+		hearing_register(seat);
 	for (size_t i = 0; i < actions.count; i++)
 		carry_out(seat, &actions.list[i], &actions.write);
 }
@@ -250,6 +252,7 @@ fill_params(const struct seat *seat, struct role_params *params)
 		.silence_ms = silence_ms,
 		.stagger_ms = STAGGER_MS,
 		.grace_ms = ROLES_GRACE_MS,
+		.heartbeat_ms = roles->able ? silence_ms / 4 : 0,
 		.member_ms = MEMBER_MS,
 		.calm_ms = CALM_MS,
 		.hold_alone_ms = roles->conf->failover.hold_alone_ms,
