@@ -37,7 +37,7 @@
  * other within a channel rather than be refused. */
 static const unsigned int connections[] = {
 	[CONSUL_LEASE] = 6,
-	[CONSUL_WATCH] = 4,
+	[CONSUL_WATCH] = 5, /* one for each watch that there can be */
 	[CONSUL_REPORT] = 4,
 	[CONSUL_HEART] = 1,
 };
