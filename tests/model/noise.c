@@ -575,8 +575,8 @@ happen(struct noise *noise)
 		reload(noise);
 	else if (dice < 961)
 		noise->silent = chance(noise, 700);
-	else if (dice < 965)
-		noise->away = chance(noise, 300);
+	else if (dice < 963)
+		noise->away = chance(noise, 400);
 	else if (chance(noise, noise->nonsense))
 		nonsense(noise);
 }
