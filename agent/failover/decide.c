@@ -1,156 +1,96 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * What an agent does next, given all it knows: section 6 of the protocol's page, looked at
- * after each event. Only one write is outstanding at a time, so each decision is made on
- * the newest content and its write is void if that content has been replaced meanwhile.
+ * after each event. It is the table at the end, row by row; the functions above it say when
+ * a row applies and what it does. What may be written, and how, is in write.c.
  *
- * Who may write what: OWN by whoever the fence names, by anybody where there is no fence,
- * by the holder once its wait is over; CLAIM and ABANDON leave the fence record as it is;
- * GIVE only when this host is STANDBY and its addresses are verified absent.
+ * Only one write is outstanding at a time, so each decision is made on the newest content. A
+ * host gives the role away only when its addresses are verified absent, and objects to a
+ * claim as long as it is well.
  */
+#include "agent/failover/role_rules.h"
+
 #include <assert.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "agent/base/util.h"
-#include "agent/failover/role_state.h"
 
 #define GAVE_MS 5000 /* having given the role away, do not ask for it so soon */
-#define STRANGER_MS 10000 /* so long a member of the record may go first */
-#define BACKOFF_MAX_MS 10000
 
-bool
-role_must_go(const struct role *role)
+static bool
+is_unwell(const struct role *role)
 {
-	return role->stopping || role->yielding;
-}
-
-bool
-role_is_ready_peer(const struct role *role, const char *node)
-{
-	for (size_t i = 0; i < role->n_peers; i++)
-		if (role->peers[i].ready && strcmp(role->peers[i].node, node) == 0)
-			return strcmp(node, role->params.node) != 0;
-	return false;
+	return role->ready == ROLE_READY_NO;
 }
 
 static bool
-is_present(const struct role *role, const char *node)
+always(struct role *role)
 {
-	for (size_t i = 0; i < role->n_peers; i++)
-		if (strcmp(role->peers[i].node, node) == 0)
-			return true;
-	return false;
+	(void)role;
+	return true;
+}
+
+/* S16, 10.10, a register of another version. */
+static bool
+is_mute(struct role *role)
+{
+	return role->duplicate || role->namesake || role->unreadable;
 }
 
 static bool
-goes_before(
-    unsigned int a_priority, const char *a, unsigned int b_priority, const char *b)
+is_blind(struct role *role)
 {
-	return a_priority != b_priority ? a_priority > b_priority : strcmp(a, b) < 0;
+	return !role->known || role->lost;
 }
 
-static const struct role_peer *
-best_peer(const struct role *role)
+static bool
+is_lost(struct role *role)
 {
-	const struct role_peer *best = NULL;
-
-	for (size_t i = 0; i < role->n_peers; i++) {
-		const struct role_peer *peer = &role->peers[i];
-
-		if (role_is_ready_peer(role, peer->node) &&
-		    (!best ||
-			goes_before(
-			    peer->priority, peer->node, best->priority, best->node)))
-			best = peer;
-	}
-	return best;
+	return role->lost;
 }
 
-const char *
-role_best_peer(const struct role *role)
+static bool
+is_writing(struct role *role)
 {
-	const struct role_peer *best = best_peer(role);
-
-	return best ? best->node : NULL;
+	return role->cas.out;
 }
 
-void
-role_give(struct role *role, const char *to, enum role_reason reason, const char *why)
+static bool
+is_backing_off(struct role *role)
 {
-	role->give = true;
-	str_copy(role->give_to, sizeof(role->give_to), to);
-	role->give_reason = reason;
-	str_copy(role->give_why, sizeof(role->give_why), why);
+	role_wake(role, role->write_after);
+	return role->now.boot < role->write_after;
 }
 
-/* S12: every write changes the value, since both revision and write id are new. */
-static void
-write_register(struct role *role, enum role_write kind, const char *holder,
-    const struct role_fence *fence)
+static bool
+is_lost_and_busy(struct role *role)
 {
-	struct role_cas *cas = &role->cas;
-	struct role_action *action;
-
-	*cas =
-	    (struct role_cas){ .out = true, .kind = kind, .sent_at = role->now.boot };
-	cas->content.rev = role->max_rev + 1;
-	snprintf(cas->content.wid, sizeof(cas->content.wid), "%s.%s.%s.%016" PRIx64,
-	    role->params.node, role->inst, role_write_name(kind),
-	    role->random(role->arg));
-	str_copy(cas->content.holder, sizeof(cas->content.holder), holder);
-	cas->content.fence = *fence;
-	if (mutated(SAMEVAL) && strcmp(holder, role->reg.holder) == 0 &&
-	    strcmp(fence->text, role->reg.fence.text) == 0) {
-		cas->content.rev = role->reg.rev;
-		str_copy(cas->content.wid, sizeof(cas->content.wid), role->reg.wid);
-	}
-	if (mutated(CHAIN) && kind == ROLE_CLAIM)
-		str_copy(cas->content.fence.node, ROLE_NODE_SIZE, role->params.node);
-	action = role_act(role, ROLE_ACTION_WRITE);
-	action->kind = kind;
-	action->base = role->lost ? role->lost_index : role->reg.index;
-	role->actions->write = cas->content;
+	return role->lost && (role->cas.out || is_backing_off(role));
 }
 
-/*
- * S14: not less than our own record says, unless the warden has confirmed a deadline within
- * the smaller lease in this term: every hold of a term is that short, so one answer is
- * enough. And then right after a confirm, because the new lease binds when it is sent.
- */
-static int64_t
-lease_to_publish(const struct role *role)
+static bool
+is_mine(struct role *role)
 {
-	const struct role_params *params = &role->params;
-	int64_t want = params->lease_ms + params->margin_ms;
-
-	if (!role->known || !role_is_fenced_in(role) ||
-	    want >= role->reg.fence.lease_ms || mutated(LOWERLEASE))
-		return want;
-	if (role->state == ROLE_MASTER &&
-	    (!params->has_vips || role->held_order > role->term_order) &&
-	    role->now.boot - role->confirmed_at < params->lease_ms / 2)
-		return want;
-	return role->reg.fence.lease_ms;
+	return role_is_fenced_in(role);
 }
 
-static void
-own(struct role *role)
+static bool
+is_free(struct role *role)
 {
-	struct role_fence fence = { .present = true };
+	return !role->reg.fence.present;
+}
 
-	fence.lease_ms = lease_to_publish(role);
-	str_copy(fence.node, sizeof(fence.node), role->params.node);
-	snprintf(fence.text, sizeof(fence.text),
-	    "{\"node\":\"%s\",\"lease_ms\":%" PRId64
-	    ",\"hold_ms\":0,\"members\":[],\"hb\":false}",
-	    fence.node, fence.lease_ms);
-	/* S9: it binds from the moment it is sent, and so do the older ones. */
-	if (role->state == ROLE_MASTER && fence.lease_ms < role->binding_ms &&
-	    !mutated(BINDLATE))
-		role->binding_ms = fence.lease_ms;
-	write_register(role, ROLE_OWN, role->params.node, &fence);
+/* 10.7: from STANDBY or WAITING all that are present, so that each may take over quickly. */
+static role_nodes
+candidates(const struct role *role)
+{
+	role_nodes set = 0;
+
+	for (size_t i = 1; role_has_failsafe(role) && i < role->n_nodes; i++)
+		if (role->nodes[i].present && role->nodes[i].hb)
+			set |= (role_nodes)1 << i;
+	return set;
 }
 
 /* An OWN that makes this host MASTER, if it succeeds. */
@@ -159,26 +99,27 @@ enter(struct role *role, enum role_reason reason, const char *why)
 {
 	role->enter_reason = reason;
 	str_copy(role->enter_why, sizeof(role->enter_why), why);
-	own(role);
+	role_own(role, candidates(role));
 }
 
 /* The fence is null: somebody gave the role away, or nobody ever had it. */
 static void
 enter_free(struct role *role)
 {
-	const char *end = strstr(role->reg.wid, ".GIVE.");
-	const char *dot = end;
+	struct role_wid wid = { .node = "" };
 	char why[160];
 
-	if (!end || !role_is_holder(role)) {
+	if (!role_is_holder(role) || !role_wid_split(role->reg.wid, &wid)) {
 		enter(role, ROLE_REASON_ELECTED, "nobody had it");
-		return;
+	} else if (strcmp(wid.kind, "GIVE") == 0) {
+		snprintf(why, sizeof(why), "%s handed it over", wid.node);
+		enter(role, ROLE_REASON_HANDED_OVER, why);
+	} else if (strcmp(wid.kind, "FORCE") == 0) {
+		enter(role, ROLE_REASON_SWITCHOVER,
+		    "an operator said that whoever had it is off");
+	} else {
+		enter(role, ROLE_REASON_ELECTED, "nobody had it");
 	}
-	while (dot > role->reg.wid && dot[-1] != '.')
-		dot--;
-	snprintf(why, sizeof(why), "%.*s handed it over",
-	    dot > role->reg.wid ? (int)(dot - 1 - role->reg.wid) : 0, role->reg.wid);
-	enter(role, ROLE_REASON_HANDED_OVER, why);
 }
 
 static void
@@ -195,13 +136,14 @@ enter_after_wait(struct role *role)
 	enter(role, ROLE_REASON_TAKEOVER, why);
 }
 
-static void
-start_waiting(struct role *role)
+void
+role_start_waiting(struct role *role, struct role_now from)
 {
 	const char *old = role->reg.fence.node;
 	char why[160];
 
-	role_wait(role);
+	role_wait(role, from);
+	role->next_beat = role->now.boot;
 	snprintf(why, sizeof(why), "%s%s may have it for another %.1f s",
 	    old[0] ? old : "somebody", old[0] ? " is gone but" : "",
 	    (double)(role->wait_until.boot - role->now.boot) / 1000);
@@ -209,123 +151,8 @@ start_waiting(struct role *role)
 	    old[0] ? ROLE_REASON_TAKEOVER : ROLE_REASON_ELECTED, why);
 }
 
-/* A ready host of higher priority for all of the delay. */
-static void
-consider_preemption(struct role *role)
-{
-	const struct role_params *params = &role->params;
-	const struct role_peer *best = best_peer(role);
-	char why[160];
+/* WAITING: whether it goes on. */
 
-	if (!params->preempt || !best || best->priority <= params->priority) {
-		role->higher_since = ROLE_NEVER;
-		return;
-	}
-	if (role->higher_since == ROLE_NEVER)
-		role->higher_since = role->now.boot;
-	if (role->now.boot < role->higher_since + params->preempt_delay_ms) {
-		role_wake(role, role->higher_since + params->preempt_delay_ms);
-		return;
-	}
-	snprintf(
-	    why, sizeof(why), "%s is back and has the higher priority", best->node);
-	role_give(role, best->node, ROLE_REASON_PREEMPTED, why);
-}
-
-static void
-consider_giving(struct role *role)
-{
-	bool unwell = role->ready == ROLE_READY_NO;
-	bool claimed = !role_is_holder(role);
-
-	if (role->give)
-		return;
-	if (role->stopping)
-		role_give(role, "", ROLE_REASON_STOP, "lictord stops here");
-	else if (role->yielding)
-		role_give(role, "", ROLE_REASON_RELOAD,
-		    "a new configuration takes it away here");
-	else if (unwell &&
-	    (claimed || best_peer(role) || role->params.release_when_unwell))
-		role_give(role, claimed ? role->reg.holder : "", ROLE_REASON_SERVICE,
-		    "this host is not ready for it");
-	else
-		consider_preemption(role);
-}
-
-/* While the demote hook runs the master goes on confirming and holding. */
-static void
-leave(struct role *role)
-{
-	struct role_action *action;
-
-	if (!role->give)
-		return;
-	if (!role->leaving && !role->params.has_demote) {
-		role->leaving = role->left = true;
-	} else if (!role->leaving) {
-		role->leaving = true;
-		action = role_act(role, ROLE_ACTION_DEMOTE);
-		action->reason = role->give_reason;
-	}
-	if (role->left)
-		role_step_down(role, role->give_reason, role->give_why);
-}
-
-static void
-decide_master(struct role *role)
-{
-	if (!role_is_holder(role) && !role->leaving)
-		own(role); /* object to the claim */
-	else if (role_is_holder(role) &&
-	    lease_to_publish(role) != role->reg.fence.lease_ms)
-		own(role);
-}
-
-/* Unwell, but so is everybody else: it stays where it is. */
-static bool
-keeps_unwell(const struct role *role)
-{
-	return role->ready == ROLE_READY_NO && role_is_holder(role) &&
-	    !best_peer(role) && !role->params.release_when_unwell;
-}
-
-/* The next master: who was asked for, who claimed it, or the best. */
-static const char *
-next_holder(const struct role *role)
-{
-	const char *best = role_best_peer(role);
-
-	if (role->give && role->give_to[0] && role_is_ready_peer(role, role->give_to))
-		return role->give_to;
-	if (!role_is_holder(role) && role->reg.holder[0])
-		return role->reg.holder;
-	return best ? best : "";
-}
-
-/* The register says that the addresses may be here: take the role up again, or give it. */
-static void
-decide_in_doubt(struct role *role)
-{
-	static const struct role_fence none;
-	bool fit = role->ready == ROLE_READY_YES || keeps_unwell(role) ||
-	    (role->ready == ROLE_READY_UNKNOWN && role_is_holder(role));
-
-	if (!role->give && !role_must_go(role) && fit) {
-		enter(role, ROLE_REASON_RECOVERED, "it was this host's before");
-		return;
-	}
-	if (role->vip_maybe) {
-		role_drop_vips(role);
-		return;
-	}
-	role->gave_at = role->now.boot;
-	if (role->give && role->give_reason == ROLE_REASON_HOOK)
-		role->excluded_until = role->now.boot + GAVE_MS;
-	write_register(role, ROLE_GIVE, next_holder(role), &none);
-}
-
-/* A taker that may not go on. If its OWN came too late to count, the fence is its own. */
 static void
 stop_waiting(struct role *role)
 {
@@ -338,82 +165,162 @@ stop_waiting(struct role *role)
 	else
 		role_set_state(role, ROLE_STANDBY, ROLE_REASON_SERVICE,
 		    "this host is not ready for it");
-	if (role_is_fenced_in(role))
-		decide_in_doubt(role);
-	else
-		write_register(role, ROLE_ABANDON, "", &role->reg.fence);
+}
+
+static bool
+is_unfit(struct role *role)
+{
+	return role_must_go(role) || is_unwell(role);
+}
+
+/* If its OWN came too late to count, the fence is its own. */
+static bool
+is_unfit_and_mine(struct role *role)
+{
+	return is_unfit(role) && role_is_fenced_in(role);
 }
 
 static void
-decide_waiting(struct role *role)
+abandon(struct role *role)
+{
+	role_write(role, ROLE_ABANDON, "", &role->reg.fence);
+}
+
+static void
+abandon_waiting(struct role *role)
+{
+	stop_waiting(role);
+	abandon(role);
+}
+
+static bool
+is_slower(struct role *role)
+{
+	return !role_is_member(role) && !role_is_fenced_in(role) &&
+	    role_member_stands(role);
+}
+
+static void
+abandon_to_member(struct role *role)
+{
+	role_set_state(role, ROLE_STANDBY, ROLE_REASON_SUPERSEDED,
+	    "another host need not wait so long");
+	abandon(role);
+}
+
+static bool
+has_waited(struct role *role)
 {
 	int64_t boot_left = role->wait_until.boot - role->now.boot;
 	int64_t raw_left = role->wait_until.raw - role->now.raw;
 	int64_t left = boot_left > raw_left ? boot_left : raw_left;
 
-	if (role_must_go(role) || role->ready == ROLE_READY_NO)
-		stop_waiting(role);
-	else if (!role->reg.fence.present)
-		enter_free(role);
-	else if (role_is_fenced_in(role))
-		own(role); /* once more, for the same reason */
-	else if (left <= 0)
-		enter_after_wait(role);
-	else
-		role_wake(role, role->now.boot + left);
+	role_wake(role, role->now.boot + left);
+	return left <= 0;
+}
+
+/* STANDBY, and the register says that the addresses may be here. */
+
+/* Unwell, but so is everybody else, or it may not move: it stays where it is. */
+static bool
+keeps_unwell(struct role *role)
+{
+	return is_unwell(role) && role_is_holder(role) && !role_gives_unwell(role);
+}
+
+static bool
+is_mine_to_take(struct role *role)
+{
+	bool fit = role->ready == ROLE_READY_YES || keeps_unwell(role) ||
+	    (role->ready == ROLE_READY_UNKNOWN && role_is_holder(role));
+
+	return role_is_fenced_in(role) && fit && !role->give && !role_must_go(role);
 }
 
 static void
-decide_as_holder(struct role *role)
+take_back(struct role *role)
 {
-	bool excluded = role->now.boot < role->excluded_until;
-
-	if (role_must_go(role) || role->ready == ROLE_READY_NO || excluded)
-		write_register(role, ROLE_ABANDON, "", &role->reg.fence);
-	else if (role->ready == ROLE_READY_UNKNOWN && !role->my_claim)
-		return;
-	else if (!role->reg.fence.present)
-		enter_free(role);
-	else
-		start_waiting(role);
+	enter(role, ROLE_REASON_RECOVERED, "it was this host's before");
 }
 
-static int64_t
-stagger_ms(const struct role *role)
+static bool
+is_mine_and_here(struct role *role)
 {
-	int64_t rank = 0;
-
-	for (size_t i = 0; i < role->n_peers; i++) {
-		const struct role_peer *peer = &role->peers[i];
-
-		if (role_is_ready_peer(role, peer->node) &&
-		    strcmp(peer->node, role->reg.holder) != 0 &&
-		    strcmp(peer->node, role->reg.fence.node) != 0 &&
-		    goes_before(peer->priority, peer->node, role->params.priority,
-			role->params.node))
-			rank++;
-	}
-	return rank * role->params.stagger_ms;
+	return role_is_fenced_in(role) && role->vip_maybe;
 }
 
-/* How long holder and fence.node must have been away. */
-static int64_t
-silence_ms(const struct role *role)
+static void
+give(struct role *role)
 {
-	const struct role_fence *fence = &role->reg.fence;
-	int64_t silence = role->params.silence_ms << role->objected;
+	static const struct role_fence none;
 
-	if (role->reg.holder[0] == '\0' && fence->node[0] == '\0')
-		return 0;
-	if (fence->hold_ms > 0)
-		return STRANGER_MS;
-	return silence < BACKOFF_MAX_MS ? silence : BACKOFF_MAX_MS;
+	role->gave_at = role->now.boot;
+	if (role->give && role->give_reason == ROLE_REASON_HOOK)
+		role->excluded_until = role->now.boot + GAVE_MS;
+	role_write(role, ROLE_GIVE, role_next_holder(role), &none);
+}
+
+/* STANDBY, and it is somebody else's or nobody's. */
+
+static bool
+is_unannounced(struct role *role)
+{
+	return !role->announced;
+}
+
+static void
+announce(struct role *role)
+{
+	const char *holder = role->reg.holder;
+	char why[160];
+
+	snprintf(why, sizeof(why), holder[0] ? "%s has it" : "nobody has it%s", holder);
+	role_set_state(role, ROLE_STANDBY, ROLE_REASON_START, why);
+	/* An earlier instance may have died as master. */
+	if (role->params.has_demote)
+		role_demote(role, ROLE_REASON_START);
+}
+
+static bool
+is_left_behind(struct role *role)
+{
+	return role->vip_maybe;
+}
+
+static bool
+is_holder(struct role *role)
+{
+	return role_is_holder(role);
+}
+
+static bool
+is_unfit_holder(struct role *role)
+{
+	return role_is_holder(role) &&
+	    (is_unfit(role) || role->now.boot < role->excluded_until);
+}
+
+static bool
+is_unsure_holder(struct role *role)
+{
+	return role_is_holder(role) && role->ready == ROLE_READY_UNKNOWN;
+}
+
+static bool
+is_free_holder(struct role *role)
+{
+	return role_is_holder(role) && !role->reg.fence.present;
+}
+
+static void
+wait_from_now(struct role *role)
+{
+	role_start_waiting(role, role->now);
 }
 
 static bool
 looks_free(struct role *role)
 {
-	int64_t now = role->now.boot;
 	int64_t from = role->started_at + role->params.grace_ms;
 
 	if (role->ready != ROLE_READY_YES || role->paused || role_must_go(role) ||
@@ -424,86 +331,140 @@ looks_free(struct role *role)
 	if (role->reg.holder[0] && role->gave_at + GAVE_MS > from)
 		from = role->gave_at + GAVE_MS;
 	role_wake(role, from);
-	return now >= from && !is_present(role, role->reg.holder) &&
-	    !is_present(role, role->reg.fence.node);
+	return role->now.boot >= from && role_away(role, role->holder) &&
+	    role_away(role, role->fencer);
 }
 
 static void
-contend(struct role *role)
+suspect(struct role *role)
+{
+	if (!looks_free(role))
+		role->suspect_since = ROLE_NEVER;
+	else if (role->suspect_since == ROLE_NEVER)
+		role->suspect_since = role->now.boot;
+}
+
+/* The better ones go first. */
+static bool
+is_next(struct role *role)
 {
 	int64_t due;
 
-	if (!looks_free(role)) {
-		role->suspect_since = ROLE_NEVER;
-		return;
-	}
 	if (role->suspect_since == ROLE_NEVER)
-		role->suspect_since = role->now.boot;
-	due = role->suspect_since + silence_ms(role) + stagger_ms(role);
-	if (role->now.boot < due)
-		role_wake(role, due);
-	else if (!role->reg.fence.present)
-		enter_free(role);
-	else
-		write_register(role, ROLE_CLAIM, role->params.node, &role->reg.fence);
+		return false;
+	due = role->suspect_since + role_rank(role) * role->params.stagger_ms;
+	if ((role->holder != ROLE_NOBODY && !role_node_beats(role, role->holder)) ||
+	    (role->fencer != ROLE_NOBODY && !role_node_beats(role, role->fencer)))
+		due += role_silence_ms(role); /* so long its presence must be gone */
+	role_wake(role, due);
+	return role->now.boot >= due;
+}
+
+static bool
+is_next_and_free(struct role *role)
+{
+	return !role->reg.fence.present && is_next(role);
 }
 
 static void
-announce_start(struct role *role)
+claim(struct role *role)
 {
-	const char *holder = role->reg.holder;
-	char why[160];
-
-	if (role->announced)
-		return;
-	snprintf(why, sizeof(why), holder[0] ? "%s has it" : "nobody has it%s", holder);
-	role_set_state(role, ROLE_STANDBY, ROLE_REASON_START, why);
-	/* An earlier instance may have died as master. */
-	if (role->params.has_demote)
-		role_act(role, ROLE_ACTION_DEMOTE)->reason = ROLE_REASON_START;
-}
-
-static void
-decide_standby(struct role *role)
-{
-	if (role_is_fenced_in(role)) {
-		decide_in_doubt(role);
-		return;
-	}
-	announce_start(role);
-	if (role->vip_maybe)
-		role_drop_vips(role); /* left behind */
-	if (role_is_holder(role))
-		decide_as_holder(role);
-	else
-		contend(role);
+	role_write(role, ROLE_CLAIM, role->params.node, &role->reg.fence);
 }
 
 void
 role_decide(struct role *role)
 {
-	if (role->duplicate || (!role->known && role->state != ROLE_MASTER))
-		return;
-	if (role->lost && role->state != ROLE_MASTER)
-		return;
-	if (role->state == ROLE_MASTER && !role->lost) {
-		consider_giving(role);
-		leave(role);
-	}
-	if (role->cas.out)
-		return;
-	if (role->now.boot < role->write_after) {
-		role_wake(role, role->write_after);
-		return;
-	}
-	switch (role->state) {
-	case ROLE_MASTER:
-		if (role->lost)
-			own(role); /* create it again (10.8) */
-		else
-			decide_master(role);
-		break;
-	case ROLE_WAITING: decide_waiting(role); break;
-	case ROLE_STANDBY: decide_standby(role); break;
+	for (size_t i = 0; i < role_decisions_count; i++) {
+		const struct role_rule *rule = &role_decisions[i];
+		enum role_state from = role->state;
+
+		if (!(rule->states & 1U << from) || !rule->applies(role))
+			continue;
+		if (rule->act)
+			rule->act(role);
+		assert(role->state == from || rule->to & 1U << role->state);
+		if (rule->last)
+			return;
 	}
 }
+
+#define OUTSIDE (IN_STANDBY | IN_WAITING)
+
+const struct role_rule role_decisions[] = {
+	{ ANYWHERE, "a namesake, or a register of another version", "no writes",
+	    is_mute, NULL, STAYS, true },
+	{ OUTSIDE, "a master is ahead of me, or just started", "read first",
+	    role_must_read, NULL, STAYS, true },
+	{ OUTSIDE, "the register is not known, or lost", "", is_blind, NULL, STAYS,
+	    true },
+
+	{ IN_MASTER, "the register is lost, a write is out or just failed", "",
+	    is_lost_and_busy, NULL, STAYS, true },
+	{ IN_MASTER, "the register is lost", "OWN: make it again", is_lost,
+	    stay_recreate, STAYS, true },
+	{ IN_MASTER, "lictord stops", "give it to the best", stay_must_stop,
+	    stay_give_stopping, STAYS, false },
+	{ IN_MASTER, "a new configuration takes it away", "give it to the best",
+	    stay_must_yield, stay_give_yielding, STAYS, false },
+	{ IN_MASTER, "unwell and claimed", "give it to the claimant",
+	    stay_is_unwell_and_claimed, stay_give_claimant, STAYS, false },
+	{ IN_MASTER, "always", "look for a higher priority", always,
+	    stay_watch_preferred, STAYS, false },
+	{ IN_MASTER, "should move, but did so too often", "alarm", stay_is_held_back,
+	    stay_say_limit, STAYS, false },
+	{ IN_MASTER, "unwell, another is ready", "give it to the best",
+	    stay_is_unwell_and_replaceable, stay_give_unwell, STAYS, false },
+	{ IN_MASTER, "a higher priority is ready for the delay", "give it to that host",
+	    stay_is_preempted, stay_give_preferred, STAYS, false },
+	{ IN_MASTER, "to be given", "demote hook", stay_is_to_leave, stay_leave, STAYS,
+	    false },
+	{ IN_MASTER, "the demote hook has ended", "addresses down", stay_has_left,
+	    stay_step_aside, IN_STANDBY, false },
+
+	{ ANYWHERE, "a write is out", "wait for its outcome", is_writing, NULL, STAYS,
+	    true },
+	{ ANYWHERE, "a write came to nothing just now", "wait for C", is_backing_off,
+	    NULL, STAYS, true },
+
+	{ IN_MASTER, "claimed while leaving", "let it be", stay_is_claimed_leaving,
+	    NULL, STAYS, true },
+	{ IN_MASTER, "claimed", "OWN: object", stay_is_claimed, stay_own_again, STAYS,
+	    true },
+	{ IN_MASTER, "members, lease, hold or hb changed", "OWN", stay_has_changed,
+	    stay_own_changed, STAYS, true },
+
+	{ IN_WAITING, "unfit, fence mine after all", "", is_unfit_and_mine,
+	    stop_waiting, IN_STANDBY, false },
+	{ IN_WAITING, "unfit", "ABANDON", is_unfit, abandon_waiting, IN_STANDBY, true },
+	{ IN_WAITING, "no member, and a member is ready", "ABANDON", is_slower,
+	    abandon_to_member, IN_STANDBY, true },
+	{ IN_WAITING, "fence null", "OWN", is_free, enter_free, STAYS, true },
+	{ IN_WAITING, "fence mine after all", "OWN once more", is_mine, stay_own_again,
+	    STAYS, true },
+	{ IN_WAITING, "the fence wait is over", "OWN", has_waited, enter_after_wait,
+	    STAYS, true },
+
+	{ IN_STANDBY, "fence mine, and fit", "OWN: return", is_mine_to_take, take_back,
+	    STAYS, true },
+	{ IN_STANDBY, "fence mine, addresses may be here", "addresses down",
+	    is_mine_and_here, role_drop_vips, STAYS, true },
+	{ IN_STANDBY, "fence mine", "GIVE", is_mine, give, STAYS, true },
+	{ IN_STANDBY, "just started", "say so, demote hook", is_unannounced, announce,
+	    STAYS, false },
+	{ IN_STANDBY, "addresses may be here", "addresses down", is_left_behind,
+	    role_drop_vips, STAYS, false },
+	{ IN_STANDBY, "holder me, unfit", "ABANDON", is_unfit_holder, abandon, STAYS,
+	    true },
+	{ IN_STANDBY, "holder me, not known whether fit", "wait until it is",
+	    is_unsure_holder, NULL, STAYS, true },
+	{ IN_STANDBY, "holder me, fence null", "OWN", is_free_holder, enter_free, STAYS,
+	    true },
+	{ IN_STANDBY, "holder me", "the fence wait starts", is_holder, wait_from_now,
+	    IN_WAITING, true },
+	{ IN_STANDBY, "always", "is the role free?", always, suspect, STAYS, false },
+	{ IN_STANDBY, "free for rank * S, fence null", "OWN", is_next_and_free,
+	    enter_free, STAYS, true },
+	{ IN_STANDBY, "free for rank * S", "CLAIM", is_next, claim, STAYS, true },
+};
+const size_t role_decisions_count = ARRAY_LENGTH(role_decisions);

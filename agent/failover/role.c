@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The failover protocol of one role: the step, its events and its states. What the
- * register's contents mean is in learn.c, what to do next in decide.c; lease.c, vip.c and
- * hooks.c carry the actions out, all through seat.c. Nothing here reads a clock or does
- * I/O.
+ * register's contents mean is in learn.c, what heartbeats do in hear.c, what to do next in
+ * decide.c; lease.c, peer.c, vip.c and hooks.c carry the actions out, all through seat.c.
+ * Nothing here reads a clock or does I/O.
  *
  * The register in Consul is all that safety rests on. The addresses are here only while
  * this host is MASTER and its lease runs; MASTER is entered only by the success of an own
@@ -19,10 +19,9 @@
 #include <string.h>
 
 #include "agent/base/util.h"
-#include "agent/failover/role_state.h"
+#include "agent/failover/role_rules.h"
 
 #define DROP_REPEAT_MS 200 /* an answer to a drop takes no longer */
-#define IDLE_READ_MS 1000 /* a standby's reads: the watch brings the news */
 
 static const char *const state_names[] = { "backup", "waiting", "master" };
 _Static_assert(ARRAY_LENGTH(state_names) == ROLE_MASTER + 1, "one name per state");
@@ -85,14 +84,6 @@ role_is_fenced_in(const struct role *role)
 	    strcmp(role->reg.fence.node, role->params.node) == 0;
 }
 
-int64_t
-role_hold_until(const struct role *role)
-{
-	if (role->state != ROLE_MASTER)
-		return ROLE_NEVER;
-	return role->confirmed_at + role->binding_ms - role->params.margin_ms;
-}
-
 const char *
 role_words(struct role *role, const char *text)
 {
@@ -147,6 +138,13 @@ role_drop_vips(struct role *role)
 	role_wake(role, role->ordered_at + DROP_REPEAT_MS);
 }
 
+void
+role_demote(struct role *role, enum role_reason reason)
+{
+	role->promoted_before = false;
+	role_act(role, ROLE_ACTION_DEMOTE)->reason = reason;
+}
+
 /* MASTER no more, whatever the reason: the addresses go first. */
 void
 role_step_down(struct role *role, enum role_reason reason, const char *why)
@@ -162,38 +160,57 @@ role_step_down(struct role *role, enum role_reason reason, const char *why)
 	role->leaving = role->left = false;
 	role->suspect_since = ROLE_NEVER;
 	role->next_read = role->now.boot;
+	role->n_binding = 0;
 	role_set_state(role, ROLE_STANDBY, reason, why);
 	if (role->params.has_demote && !demoting)
-		role_act(role, ROLE_ACTION_DEMOTE)->reason = reason;
+		role_demote(role, reason);
 	role->term = 0;
+}
+
+const struct role_fall_row role_falls[] = {
+	[ROLE_FALL_LAPSE] = { IN_MASTER, "the hold is over", ROLE_REASON_LAPSE,
+	    IN_STANDBY },
+	[ROLE_FALL_BRANCH] = { IN_MASTER, "the same revision, another content",
+	    ROLE_REASON_BRANCH, IN_STANDBY },
+	[ROLE_FALL_NEWER] = { IN_MASTER, "a master of a higher revision is heard",
+	    ROLE_REASON_SUPERSEDED, IN_STANDBY },
+	[ROLE_FALL_EQUAL] = { IN_MASTER,
+	    "a master of the same revision and a smaller name is heard",
+	    ROLE_REASON_SUPERSEDED, IN_STANDBY },
+	[ROLE_FALL_LOST] = { IN_WAITING, "the register is lost", ROLE_REASON_BRANCH,
+	    IN_STANDBY },
+};
+_Static_assert(ARRAY_LENGTH(role_falls) == ROLE_FALLS, "one row per fall");
+
+void
+role_fall(struct role *role, enum role_fall fall, const char *why)
+{
+	const struct role_fall_row *row = &role_falls[fall];
+
+	assert(role_mutant() || row->states & 1U << role->state);
+	if (role->state == ROLE_MASTER)
+		role_step_down(role, row->reason, why);
+	else
+		role_set_state(role, ROLE_STANDBY, row->reason, why);
+	assert(row->to & 1U << role->state);
 }
 
 /* S2: before anything else is looked at. */
 static void
 lapse(struct role *role)
 {
-	char why[80];
-	int64_t lease_ms = role->binding_ms - role->params.margin_ms;
+	char why[120];
+	int64_t lease_ms = role_binding_ms(role) - role->params.margin_ms;
+	bool peers = role->reg.fence.hold_ms > 0;
 
-	if (role->state != ROLE_MASTER || role->now.boot < role_hold_until(role))
+	if (role->state != ROLE_MASTER || role->now.boot < role_hold_until(role) ||
+	    (mutated(HOOKHOLD) && role->leaving))
 		return;
-	snprintf(why, sizeof(why), "the lease could not be confirmed for %g s",
+	snprintf(why, sizeof(why), "%s for %g s",
+	    peers ? "neither Consul nor all members confirmed the lease"
+		  : "the lease could not be confirmed",
 	    (double)lease_ms / 1000);
-	role_step_down(role, ROLE_REASON_LAPSE, why);
-}
-
-static void
-on_peers(struct role *role, const struct role_peer *list, size_t count)
-{
-	role->peers_known = true;
-	role->n_peers = 0;
-	for (size_t i = 0; i < count && i < ROLE_PEERS; i++) {
-		if (!role_name_valid(list[i].node))
-			continue;
-		role->peers[role->n_peers++] = list[i];
-		if (strcmp(list[i].node, role->reg.holder) == 0)
-			role->objected = 0;
-	}
+	role_fall(role, ROLE_FALL_LAPSE, why);
 }
 
 static void
@@ -212,7 +229,8 @@ on_switchover(struct role *role, const char *to)
 	if (role->state != ROLE_MASTER || role->give ||
 	    strcmp(to, role->params.node) == 0)
 		return;
-	if (to[0] ? role_is_ready_peer(role, to) : role_best_peer(role) != NULL) {
+	if (to[0] ? role_is_ready_peer(role, to)
+		  : role_best_peer(role) != ROLE_NOBODY) {
 		role_give(role, to, ROLE_REASON_SWITCHOVER, "an operator asked");
 		return;
 	}
@@ -247,6 +265,42 @@ on_vip_gone(struct role *role, uint64_t order)
 		role->vip_maybe = false;
 }
 
+static int64_t
+next_read(const struct role *role)
+{
+	int64_t due = role->read_at + role_pace(role);
+
+	return role->next_read < due ? role->next_read : due;
+}
+
+/* One request for all roles of a host that would read soon. */
+static void
+on_along(struct role *role)
+{
+	if (next_read(role) <= role->now.boot + role_pace(role) / 2)
+		role->next_read = role->now.boot;
+}
+
+static void
+on_unreadable(struct role *role)
+{
+	if (!role->unreadable)
+		role_alarm(role,
+		    "its register in Consul is of a version that this lictord does not "
+		    "know: it is neither written nor answered for");
+	role->unreadable = true;
+}
+
+static void
+on_namesake(struct role *role, bool on)
+{
+	if (on && !role->namesake)
+		role_alarm(role,
+		    "another agent uses this node's name: nothing is written as long "
+		    "as it does");
+	role->namesake = on;
+}
+
 static void
 take(struct role *role, const struct role_event *event)
 {
@@ -261,7 +315,7 @@ take(struct role *role, const struct role_event *event)
 		    role, event->cas.wid, event->cas.ok, event->cas.index);
 		break;
 	case ROLE_EVENT_PEERS:
-		on_peers(role, event->peers.list, event->peers.count);
+		role_nodes_present(role, event->peers.list, event->peers.count);
 		break;
 	case ROLE_EVENT_HEALTH: on_ready(role, event->ready); break;
 	case ROLE_EVENT_SWITCHOVER: on_switchover(role, event->node); break;
@@ -276,36 +330,55 @@ take(struct role *role, const struct role_event *event)
 		if (event->order > role->held_order)
 			role->held_order = event->order;
 		break;
-	case ROLE_EVENT_HEARTBEAT:
-	case ROLE_EVENT_ACK:
-	case ROLE_EVENT_ALONG:
-	case ROLE_EVENT_UNREADABLE:
-	case ROLE_EVENT_NAMESAKE:
+	case ROLE_EVENT_HEARTBEAT: role_hear(role, event); break;
+	case ROLE_EVENT_ACK: role_take_ack(role, event); break;
+	case ROLE_EVENT_ALONG: on_along(role); break;
+	case ROLE_EVENT_UNREADABLE: on_unreadable(role); break;
+	case ROLE_EVENT_NAMESAKE: on_namesake(role, event->namesake); break;
 	case ROLE_EVENTS: break;
 	}
 }
 
-/* The address is there while the lease runs, before the hooks or once they succeeded. */
+/* S1: as far as the hold goes, but never further than a lease. */
+static int64_t
+hold_vips_until(const struct role *role)
+{
+	const struct role_params *params = &role->params;
+	int64_t now = role->now.boot;
+	int64_t until = role_hold_until(role);
+	int64_t lease_ms = role_binding_ms(role) - params->margin_ms;
+
+	if (mutated(RESTARTKEEP) && role->state == ROLE_STANDBY && role->known &&
+	    role_is_holder(role) && role_is_fenced_in(role))
+		return now + params->lease_ms;
+	if (mutated(HOOKHOLD) && role->leaving)
+		return now + params->lease_ms;
+	if (mutated(LONGLIFE))
+		return until;
+	if (lease_ms > params->lease_ms)
+		lease_ms = params->lease_ms;
+	return until > now + lease_ms ? now + lease_ms : until;
+}
+
+/* The address is there while the hold runs, before the hooks or once they succeeded. It is set
+ * each C, and at once where that comes late. */
 static void
 refresh_vips(struct role *role)
 {
 	const struct role_params *params = &role->params;
 	struct role_action *action;
 	int64_t now = role->now.boot;
-	int64_t until = role_hold_until(role);
+	int64_t until;
 
-	if (mutated(RESTARTKEEP) && role->state == ROLE_STANDBY && role->known &&
-	    role_is_holder(role) && role_is_fenced_in(role))
-		until = now + params->lease_ms;
-	else if (role->state != ROLE_MASTER)
+	if (role->state != ROLE_MASTER && !mutated(RESTARTKEEP))
 		return;
-	role_wake(role, until);
+	role_wake(role, role_hold_until(role));
+	until = hold_vips_until(role);
 	if (!params->has_vips || !(role->promoted || params->address_first) ||
 	    now >= until)
 		return;
-	if (until > now + params->lease_ms)
-		until = now + params->lease_ms;
-	if (until > role->until || now >= role->ordered_at + params->confirm_ms) {
+	if (until >= role->until + params->confirm_ms ||
+	    now >= role->ordered_at + params->confirm_ms) {
 		action = role_act(role, ROLE_ACTION_VIP_HOLD);
 		action->order = ++role->order;
 		action->until = until;
@@ -317,36 +390,16 @@ refresh_vips(struct role *role)
 	role_wake(role, role->ordered_at + params->confirm_ms);
 }
 
-/* How long after one consistent read the next is due, though no news asks for it. */
-static int64_t
-pace(const struct role *role)
-{
-	int64_t confirm_ms = role->params.confirm_ms;
-	int64_t idle_ms = 4 * confirm_ms > IDLE_READ_MS ? 4 * confirm_ms : IDLE_READ_MS;
-
-	if (role->state != ROLE_STANDBY || role->cas.out)
-		return confirm_ms;
-	if (!role->known)
-		return idle_ms;
-	if (role_is_fenced_in(role) || role->suspect_since != ROLE_NEVER)
-		return confirm_ms;
-	return idle_ms;
-}
-
 static void
 read_register(struct role *role)
 {
-	int64_t due = role->read_at + pace(role);
-
-	if (role->next_read < due)
-		due = role->next_read;
-	if (role->now.boot >= due) {
+	if (role->now.boot >= next_read(role)) {
 		role->read_at = role->now.boot;
 		role->next_read = ROLE_FOREVER;
 		role_act(role, ROLE_ACTION_READ);
-		due = role->read_at + pace(role);
 	}
-	role_wake(role, due);
+	role_wake(role, next_read(role));
+	role_wake(role, role_calm_until(role) + 1);
 }
 
 struct role *
@@ -362,10 +415,15 @@ role_new(const struct role_params *params, struct role_now now,
 	role->arg = arg;
 	role->now = now;
 	role->started_at = role->next_read = role->wake = now.boot;
+	role->known_since = role->next_beat = now.boot;
 	role->learnt_at = role->read_at = role->write_after = ROLE_NEVER;
 	role->suspect_since = role->gave_at = role->excluded_until = ROLE_NEVER;
-	role->ordered_at = ROLE_NEVER;
+	role->ordered_at = role->beat_at = ROLE_NEVER;
+	role->higher_since = ROLE_NEVER;
+	role->holder = role->fencer = role->beat_from = ROLE_NOBODY;
+	role->promoted_before = params->promoted_before;
 	role->vip_maybe = params->has_vips; /* an earlier instance may have left it */
+	role_node_place(role, params->node);
 	return role;
 }
 
@@ -373,22 +431,17 @@ void
 role_set_params(struct role *role, const struct role_params *params)
 {
 	struct role_params *mine = &role->params;
+	struct role_params start = *mine;
 
 	/* S14: what was held or ordered by now may last for the longer lease. */
-	if (params->lease_ms < mine->lease_ms || params->has_vips != mine->has_vips)
-		role->term_order = role->order;
-	mine->priority = params->priority;
-	mine->preempt = params->preempt;
-	mine->preempt_delay_ms = params->preempt_delay_ms;
-	mine->lease_ms = params->lease_ms;
-	mine->confirm_ms = params->confirm_ms;
-	mine->silence_ms = params->silence_ms;
-	mine->stagger_ms = params->stagger_ms;
-	mine->has_vips = params->has_vips;
-	mine->has_promote = params->has_promote;
-	mine->has_demote = params->has_demote;
-	mine->address_first = params->address_first;
-	mine->release_when_unwell = params->release_when_unwell;
+	if ((params->lease_ms < mine->lease_ms && !mutated(LITERALS14)) ||
+	    params->has_vips != mine->has_vips)
+		role->long_order = role->order;
+	*mine = *params;
+	str_copy(mine->node, sizeof(mine->node), start.node);
+	mine->inst = start.inst;
+	mine->margin_ms = start.margin_ms;
+	mine->warm = start.warm;
 	/* what waits for a hook that is there no more waits no longer */
 	if (!mine->has_promote)
 		role->promoted = true;
@@ -417,6 +470,7 @@ role_step(struct role *role, const struct role_event *event, struct role_now now
 	role_decide(role);
 	refresh_vips(role);
 	read_register(role);
+	role_beat(role);
 	role->actions = NULL;
 }
 
@@ -442,8 +496,17 @@ role_view(const struct role *role, struct role_view *view)
 		.vip_maybe = role->vip_maybe,
 		.ready = role->ready,
 		.reason = role->reason,
-		.binding_ms = role->state == ROLE_MASTER ? role->binding_ms : 0,
+		.calm = role_calm_until(role) != ROLE_NEVER,
+		.paused = role->paused,
+		.unreadable = role->unreadable,
+		.moves = role_moves(role),
 	};
+	if (role->state == ROLE_MASTER) {
+		view->n_binding = role->n_binding;
+		view->binding_ms = role_binding_ms(role);
+		view->failsafe = role->now.boot >= role_confirmed_until(role);
+	}
+	role_nodes_view(role, view);
 	if (role->known)
 		view->reg = role->reg;
 }

@@ -29,7 +29,7 @@ NEVER = -(1 << 61)
 FOREVER = 1 << 61
 
 OBJECTED_MAX = 5
-BINDING_MAX = 4         # own records that may be current: no more OWNs until the index moved
+BINDING_MAX = 4         # own records that may be current: no other until the index moved
 GAVE_MS = 5000          # having given the role away, do not ask for it so soon
 DROP_REPEAT_MS = 200    # an answer to a drop takes no longer
 WAIT_NUMERATOR = 1001   # 1 + rho ...
@@ -118,7 +118,7 @@ class Role:
         """A new configuration; node, inst and margin stay."""
         if not first:
             params = dict(params, margin_ms=self.margin)
-            if params['has_vips'] != self.has_vips:
+            if params['has_vips'] != self.has_vips or params['lease_ms'] < self.lease:
                 self.life, self.lives = FOREVER, {}
             if not params['has_promote']:
                 self.promoted = True
@@ -375,7 +375,8 @@ class Role:
 
     def is_behind(self, sent, consistent, content):
         """S17: a master was heard that this register does not know."""
-        if self.state == MASTER or not consistent or not content or sent <= self.hb_at:
+        if self.state == MASTER or not consistent or not content or not self.hb_from or \
+           sent <= self.hb_at:
             return False
         return content.rev < self.hb_rev or \
             (content.rev == self.hb_rev and content.fenced() != self.hb_from)
@@ -524,7 +525,7 @@ class Role:
         if not self.hb or sender == self.me:
             return
         self.seen_rev = max(self.seen_rev, known)
-        if inst != self.inst or self.state == STANDBY:
+        if inst != self.inst or self.state == STANDBY or ts > self.boot:
             return
         self.last_ack[sender] = self.boot
         if self.state == MASTER:
@@ -635,6 +636,8 @@ class Role:
                 self.own(fence['members'])      # object
             return
         members = self.members_now(fence['members'])
+        if self.keeps_hold(members):
+            return
         if (set(members) != set(fence['members']) or
                 self.lease_to_publish() != fence['lease_ms'] or
                 self.hold_of(members) != fence['hold_ms'] or self.hb != fence['hb']):
@@ -653,6 +656,11 @@ class Role:
             return 0
         hold = self.hold_peers if members else self.hold_alone
         return hold + self.margin if hold else 0
+
+    def keeps_hold(self, members):
+        """A smaller hold is published only where it takes nothing away."""
+        return self.state == MASTER and self.boot - self.confirmed >= self.lease // 2 and \
+            self.hold_of(members) < self.reg.fence['hold_ms']
 
     def decide_waiting(self):
         reg, fence = self.reg, self.reg.fence
@@ -714,7 +722,7 @@ class Role:
             return self.give
         if not self.is_holder() and self.reg.holder:
             return self.reg.holder
-        if self.paused:
+        if self.paused and not (self.give is not None and self.give_reason == 'switchover'):
             return ''
         return self.best_peer() or ''
 
@@ -801,12 +809,14 @@ class Role:
         if not self.failsafe:
             members = []
         fence = {'node': self.me, 'lease_ms': self.lease_to_publish(),
-                 'hold_ms': self.hold_of(members), 'members': sorted(members),
+                 'hold_ms': self.reg.fence['hold_ms'] if self.keeps_hold(members)
+                 else self.hold_of(members), 'members': sorted(members),
                  'hb': self.hb}
         if self.state == MASTER and not any(self.binds_alike(fence, b) for b in self.binding):
-            if len(self.binding) == BINDING_MAX:
-                return
-            self.binding = self.binding + [fence]               # S9: from the moment it is sent
+            if len(self.binding) == BINDING_MAX:                # the newest moves the index, too
+                fence = dict(self.binding[-1], hb=self.hb)
+            else:
+                self.binding = self.binding + [fence]           # S9: from the moment it is sent
         self.write('OWN', self.me, fence)
 
     @staticmethod
@@ -829,8 +839,9 @@ class Role:
         self.own()
 
     def enter_free(self):
-        given = writer_of(self.reg.wid)[2] == 'GIVE' and self.is_holder()
-        self.enter('handed-over' if given else 'elected')
+        reasons = {'GIVE': 'handed-over', 'FORCE': 'switchover'}
+        kind = writer_of(self.reg.wid)[2] if self.is_holder() else None
+        self.enter(reasons.get(kind, 'elected'))
 
     # ---- what is due by itself
 

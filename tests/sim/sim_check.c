@@ -389,7 +389,7 @@ check_master(struct world *world, const struct host *host, struct role_now now)
 	if (now.boot >= role_hold_until(role))
 		sim_fail(world, "S2: %s is master beyond its lease", host->name);
 	if (!world->odd && fenced(reg, host->name) &&
-	    role->binding_ms > reg->fence.lease_ms)
+	    role_binding_ms(role) > reg->fence.lease_ms)
 		sim_fail(world, "I4: %s is not bound by its record in the register",
 		    host->name);
 }

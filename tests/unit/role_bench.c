@@ -22,6 +22,7 @@ const struct role_params usual = { .node = "web-1",
 	.silence_ms = 600,
 	.stagger_ms = 200,
 	.grace_ms = 1000,
+	.member_ms = 10000,
 	.has_vips = true };
 
 static uint64_t

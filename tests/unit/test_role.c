@@ -44,7 +44,9 @@ test_handover(void)
 	CU_ASSERT_STRING_EQUAL(bench->reg.fence.text,
 	    "{\"node\":\"web-1\",\"lease_ms\":3750,\"hold_ms\":0,\"members\":[],\"hb\":"
 	    "false}");
-	show(bench, true); /* a confirm moves the deadline at once */
+	pass(bench, usual.confirm_ms - 1);
+	CU_ASSERT_PTR_NULL(find(bench, ROLE_ACTION_VIP_HOLD));
+	show(bench, true); /* a confirm moves the deadline, each C */
 	hold = find(bench, ROLE_ACTION_VIP_HOLD);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(hold);
 	CU_ASSERT_FALSE(hold->first);
