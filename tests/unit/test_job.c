@@ -38,7 +38,7 @@
 #define STARTS 8 /* it may have to wait for as many, as long as the longest */
 #define LIMIT_MS 30000 /* for what must come; no test waits so long unless it fails */
 #define MIB ((int64_t)1048576)
-#ifdef __SANITIZE_ADDRESS__ /* what is freed is kept for a while */
+#ifdef LICTOR_SANITIZED /* what is freed is kept for a while */
 #define MEMORY_TOLD false
 #else
 #define MEMORY_TOLD true
