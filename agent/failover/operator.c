@@ -176,10 +176,3 @@ roles_set_priority(struct roles *roles, uint32_t role, unsigned int effective)
 	seat_set_priority(roles->seats[role], effective);
 	lease_priority(roles->lease, role, effective);
 }
-
-size_t
-roles_explain(struct roles *roles, uint32_t role, char lines[][160], size_t n)
-{
-	(void)roles, (void)role, (void)lines, (void)n;
-	return 0;
-}

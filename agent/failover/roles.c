@@ -91,6 +91,12 @@ judge(const struct seat *seat, char why[ROLES_WHY_SIZE])
 	return seat->usable_known ? ready : ROLE_READY_UNKNOWN;
 }
 
+void
+roles_why_unready(const struct seat *seat, char why[ROLES_WHY_SIZE])
+{
+	judge(seat, why);
+}
+
 static void
 update_ready(struct seat *seat)
 {

@@ -16,7 +16,7 @@ struct roster_peer;
 /*
  * What roles.c (news, readiness, life), seat.c (one role's machine), pace.c (when it is
  * woken), hearing.c (heartbeats), taking.c (its writes), first.c (its first register), operator.c and force.c (what
- * an operator asks for) and roles_reload.c (another configuration) share, and nobody else
+ * an operator asks for), explain.c (why it is as it is) and roles_reload.c (another configuration) share, and nobody else
  * may see.
  */
 
@@ -101,6 +101,9 @@ struct roles {
 	void (*yielded)(void *arg);	/* set while seats yield */
 	void *yielded_arg;
 };
+
+/* roles.c: why this host is not ready; nothing is written if it is. */
+void roles_why_unready(const struct seat *seat, char why[ROLES_WHY_SIZE]);
 
 /* seat.c. Freeing frees what the seat owns. A seat whose node has a name that no register can
  * carry takes no role. */
