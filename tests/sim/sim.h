@@ -357,6 +357,8 @@ void check_write(struct world *world, const struct role_register *old,
     const struct role_register *reg);
 void check_addresses(struct world *world);
 void check_odd(struct world *world, int64_t limit);	/* what the page excepts begins */
+/* S17: where all have heard each other since the item was pushed a second ago. */
+void check_one_master(struct world *world, struct item *item);
 void check_start(struct world *world, struct host *host);
 void check_step(struct world *world, struct host *host, const struct role_event *event,
     struct role_now now, const struct role_actions *actions);

@@ -69,10 +69,11 @@ check_write(struct world *world, const struct role_register *old,
 		host = find_host(world, &wid);
 	if (!host)
 		sim_fail(world, "I3: a write by nobody: %s", reg->wid);
-	if (old && reg->rev <= old->rev)
+	if (old && !world->odd && reg->rev <= old->rev)
 		sim_fail(world, "I3: revision %llu after %llu",
 		    (unsigned long long)reg->rev, (unsigned long long)old->rev);
-	if (old && !write_allowed(wid.kind, host, old, reg))
+	/* 10.8: whoever knows better writes over what came back from the past */
+	if (old && !world->odd && !write_allowed(wid.kind, host, old, reg))
 		sim_fail(world, "I3: %s is not allowed on holder %s fence %s", reg->wid,
 		    old->holder, old->fence.present ? old->fence.node : "null");
 	if (strcmp(wid.kind, "CLAIM") == 0)
@@ -298,7 +299,8 @@ all_acked(const struct world *world, const struct host *host)
 
 		if (!other->plays)
 			continue;
-		if (!other->role || links_bad(world, other, since) ||
+		if (!other->role || other->role->unreadable ||
+		    links_bad(world, other, since) ||
 		    other->params.heartbeat_ms == 0 ||
 		    (other != host && other->state != ROLE_STANDBY))
 			return false;
@@ -378,6 +380,47 @@ check_action(struct world *world, struct host *host, const struct role_action *a
 	}
 }
 
+void
+check_one_master(struct world *world, struct item *item)
+{
+	const struct host *first = NULL;
+
+	(void)item;
+	for (size_t i = 0; i < SLOTS; i++) {
+		const struct host *host = &world->hosts[i];
+
+		if (!host->role || host->state != ROLE_MASTER ||
+		    links_bad(world, host, world->now - S))
+			continue;
+		if (first)
+			sim_fail(world, "S17: %s and %s hear each other as masters",
+			    first->name, host->name);
+		first = host;
+	}
+}
+
+static bool
+is_record(const struct role *role, const struct role_record *record,
+    const struct role_fence *fence)
+{
+	role_nodes members = 0;
+
+	for (size_t i = 0; i < fence->n_members; i++)
+		members |= UINT32_C(1) << role_node_find(role, fence->members[i]);
+	return record->lease_ms == fence->lease_ms &&
+	    record->hold_ms == fence->hold_ms && record->members == members;
+}
+
+/* I4 */
+static bool
+is_bound(const struct role *role, const struct role_fence *fence)
+{
+	for (size_t i = 0; i < role->n_binding; i++)
+		if (is_record(role, &role->binding[i], fence))
+			return true;
+	return false;
+}
+
 static void
 check_master(struct world *world, const struct host *host, struct role_now now)
 {
@@ -389,7 +432,7 @@ check_master(struct world *world, const struct host *host, struct role_now now)
 	if (now.boot >= role_hold_until(role))
 		sim_fail(world, "S2: %s is master beyond its lease", host->name);
 	if (!world->odd && fenced(reg, host->name) &&
-	    role_binding_ms(role) > reg->fence.lease_ms)
+	    !is_bound(role, &reg->fence))
 		sim_fail(world, "I4: %s is not bound by its record in the register",
 		    host->name);
 }
@@ -431,5 +474,6 @@ check_step(struct world *world, struct host *host, const struct role_event *even
 	host->state = role->state;
 	host->term = role->term;
 	host->leaving = role->leaving;
-	host->hold_until = role_hold_until(role);
+	host->hold_until =
+	    role->state == ROLE_MASTER ? role_hold_until(role) : ROLE_NEVER;
 }

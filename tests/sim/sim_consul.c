@@ -127,6 +127,8 @@ consul_init(struct world *world, bool first)
 	int64_t rev = first ? 1000 : 1000000000 + world->now;
 	struct role_register reg;
 
+	if (first) /* what is wiped begins lower, so no index comes twice */
+		world->clusters[0].index = 1000;
 	role_register_init(&reg, &world->hosts[0].params, rev, draw(&world->random));
 	if (first && !sim_chance(world, 0.1))
 		reg.fence = (struct role_fence){ 0 };

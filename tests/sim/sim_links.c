@@ -139,11 +139,21 @@ begin_clusters(struct world *world, struct host *host, const struct fault *fault
 	consul_split(world, away);
 }
 
+static bool
+all_beat(const struct world *world)
+{
+	for (size_t i = 0; i < HOSTS; i++)
+		if (world->hosts[i].plays && world->hosts[i].params.heartbeat_ms == 0)
+			return false;
+	return true;
+}
+
 static void
 unite_later(struct world *world, struct item *item)
 {
 	(void)item;
 	consul_unite(world);
+	check_odd(world, 6 * S);
 }
 
 /* The network heals first: the heartbeats alone must end it. */
@@ -154,7 +164,9 @@ end_clusters(struct world *world, struct host *host, const struct fault *fault)
 	for (size_t i = 0; i < SLOTS; i++)
 		for (size_t j = 0; j < SLOTS; j++)
 			net_cut(world, &world->hosts[i], &world->hosts[j], false);
-	check_odd(world, 1500 * MS);
+	check_odd(world, all_beat(world) ? 6 * S : NEVER);
+	if (all_beat(world))
+		sim_push(world, S, sim_item(world, NULL, check_one_master));
 	sim_say(world, NULL, "the clusters' hosts hear each other again");
 	sim_push(world, 2 * S, sim_item(world, host, unite_later));
 }

@@ -77,7 +77,7 @@ draw_rare(struct plan *plan, uint64_t *random)
 {
 	int64_t kind = draw_between(random, 0, 59);
 
-	if (kind >= 3 * (FAULT_WIPE + 1 - FAULTS_COMMON) || plan->horizon < 10 * S)
+	if (kind >= 3 * (FAULTS - FAULTS_COMMON) || plan->horizon < 10 * S)
 		return;
 	draw_fault(plan, random, draw_between(random, 4000, 15000) * MS,
 	    (enum fault_kind)(FAULTS_COMMON + kind / 3));
