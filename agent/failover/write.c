@@ -68,7 +68,11 @@ role_write(struct role *role, enum role_write kind, const char *holder,
 static bool
 is_just_confirmed(const struct role *role)
 {
-	return role->now.boot - role->confirmed_at < role->params.lease_ms / 2;
+	int64_t lease_ms = role_binding_ms(role) - role->params.margin_ms;
+
+	if (role->params.lease_ms < lease_ms)
+		lease_ms = role->params.lease_ms;
+	return role->now.boot - role->confirmed_at < lease_ms / 2;
 }
 
 /*
