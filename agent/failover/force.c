@@ -31,6 +31,7 @@ struct force {
 	struct consul_call *call;
 	char node[ROLE_NODE_SIZE], old[ROLE_NODE_SIZE];
 	struct role_register next;
+	char facts[256]; /* of old, before it was written */
 	void (*done)(void *arg, bool ok, const char *why);
 	void *arg;
 };
@@ -106,7 +107,7 @@ on_written(void *arg, const struct consul_reply *reply)
 {
 	struct force *force = arg;
 	struct seat *seat = force->seat;
-	char why[512], facts[256];
+	char why[512];
 
 	if (reply->result != CONSUL_OK) {
 		snprintf(why, sizeof(why), "the write did not succeed, Consul says %s",
@@ -114,12 +115,11 @@ on_written(void *arg, const struct consul_reply *reply)
 		end(force, false, why);
 		return;
 	}
-	print_facts(seat, force->old, facts, sizeof(facts));
 	log_warning("role",
 	    "%s: an operator swears that %s is off: %s takes the role at once (%s)",
-	    seat->conf->name, force->old, force->node, facts);
+	    seat->conf->name, force->old, force->node, force->facts);
 	snprintf(why, sizeof(why), "%s takes the role at once; of %s: %s", force->node,
-	    force->old, facts);
+	    force->old, force->facts);
 	end(force, true, why);
 }
 
@@ -183,8 +183,11 @@ on_read(void *arg, const struct consul_reply *reply)
 	    !role_force(&now, &by, random_u64(), force->node, force->old, &force->next,
 		why, sizeof(why)))
 		end(force, false, why);
-	else
+	else {
+		print_facts(
+		    force->seat, force->old, force->facts, sizeof(force->facts));
 		send_write(force, now.index);
+	}
 }
 
 static bool
@@ -212,6 +215,8 @@ is_sound(
 		snprintf(why, size, "this host takes no role");
 		return false;
 	}
+	if (!is_candidate(seat, node, why, size))
+		return false;
 	silent = clock_boot_ms() - last_heard(seat, old);
 	if (last_heard(seat, old) >= 0 && silent < LIVES_MS) {
 		snprintf(why, size,
@@ -223,7 +228,7 @@ is_sound(
 		snprintf(why, size, "another one goes on");
 		return false;
 	}
-	return is_candidate(seat, node, why, size);
+	return true;
 }
 
 void
