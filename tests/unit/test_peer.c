@@ -520,6 +520,13 @@ test_proof_replayed(void)
 	send_signed(&f, 0, &old, &key_a);
 	run_for(f.loop, 50);
 	CU_ASSERT_EQUAL(f.hosts[0].beats, 1);
+	/* meant for another life of this host */
+	old.to = 0xa0;
+	old.seq = UINT64_C(1) << 40;
+	send_signed(&f, 0, &old, &key_a);
+	run_for(f.loop, 50);
+	CU_ASSERT_EQUAL(f.hosts[0].beats, 1);
+	old.to = 0xa1;
 	/* a new life of it takes the place of the one before ... */
 	proof.from = 0xc2;
 	while (ask.seq <= (uint64_t)proof.ts && (len = overhear(&f, data)) > 0)
