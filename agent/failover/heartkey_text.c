@@ -16,10 +16,11 @@
 static int
 digit(char c)
 {
-	static const char digits[] = "0123456789abcdef";
+	static const char digits[] = "0123456789abcdefABCDEF";
 	const char *at = c == '\0' ? NULL : strchr(digits, c);
+	int value = at == NULL ? -1 : (int)(at - digits);
 
-	return at == NULL ? -1 : (int)(at - digits);
+	return value > 15 ? value - 6 : value;
 }
 
 static bool

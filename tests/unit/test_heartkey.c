@@ -357,7 +357,7 @@ test_denied(void)
 /* ---- a file ---- */
 
 #define KEY_A "0101010101010101010101010101010101010101010101010101010101010101"
-#define KEY_B "abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789"
+#define KEY_B "aBCDEF0123456789abcdef0123456789abcdef0123456789abcdef0123456789"
 
 static void
 write_key(const char *path, const char *text)
