@@ -87,6 +87,15 @@ note_answered(struct peers *peers, struct peer *peer, int64_t sent_us)
 	peers_trouble(peers, peer, &peer->out, PEER_FINE, 0);
 }
 
+/* A new one of the process that is known to live. */
+static void
+take_message(struct peers *peers, struct peer *peer, const struct pulse *pulse,
+    const struct sockaddr_storage *from)
+{
+	peer->seq = pulse->seq;
+	note_heard(peers, peer, from);
+}
+
 /* It lives: nobody else knows what we have just sent. */
 static void
 take_proof(struct peers *peers, struct peer *peer, const struct pulse *pulse,
@@ -113,6 +122,9 @@ hear_hello(struct peers *peers, struct peer *peer, const struct pulse *pulse,
 
 	if (proof)
 		take_proof(peers, peer, pulse, from);
+	else if (pulse->to == peers->inst && pulse->from == peer->inst &&
+	    pulse->seq > peer->seq)
+		take_message(peers, peer, pulse, from);
 	if (pulse->ask && (proof || take_hello(peer)))
 		send_hello(peers, peer, from, pulse->from, pulse->seq,
 		    peer->inst != pulse->from);
@@ -150,8 +162,7 @@ hear_beat(struct peers *peers, struct peer *peer, const struct pulse *pulse,
 		peer->refused++;
 		return;
 	}
-	peer->seq = pulse->seq;
-	note_heard(peers, peer, from);
+	take_message(peers, peer, pulse, from);
 	if (!peers_is_self(peers, peer))
 		tell(peers, peer, pulse);
 }
