@@ -2,8 +2,9 @@
 /*
  * What somebody on the wire could do to heartbeats.
  *
- * parrot hear INTERFACE PORT COUNT FILE: keeps so many frames with UDP to that port that arrive there,
- * IPv4 or IPv6, as they are.
+ * parrot hear INTERFACE PORT COUNT FILE: keeps so many frames with UDP by IPv4 to that port
+ * that arrive there, as they are, but for the checksum, which a virtual wire leaves open:
+ * they have none.
  * parrot say INTERFACE FILE TIMES: sends them all again, with the addresses they had, so
  * often, a thousand a second.
  * parrot version NUMBER NODE KEY ADDRESS PORT: sends one message of NODE in another version
@@ -64,17 +65,16 @@ open_wire(const char *interface)
 	return fd;
 }
 
-/* Without IP options or extension headers, as lictor's have none. */
+#define UDP (ETH_HLEN + 20)
+#define UDP_END (UDP + 8)
+
+/* Without IP options, as lictor's have none. */
 static bool
 is_udp_to(const struct frame *frame, uint64_t port)
 {
-	unsigned int type = (unsigned int)frame->data[12] << 8 | frame->data[13];
-	size_t at = type == ETH_P_IP ? 34 : type == ETH_P_IPV6 ? 54 : 0;
-	size_t protocol = type == ETH_P_IP ? 23 : 20;
-
-	return at != 0 && frame->len >= at + 8 &&
-	    frame->data[protocol] == IPPROTO_UDP &&
-	    ((uint64_t)frame->data[at + 2] << 8 | frame->data[at + 3]) == port;
+	return frame->len >= UDP_END && frame->data[12] == ETH_P_IP >> 8 &&
+	    frame->data[13] == (ETH_P_IP & 0xff) && frame->data[23] == IPPROTO_UDP &&
+	    ((uint64_t)frame->data[UDP + 2] << 8 | frame->data[UDP + 3]) == port;
 }
 
 static void
@@ -96,6 +96,7 @@ hear(const char *interface, uint64_t port, uint64_t count, const char *path)
 		if (len < 14 || from.sll_pkttype == PACKET_OUTGOING ||
 		    !is_udp_to(&frame, port))
 			continue;
+		memset(frame.data + UDP + 6, 0, 2);
 		if (fwrite(&frame, sizeof(frame), 1, file) != 1)
 			fail(path);
 		count--;
