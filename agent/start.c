@@ -30,6 +30,7 @@
 #include "agent/conf/conf.h"
 #include "agent/conf/trial.h"
 #include "agent/examine.h"
+#include "agent/failover/role.h"
 #include "agent/runner/child.h"
 #include "agent/runner/runner.h"
 #include "agent/runner/upgrade.h"
@@ -43,17 +44,18 @@ struct start {
 	const char *process; /* NULL: started by a person, or a person's systemd */
 	const char *debug[DEBUG_MAX + 1];
 	size_t n_debug;
-	bool test, json, version, help;
+	bool test, json, draw, version, help;
 };
 
 static const char usage[] =
     "usage: lictord [-t [-j]] [-c DIR] [-d SUBJECT]\n"
-    "       lictord -V | -h\n"
+    "       lictord -V | -h | --draw-roles\n"
     "  -t, --test            test the configuration and exit\n"
     "  -j, --json            what -t says as one JSON object\n"
     "  -c, --config DIR      the configuration's folder (" SYSCONFDIR "/lictor)\n"
     "  -d, --debug SUBJECT   debug lines of one subject: conf, check, consul, role,\n"
     "                        peer, vip, hook, loop, or all; may be given again\n"
+    "      --draw-roles      print the machine that decides about roles, for dot(1)\n"
     "  -V, --version         print the version and exit\n"
     "  -h, --help            print this and exit\n";
 
@@ -76,6 +78,7 @@ take_option(struct start *start, int option)
 	case 'j': start->json = true; return true;
 	case 'c': start->folder = optarg; return true;
 	case 'd': return take_debug(start, optarg);
+	case 'r': start->draw = true; return true;
 	case 'V': start->version = true; return true;
 	case 'h': start->help = true; return true;
 	case 'p': start->process = optarg; return true;
@@ -91,6 +94,7 @@ take_options(struct start *start, int argc, char **argv)
 		{ "json", no_argument, NULL, 'j' },
 		{ "config", required_argument, NULL, 'c' },
 		{ "debug", required_argument, NULL, 'd' },
+		{ "draw-roles", no_argument, NULL, 'r' },
 		{ "version", no_argument, NULL, 'V' },
 		{ "help", no_argument, NULL, 'h' },
 		{ CHILD_OPTION, required_argument, NULL, 'p' },
@@ -276,7 +280,9 @@ start_main(int argc, char **argv)
 		fputs(usage, stdout);
 	else if (start.version)
 		puts("lictord " PACKAGE_VERSION);
-	if (start.help || start.version)
+	else if (start.draw)
+		role_draw(stdout);
+	if (start.help || start.version || start.draw)
 		return 0;
 	signal(SIGPIPE, SIG_IGN);
 	if (start.process != NULL)

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 /*
  * The failover protocol of one role on one host: a pure state machine. No I/O, no clock, no
@@ -279,6 +280,9 @@ struct role_view {
 	struct role_member_view members[ROLE_PEERS];
 };
 void role_view(const struct role *role, struct role_view *view);
+
+/* The machine's tables as a graph, in the language of dot(1). */
+void role_draw(FILE *out);
 
 /* A node name that a register can carry: 1 to 63 bytes, no control character, quote or
  * backslash. params.node must be one; peers with other names are not seen. */

@@ -25,6 +25,23 @@ const struct role_params usual = { .node = "web-1",
 	.member_ms = 10000,
 	.has_vips = true };
 
+const struct role_params peered = { .node = "web-1",
+	.inst = 1,
+	.priority = 100,
+	.lease_ms = 1000,
+	.margin_ms = 10,
+	.confirm_ms = 142,
+	.silence_ms = 300,
+	.stagger_ms = 200,
+	.grace_ms = 1000,
+	.heartbeat_ms = 75,
+	.member_ms = 10000,
+	.calm_ms = 1000,
+	.hold_alone_ms = 60000,
+	.hold_peers_ms = 3600000,
+	.has_vips = true,
+	.warm = true };
+
 static uint64_t
 count_up(void *arg)
 {
@@ -118,6 +135,18 @@ set_fence(struct role_fence *fence, const char *node, int64_t lease_ms, int64_t 
 }
 
 void
+set_members(struct role_fence *fence, const char *names)
+{
+	fence->n_members = 0;
+	fence->hb = true;
+	for (const char *name = names; *name; name += strcspn(name, " ")) {
+		name += strspn(name, " ");
+		snprintf(fence->members[fence->n_members++], ROLE_NODE_SIZE, "%.*s",
+		    (int)strcspn(name, " "), name);
+	}
+}
+
+void
 other_writes(
     struct bench *bench, const char *wid, const char *holder, const char *fence)
 {
@@ -163,7 +192,32 @@ peers(struct bench *bench, const char *names, bool ready, unsigned int priority)
 		    (int)strcspn(name, " "), name);
 		peer->ready = ready;
 		peer->priority = priority;
+		peer->hb = true;
 	}
+	feed(bench, &event);
+}
+
+void
+beat(struct bench *bench, const char *from, uint64_t rev, enum role_phase phase)
+{
+	struct role_event event = { .type = ROLE_EVENT_HEARTBEAT };
+
+	str_copy(event.heartbeat.from, sizeof(event.heartbeat.from), from);
+	event.heartbeat.inst = 77;
+	event.heartbeat.rev = rev;
+	event.heartbeat.phase = phase;
+	event.heartbeat.ts = 123456;
+	feed(bench, &event);
+}
+
+void
+ack(struct bench *bench, const char *from, int64_t ts)
+{
+	struct role_event event = { .type = ROLE_EVENT_ACK };
+
+	str_copy(event.ack.from, sizeof(event.ack.from), from);
+	event.ack.inst = 1;
+	event.ack.ts = ts;
 	feed(bench, &event);
 }
 

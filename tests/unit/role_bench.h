@@ -19,6 +19,8 @@ struct bench {
 
 /* web-1 with the lifetime fence's figures. */
 extern const struct role_params usual;
+/* The same host with the bpf fence's and heartbeats, after a start that was warm. */
+extern const struct role_params peered;
 
 struct bench *bench_new(const struct role_params *params);
 /* A master since this very moment, by a handover from web-2. */
@@ -34,6 +36,9 @@ void other_writes(struct bench *bench, const char *wid, const char *holder,
     const char *fence);
 void reply(struct bench *bench, const struct role_action *write, bool ok);
 void peers(struct bench *bench, const char *names, bool ready, unsigned int priority);
+/* A heartbeat, and an answer to one of this host's. */
+void beat(struct bench *bench, const char *from, uint64_t rev, enum role_phase phase);
+void ack(struct bench *bench, const char *from, int64_t ts);
 void health(struct bench *bench, enum role_ready ready);
 void stop(struct bench *bench);
 void gone(struct bench *bench);				/* of the newest event's drop */
@@ -41,6 +46,8 @@ void hook_done(struct bench *bench, bool demote, bool ok);
 
 void set_fence(struct role_fence *fence, const char *node, int64_t lease_ms,
     int64_t hold_ms);
+/* With these members; it is of one with heartbeats. */
+void set_members(struct role_fence *fence, const char *names);
 
 /* Among the newest event's actions; NULL: none. */
 const struct role_action *find(const struct bench *bench, enum role_action_type type);
