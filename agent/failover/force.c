@@ -183,6 +183,9 @@ on_read(void *arg, const struct consul_reply *reply)
 	    !role_force(&now, &by, random_u64(), force->node, force->old, &force->next,
 		why, sizeof(why)))
 		end(force, false, why);
+	else if (strcmp(force->old, roles->node) == 0)
+		end(force, false,
+		    "this is that host, and it lives: a switchover is enough");
 	else {
 		print_facts(
 		    force->seat, force->old, force->facts, sizeof(force->facts));
