@@ -193,6 +193,13 @@ abandon_waiting(struct role *role)
 	abandon(role);
 }
 
+/* For the same reason as before, and with whoever is there now. */
+static void
+own_once_more(struct role *role)
+{
+	role_own(role, candidates(role));
+}
+
 static bool
 is_slower(struct role *role)
 {
@@ -440,7 +447,7 @@ const struct role_rule role_decisions[] = {
 	{ IN_WAITING, "no member, and a member is ready", "ABANDON", is_slower,
 	    abandon_to_member, IN_STANDBY, true },
 	{ IN_WAITING, "fence null", "OWN", is_free, enter_free, STAYS, true },
-	{ IN_WAITING, "fence mine after all", "OWN once more", is_mine, stay_own_again,
+	{ IN_WAITING, "fence mine after all", "OWN once more", is_mine, own_once_more,
 	    STAYS, true },
 	{ IN_WAITING, "the fence wait is over", "OWN", has_waited, enter_after_wait,
 	    STAYS, true },

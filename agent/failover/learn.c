@@ -393,9 +393,10 @@ role_learn_register(struct role *role, int64_t sent_at, bool consistent,
 {
 	bool later = consistent && sent_at > role->learnt_at;
 
-	role->unreadable = false;
-	if (consistent)
+	if (consistent) {
+		role->unreadable = false;
 		give_up_write(role, sent_at, content);
+	}
 	if (content && consistent && sent_at > role->beat_at &&
 	    misses_master(role, content)) {
 		lose_to_master(role, content);

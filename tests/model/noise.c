@@ -39,6 +39,7 @@ struct noise {
 	uint64_t random;
 	unsigned int life;
 	unsigned int nonsense; /* of a thousand events */
+	unsigned int steps;
 	struct role_params params;
 	struct role *role;
 	struct role_now now;
@@ -139,6 +140,7 @@ note(struct noise *noise, const struct role_action *action)
 static void
 step(struct noise *noise, const struct role_event *event)
 {
+	noise->steps++;
 	role_step(noise->role, event, noise->now, &noise->actions);
 	trace_step(
 	    stdout, noise->life, event, noise->now, &noise->actions, noise->role);
@@ -607,7 +609,7 @@ live(struct noise *noise)
 	noise->role = role_new(params, noise->now, wid_random, noise);
 	role_view(noise->role, &noise->view);
 	trace_start(stdout, noise->life, params, noise->now);
-	for (int i = 0; i < LIFE; i++) {
+	while (noise->steps < LIFE) {
 		happen(noise);
 		if ((noise->view.duplicate || noise->stopped) && chance(noise, 20))
 			break;

@@ -283,7 +283,8 @@ class Role:
     def on_peers(self, peers):
         self.peers_known = True
         self.peers = {node: (ready, priority, hb) for node, ready, priority, hb in peers}
-        if self.reg and self.reg.holder in self.peers and not self.beats(self.reg.holder):
+        if self.reg and not self.is_holder() and self.reg.holder in self.peers and \
+           not self.beats(self.reg.holder):
             self.objected = 0
 
     def on_switchover(self, to):
@@ -347,7 +348,8 @@ class Role:
         """content: a Register, or None for a key that does not exist."""
         later = consistent and sent > self.learnt_at
         reg = self.reg
-        self.unreadable = False
+        if consistent:
+            self.unreadable = False
         if consistent and self.cas and self.cas.unsure is not None and \
            sent >= self.cas.unsure and \
            not (content and content.wid == self.cas.content.wid):
