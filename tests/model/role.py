@@ -661,8 +661,13 @@ class Role:
 
     def keeps_hold(self, members):
         """A smaller hold is published only where it takes nothing away."""
-        return self.state == MASTER and self.boot - self.confirmed >= self.lease // 2 and \
+        return self.state == MASTER and not self.is_just_confirmed() and \
             self.hold_of(members) < self.reg.fence['hold_ms']
+
+    def is_just_confirmed(self):
+        """What binds from the moment it is sent takes nothing away then."""
+        return self.boot - self.confirmed < min(
+            [self.lease] + [b['lease_ms'] - self.margin for b in self.binding]) // 2
 
     def decide_waiting(self):
         reg, fence = self.reg, self.reg.fence
@@ -831,7 +836,7 @@ class Role:
         want = self.lease + self.margin
         if not self.is_fenced_in() or want >= self.reg.fence['lease_ms']:
             return want
-        if self.state == MASTER and self.boot - self.confirmed < self.lease // 2 and \
+        if self.state == MASTER and self.is_just_confirmed() and \
            (not self.has_vips or max([self.life, *self.lives.values()]) <= self.lease):
             return want
         return self.reg.fence['lease_ms']
