@@ -629,12 +629,13 @@ main(int argc, char **argv)
 		fputs("usage: noise SEED STEPS [FIRST-LIFE]\n", stderr);
 		return 2;
 	}
-	for (uint64_t i = 0; i < (steps + LIFE - 1) / LIFE; i++) {
+	for (uint64_t done = 0; done < steps; life++) {
 		struct noise *noise = xcalloc(1, sizeof(*noise));
 
-		noise->life = (unsigned int)(life + i);
+		noise->life = (unsigned int)life;
 		noise->random = seed * UINT64_C(1000000007) + noise->life;
 		live(noise);
+		done += noise->steps;
 		free(noise);
 	}
 	return ferror(stdout) || fflush(stdout) == EOF;
