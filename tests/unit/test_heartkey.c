@@ -378,8 +378,9 @@ has_two(void *arg)
 static void
 test_file(void)
 {
-	static const char *const bad[] = { "", "\n", "# none\n", "01\n", KEY_A "0\n",
-		KEY_A "\n" KEY_B "\n" KEY_A "\n", KEY_A "\nABCD\n", "sign = " KEY_A };
+	static const char *const bad[] = { "", "\n", "# none\n", "01\n", (KEY_A "0\n"),
+		(KEY_A "\n" KEY_B "\n" KEY_A "\n"), (KEY_A "\nABCD\n"),
+		("sign = " KEY_A) };
 	struct fixture f;
 	char why[256] = "";
 
