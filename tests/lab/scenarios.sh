@@ -25,7 +25,7 @@ SCENARIOS='
 8            pair  20 both  none     stays the two hosts are cut off from one another only
 8.heartbeats pair  20 lictor none     stays heartbeats are lost, all of them
 9.out        pair  20 lictor isolated moves what the host sends is lost
-9.in         pair  20 lictor isolated moves what is sent to the host is lost
+9.in         pair  20 lictor deaf     moves what is sent to the host is lost
 9.one        pair  20 lictor none     stays what the master sends to the backup is lost
 10           pair  5  both  held     stays 30 % of what the host sends and is sent are lost for 60 s
 11           pair  20 lictor none     stays the leader of Consul is killed
@@ -361,7 +361,7 @@ fault_17.split()
 	done
 	moves 20 || return 1
 	cluster_alone server || but "Consul did not recover" || return 1
-	wait_for 20 has_both "$MASTER" || but "the side that was recovered has no master" || return 1
+	wait_for 60 has_both "$MASTER" || but "the side that was recovered has no master" || return 1
 	ALLOWED=150 BUDGET=$(budget crash)
 	watch_begin
 	cut_heal

@@ -123,11 +123,21 @@ role_now()
 		value: (.Value | @base64d | fromjson) }] | from_entries'
 }
 
+# After a cut Consul's agent of a host may hang for seconds: what comes next is another fault.
+consul_answers()
+{
+	local host
+	for host in $HOSTS; do
+		lictorctl_at "$host" status --json | jq -e .consul.reachable || return 1
+		api "$host" "/v1/kv/lictor/roles/web/register?consistent" --max-time 0.5 || return 1
+	done
+}
+
 # The register names that host, all hosts stand ready, and its acks may carry the hold: all
 # others are members.
 lictor_whole()
 {
-	one_holder || return 1
+	one_holder && consul_answers || return 1
 	role_now server | jq -e --arg master "$MASTER" --arg hosts "$HOSTS" '
 	    ($hosts | split(" ")) as $all | .register as $r | . as $role |
 	    $r.holder == $master and $r.fence.node == $master and
