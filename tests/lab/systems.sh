@@ -128,7 +128,7 @@ consul_answers()
 {
 	local host
 	for host in $HOSTS; do
-		lictorctl_at "$host" status --json | jq -e .consul.reachable || return 1
+		lictorctl_at "$host" status --json | jq -e .consul.answers || return 1
 		api "$host" "/v1/kv/lictor/roles/web/register?consistent" --max-time 0.5 || return 1
 	done
 }
