@@ -57,12 +57,13 @@ service_start()
 
 # --- lictor ---
 
-# lictor_files HOST [NODE]: another name than its own.
+# lictor_files HOST [NODE]: another name than its own. It fails again and again here: that is
+# neither flapping nor too often.
 lictor_files()
 {
 	local host=$1
 	# shellcheck disable=SC2034 # for host_files
-	local ROLE_MORE="vip \"$VIP6\" { interface = \"eth0\" }" CHECK_MORE='flap-threshold = 0'
+	local ROLE_MORE="vip \"$VIP6\" { interface = \"eth0\" } limit = 0" CHECK_MORE='flap-threshold = 0'
 	# shellcheck disable=SC2034
 	local NODE_MORE="${2:+node = \"$2\"}${LEASE:+ failover { lease = $LEASE \}}"
 	host_files "$host"
