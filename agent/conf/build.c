@@ -182,11 +182,34 @@ refuse_roles(struct build *build)
 	return refuse_twice(build, list, n, "role");
 }
 
+/* Heartbeats name a role by this number (failover/pulse.h). */
+static uint64_t
+role_number(const struct conf_role *role)
+{
+	return fnv1a64(role->name, strlen(role->name));
+}
+
+static int
+refuse_role_numbers(struct build *build)
+{
+	struct conf_role *const *roles = build->conf->roles;
+
+	for (size_t i = 1; i < build->conf->n_roles; i++)
+		for (size_t k = 0; k < i; k++)
+			if (role_number(roles[i]) == role_number(roles[k]))
+				return fault_set(build->error, roles[i]->file,
+				    roles[i]->line,
+				    "heartbeats could not tell role \"%s\" from role "
+				    "\"%s\", expected another name",
+				    roles[i]->name, roles[k]->name);
+	return 0;
+}
+
 int
 build_refuse_duplicates(struct build *build)
 {
 	if (refuse_services(build, false) != 0 || refuse_services(build, true) != 0 ||
 	    refuse_checks(build) != 0)
 		return -1;
-	return refuse_roles(build);
+	return refuse_roles(build) != 0 ? -1 : refuse_role_numbers(build);
 }
