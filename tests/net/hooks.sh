@@ -135,6 +135,11 @@ check "one that died in that hook as well" wait_for 10 \
     said_more "$MASTER" "$m" ' -> master '
 check "it waits for the dead agent's, and runs it again" \
     wait_for 10 has_run "$MASTER" promote $((n + 2))
+n=$(ran "$MASTER" promote)
+kill -USR2 "$(pid_of "$MASTER" lictord)"
+check "an upgrade in place waits for it too" wait_for 15 \
+    said_more "$MASTER" 0 'goes on from an earlier version'
+check "and runs it again" wait_for 10 has_run "$MASTER" promote $((n + 1))
 check "never two at once" not told "$MASTER" 'two at once'
 prober_stop "$VIP"
 longest=$(prober_saw "$VIP" longest) pause=$(prober_saw "$VIP" pause)
