@@ -87,6 +87,30 @@ check "nor said" not said "$MASTER" "another key"
 check "the member stays one" members_are "$BACKUP"
 check "nobody moved" has_address "$MASTER"
 
+# Consul is away, and the backup starts meanwhile, by what it has kept
+consul_signal()
+{
+	local host
+	for host in $SERVERS $HOSTS; do
+		kill "-$1" "$(pid_of "$host" consul)"
+	done
+}
+
+consul_signal STOP
+check "Consul is away" wait_for 20 said "$MASTER" "does not answer"
+# shellcheck disable=SC2046 # one argument each
+kill -KILL $(lictord_pids "$BACKUP")
+check "the backup is gone" wait_for 10 lictord_gone "$BACKUP"
+lictord_start "$BACKUP"
+check "started again, it knows its name" wait_for 10 said "$BACKUP" "it was $BACKUP before"
+check "it hears the master" wait_for 10 peer "$BACKUP" '.heard_ms < 1000'
+check "and answers" wait_for 10 peer "$MASTER" '.answered_ms < 300'
+check "the master goes on by that" has_address "$MASTER"
+consul_signal CONT
+check "Consul is back" wait_for 20 said "$MASTER" "answers again"
+check "nothing has changed for it" wait_for 20 settled
+check "nobody moved in the outage" has_address "$MASTER"
+
 # a firewall on the backup: nothing of the master gets in
 in_host "$BACKUP" nft "table inet wall { chain in { type filter hook input priority 0; udp dport 8521 drop; }; }"
 check "the firewalled host says what it misses" \
