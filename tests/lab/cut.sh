@@ -65,10 +65,3 @@ cut_heartbeats()
 {
 	printf 'ether type %s udp dport 8521\n' ip ip6 | cut_rules
 }
-
-# cut_some HOST PERCENT: so much of what it sends, and of what it is sent.
-cut_some()
-{
-	printf '%s != observer numgen random mod 100 < %s\n' \
-	    "iifname $1 oifname" "$2" "oifname $1 iifname" "$2" | cut_rules
-}

@@ -156,7 +156,7 @@ fault()
 		LAB_KIND=
 	fi
 	watch_end
-	[ "$2" != held ] || GAP=$HELD
+	[ "$2" != held ] || GAP=$(awk -v h="$HELD" -v p="$PAUSE" 'BEGIN { print (h > p + 1 ? h - p : 0) }')
 }
 
 # run SYSTEM SCENARIO RUN LAB BUDGET ROLE

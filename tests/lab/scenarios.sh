@@ -27,7 +27,8 @@ SCENARIOS='
 9.out        pair  20 lictor isolated moves what the host sends is lost
 9.in         pair  20 lictor deaf     moves what is sent to the host is lost
 9.one        pair  20 lictor none     stays what the master sends to the backup is lost
-10           pair  5  both  held     stays 30 % of what the host sends and is sent are lost for 60 s
+10           pair  5  both  held     stays 30 % of what the host sends are lost for 60 s
+10.both      pair  5  both  held     stays 30 % of what it sends and of what it is sent are lost for 60 s
 11           pair  20 lictor none     stays the leader of Consul is killed
 12           pair  5  lictor none     stays all servers of Consul are killed for 60 s
 13           pair  20 lictor none     stays the host'\''s own Consul agent is killed, and started again
@@ -188,7 +189,14 @@ fault_9.one()
 
 fault_10()
 {
-	cut_some "$MASTER" 30
+	cut_out "$MASTER" "numgen random mod 100 < 30"
+	cut_for 60
+}
+
+fault_10.both()
+{
+	cut_out "$MASTER" "numgen random mod 100 < 30"
+	cut_in "$MASTER" "numgen random mod 100 < 30"
 	cut_for 60
 }
 
