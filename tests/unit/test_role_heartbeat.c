@@ -123,6 +123,8 @@ test_no_acks(void)
 	expect_write(bench, ROLE_CLAIM, "web-1", "web-2");
 	reply(bench, find(bench, ROLE_ACTION_WRITE), true);
 	CU_ASSERT_EQUAL_FATAL(bench->view.state, ROLE_WAITING);
+	/* S6: from the reply, not from the claim */
+	CU_ASSERT_EQUAL(bench->view.wait_until, bench->now.boot + WAIT_MS(1010));
 	CU_ASSERT_EQUAL(find(bench, ROLE_ACTION_HEARTBEAT)->phase, ROLE_PHASE_WAITING);
 	CU_ASSERT_EQUAL(find(bench, ROLE_ACTION_HEARTBEAT)->rev, bench->view.reg.rev);
 	beat(bench, "web-2", 1001,

@@ -169,6 +169,7 @@ test_promote(void)
 	CU_ASSERT_PTR_NOT_NULL(find(bench, ROLE_ACTION_VIP_HOLD));
 	stop(bench);
 	CU_ASSERT_PTR_NOT_NULL(find(bench, ROLE_ACTION_DEMOTE));
+	CU_ASSERT_PTR_NULL(find(bench, ROLE_ACTION_WRITE));
 	CU_ASSERT_TRUE(bench->view.leaving);
 	show(bench, true); /* it goes on holding meanwhile */
 	CU_ASSERT_PTR_NOT_NULL(find(bench, ROLE_ACTION_VIP_HOLD));
@@ -413,14 +414,22 @@ static void
 test_refused_write(void)
 {
 	struct bench *bench = bench_new(&usual);
+	struct role_event late = { .type = ROLE_EVENT_CAS,
+		.cas = { .ok = true, .index = 99 } };
+	char wid[ROLE_WID_SIZE];
 	int64_t sent;
 
 	health(bench, ROLE_READY_YES);
 	other_writes(bench, "web-2.i9.GIVE.1", "web-1", NULL);
 	sent = bench->now.boot;
+	str_copy(wid, sizeof(wid), bench->actions.write.wid);
 	reply(bench, find(bench, ROLE_ACTION_WRITE), false);
 	CU_ASSERT_PTR_NOT_NULL(find(bench, ROLE_ACTION_READ));
+	str_copy(late.cas.wid, sizeof(late.cas.wid), wid);
 	show(bench, true);
+	feed(bench, &late); /* S4: it was given up */
+	CU_ASSERT_EQUAL(bench->view.state, ROLE_STANDBY);
+	CU_ASSERT_EQUAL(bench->view.reg.rev, bench->reg.rev);
 	CU_ASSERT_PTR_NOT_NULL(await(bench, ROLE_ACTION_WRITE, 1000));
 	CU_ASSERT_EQUAL(bench->now.boot, sent + usual.confirm_ms);
 	bench_free(bench);
