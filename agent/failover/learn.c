@@ -71,8 +71,9 @@ is_namesakes(const struct role *role, const struct role_news *news)
 	struct role_wid wid;
 
 	(void)news;
-	return !mutated(SAMEVAL) && !mutated(NODUP) &&
-	    role_wid_split(role->reg.wid, &wid) &&
+	if (mutated(SAMEVAL))
+		return false;
+	return !mutated(NODUP) && role_wid_split(role->reg.wid, &wid) &&
 	    strcmp(wid.node, role->params.node) == 0 &&
 	    strcmp(wid.inst, role->inst) != 0;
 }
