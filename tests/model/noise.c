@@ -542,8 +542,8 @@ pass(struct noise *noise)
 		ms = between(noise, 0, 100000);
 	noise->now.boot += ms;
 	noise->now.raw += ms;
-	if (chance(noise, 30)) /* slewed */
-		noise->now.raw += between(noise, 0, ms / 12);
+	if (chance(noise, 300)) /* one of them is slewed */
+		noise->now.raw += between(noise, -(ms / 6), ms / 6);
 }
 
 static void
