@@ -350,6 +350,22 @@ on_self(void *arg, const struct self_facts *facts)
 	}
 }
 
+/* Its name is asked for unless it is configured, and its address if there are heartbeats. */
+void
+agent_look_for_self(struct agent *agent)
+{
+	const struct conf *conf = agent->conf;
+	struct self_out self = { on_self, agent };
+	bool needs_address = conf->n_roles > 0 && conf->failover.heartbeats &&
+	    conf->failover.address == NULL;
+
+	if (agent->self != NULL || (conf->node != NULL && !needs_address))
+		return;
+	char *state AUTO_FREE = path_state(NULL);
+	agent->self =
+	    self_new(agent->loop, agent->consul, conf->consul.datacenter, state, &self);
+}
+
 static void
 on_report_stopped(void *arg)
 {
@@ -508,13 +524,6 @@ make_upkeep(struct agent *agent)
 	agent->upkeep = upkeep_new(agent->loop, agent->conf, path, &clock, &out);
 }
 
-static bool
-needs_address(const struct conf *conf)
-{
-	return conf->n_roles > 0 && conf->failover.heartbeats &&
-	    conf->failover.address == NULL;
-}
-
 static void
 make_consul(struct agent *agent)
 {
@@ -525,16 +534,12 @@ make_consul(struct agent *agent)
 		.stopped = on_report_stopped,
 		.arg = agent,
 	};
-	struct self_out self = { on_self, agent };
-	char *state AUTO_FREE = path_state(NULL);
 
 	agent->consul = consul_new(agent->loop, &agent->conf->consul);
 	agent->report = report_new(agent->loop, agent->consul, agent->conf, &report);
 	if (agent->conf->node != NULL)
 		on_node(agent, agent->conf->node);
-	if (agent->conf->node == NULL || needs_address(agent->conf))
-		agent->self = self_new(agent->loop, agent->consul,
-		    agent->conf->consul.datacenter, state, &self);
+	agent_look_for_self(agent);
 	agent->patience = loop_timer_new(agent->loop, on_patience, agent);
 	loop_timer_after(agent->patience, PATIENCE_MS);
 }

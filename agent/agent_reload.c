@@ -245,6 +245,7 @@ reload_modules(struct agent *agent)
 	hooks_reload(agent->hooks, conf, changes);
 	reload_roles(agent);
 	upkeep_reload(agent->upkeep, conf, changes);
+	agent_look_for_self(agent);
 	agent_start_roles(agent); /* if they are the first: it asks all of the above */
 	sched_reload(agent->sched, conf, changes);
 	reload_track(agent);

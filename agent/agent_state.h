@@ -59,6 +59,8 @@ struct agent {
 /* agent.c: as soon as the node's name and the kind of fence are known and states have been taken
  * over, or Consul did not tell them soon. */
 void agent_start_roles(struct agent *agent);
+/* agent.c: asks what Consul's agent says of itself, if that is of use and not done yet. */
+void agent_look_for_self(struct agent *agent);
 /* agent.c: services have this role's tag. */
 void agent_tell_role(struct agent *agent, uint32_t role, bool master, uint64_t term);
 

@@ -61,6 +61,15 @@ end(struct force *force, bool ok, const char *why)
 	done(arg, ok, why);
 }
 
+void
+force_end(struct seat *seat)
+{
+	if (seat->force == NULL)
+		return;
+	consul_cancel(seat->force->call);
+	end(seat->force, false, "a new configuration has no such role");
+}
+
 /* When anything of that host was heard last, by clock_boot_ms; negative: never. */
 static int64_t
 last_heard(const struct seat *seat, const char *node)

@@ -164,8 +164,11 @@ take_seats(struct roles *roles, const struct conf *next, const uint32_t *from)
 		before[from[i]] = NULL;
 		seat_set(roles->seats[i], next->roles[i]);
 	}
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
+		if (before[i] != NULL)
+			force_end(before[i]);
 		seat_free(before[i]);
+	}
 	free(before);
 }
 

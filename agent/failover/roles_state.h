@@ -140,8 +140,9 @@ void hearing_act(struct seat *seat, const struct role_action *action);
 bool first_may_init(struct seat *seat, uint64_t *rev);
 bool first_looked(struct seat *seat, uint64_t order, bool found);
 
-/* force.c: what goes on ends, untold. */
+/* force.c: what goes on ends, untold; or told, for the role goes. */
 void force_free(struct force *force);
+void force_end(struct seat *seat);
 
 /* operator.c: a request that the lease found; acted on if the role is master here. */
 void operator_asked(struct roles *roles, uint32_t role, const char *to);

@@ -25,6 +25,16 @@ requests()
 		END { print n + 0 }'
 }
 
+# How often the host's agent has been woken.
+wakes()
+{
+	local pid
+	for pid in $(lictord_pids "$1"); do
+		! grep -q '^lictord: agent' "/proc/$pid/cmdline" ||
+		    awk '/^voluntary/ { print $2 }' "/proc/$pid/status"
+	done
+}
+
 # What Consul has of lictor, and when any of it was changed last.
 index()
 {
@@ -46,7 +56,9 @@ before=$(index)
 for host in $HOSTS; do
 	was[${#was[@]}]=$(requests "$host")
 done
+woken=$(wakes web-1)
 wait_for $SPAN false || true
+diag "web-1 woke $((($(wakes web-1) - woken) / SPAN)) times a second"
 for host in $HOSTS; do
 	now=$(requests "$host")
 	rate=$(((now - was[0]) * 100 / SPAN))
