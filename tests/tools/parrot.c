@@ -127,12 +127,16 @@ static struct mac *
 read_key(const char *text)
 {
 	uint8_t key[MAC_KEY_SIZE];
-	unsigned int byte;
+	char pair[3] = "", *end;
 
+	errno = EINVAL;
 	for (size_t i = 0; i < MAC_KEY_SIZE; i++) {
-		if (sscanf(text + 2 * i, "%2x", &byte) != 1)
+		if (strlen(text) < 2 * i + 2)
 			fail("the key");
-		key[i] = (uint8_t)byte;
+		memcpy(pair, text + 2 * i, 2);
+		key[i] = (uint8_t)strtoul(pair, &end, 16);
+		if (end != pair + 2)
+			fail("the key");
 	}
 	return mac_new(key, sizeof(key));
 }
@@ -147,11 +151,13 @@ write_message(uint8_t *out, uint64_t version, const char *node, struct mac *mac)
 
 	mac_sign(mac, id, sizeof(id) - 1, code);
 	memset(out, 0, 100);
-	memcpy(out, "LI", 2);
+	out[0] = 'L';
+	out[1] = 'I';
 	out[2] = (uint8_t)version;
 	memcpy(out + 4, code, 2);
 	out[7] = (uint8_t)len;
-	memcpy(out + 8, node, len);
+	for (size_t i = 0; i < len; i++)
+		out[8 + i] = (uint8_t)node[i];
 	mac_sign(mac, out, 100, out + 100);
 	return 100 + MAC_SIZE;
 }
