@@ -20,6 +20,7 @@
 #include "agent/conf/conf.h"
 #include "agent/consul/consul.h"
 #include "agent/failover/hooks.h"
+#include "agent/failover/lease.h"
 #include "agent/failover/vip.h"
 #include "agent/health/service.h"
 #include "tests/unit/consul_server.h"
@@ -34,6 +35,7 @@
 static struct consul_server *server;
 
 struct agent {
+	char heard_at[16]; /* by heartbeats */
 	struct test *test;
 	char node[16], service_name[8], address[16], interface[8], state_dir[64];
 	struct conf conf;
@@ -401,6 +403,9 @@ clean_state(const struct agent *agent)
 	AUTO_FREE char *folder = xasprintf("%s/roles", agent->state_dir);
 	AUTO_FREE char *seen = xasprintf("%s/%s.seen", folder, agent->role.name);
 
+	AUTO_FREE char *key = xasprintf("%s/heartbeat-key", agent->state_dir);
+
+	unlink(key);
 	unlink(session);
 	unlink(seen);
 	rmdir(folder);
@@ -938,6 +943,104 @@ test_lost_from_the_future(void)
 }
 
 /* A node name that a register cannot carry: no role, and nothing falls over. */
+/* ---- heartbeats ---- */
+
+static void
+let_hear(struct test *test)
+{
+	for (unsigned int i = 0; i < test->n_agents; i++) {
+		struct agent *agent = &test->agents[i];
+
+		agent->bpf = true;
+		snprintf(agent->heard_at, sizeof(agent->heard_at), "127.0.7.%u", i + 1);
+		agent->conf.failover = (struct conf_failover){
+			.address = agent->heard_at,
+			.port = 20000 + (unsigned int)getpid() % 10000,
+			.heartbeats = true,
+			.hold_ms = 3600000,
+			.hold_alone_ms = 60000,
+		};
+	}
+}
+
+/* The other is counted on: it takes over without a wait for more than the lease. */
+static bool
+has_member(void *arg)
+{
+	struct role_view view;
+	const struct agent *master = find_master(arg);
+
+	if (master == NULL)
+		return false;
+	roles_view(master->roles_module, 0, &view);
+	return view.reg.fence.n_members == 1 && view.reg.fence.hb && view.calm;
+}
+
+static bool
+is_heard_no_more(void *arg)
+{
+	struct role_view view;
+	const struct agent *agent = arg;
+
+	roles_view(agent->roles_module, 0, &view);
+	return view.state == ROLE_WAITING;
+}
+
+/* A master that is silent for D is claimed, and replaced when its lease is over; a role that
+ * is paused is not, before it is resumed. */
+static void
+test_silent_master(bool paused)
+{
+	struct test test;
+	struct agent *master, *backup;
+	int64_t began;
+	char why[128];
+
+	set_up_agents(&test, paused ? "held-still" : "heard", 2, true);
+	let_hear(&test);
+	put_free_register(&test);
+	start_all(&test);
+	master = elect(&test);
+	backup = master == &test.agents[0] ? &test.agents[1] : &test.agents[0];
+	CU_ASSERT_TRUE_FATAL(until(test.loop, has_member, &test, LIMIT_MS));
+	if (paused) {
+		struct lease_pause pause = { .on = false };
+
+		CU_ASSERT_TRUE(roles_pause(
+		    backup->roles_module, 0, true, "ann", "", why, sizeof(why)));
+		for (int i = 0; i < 50 && !pause.on; i++) {
+			run_for(test.loop, 100);
+			roles_paused(backup->roles_module, 0, &pause);
+		}
+		CU_ASSERT_TRUE_FATAL(pause.on);
+	}
+	kill_agent(master);
+	master->master = false;
+	began = clock_boot_ms();
+	if (paused) {
+		CU_ASSERT_FALSE(until(test.loop, is_heard_no_more, backup, 2000));
+		CU_ASSERT_TRUE(roles_pause(
+		    backup->roles_module, 0, false, "ann", "", why, sizeof(why)));
+	}
+	CU_ASSERT_TRUE(until(test.loop, is_master, backup, LIMIT_MS));
+	/* a silence of 300 ms less a heartbeat, and the lease of a second, stretched */
+	CU_ASSERT_TRUE(clock_boot_ms() - began >= 1111 + (paused ? 2000 : 200));
+	CU_ASSERT_TRUE(clock_boot_ms() - began < (paused ? 8000 : 4000));
+	tear_down(&test);
+}
+
+static void
+test_heard(void)
+{
+	test_silent_master(false);
+}
+
+static void
+test_paused(void)
+{
+	test_silent_master(true);
+}
+
 static void
 test_bad_name(void)
 {
@@ -976,6 +1079,8 @@ static const struct tap_case cases[] = {
 	{ "hooks hold the address back and keep it", test_hooks },
 	{ "what cannot be done is refused", test_refusals },
 	{ "a node name that cannot be used", test_bad_name },
+	{ "a silent master is replaced when its lease is over", test_heard },
+	{ "but not in a role that is paused", test_paused },
 };
 
 int
