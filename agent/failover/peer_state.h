@@ -59,6 +59,7 @@ struct peer {
 	int64_t hellos_at;		/* of this second ... */
 	unsigned int hellos;		/* ... so many were sent */
 	unsigned int version;
+	unsigned int version_said;	/* another than ours, in the log: once */
 	uint64_t sent, heard, refused, errors;
 	struct peer_trouble in, out;
 };

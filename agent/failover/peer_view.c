@@ -75,6 +75,10 @@ peers_trouble(struct peers *peers, struct peer *peer, struct peer_trouble *troub
 	if (fault == PEER_FINE || trouble->said ||
 	    now - trouble->since < say_after_ms[fault])
 		return;
+	if (fault == PEER_VERSION && peer->version_said == peer->version)
+		return;
+	if (fault == PEER_VERSION)
+		peer->version_said = peer->version;
 	trouble->said = true;
 	put_words(peers, peer, trouble, words, sizeof(words));
 	log_warning("peer", "%s (%s)", words,
