@@ -69,6 +69,7 @@ enum fault_kind {
 	FAULT_RESTORE,
 	FAULT_CLUSTERS,
 	FAULT_NAMESAKE,
+	FAULT_PERJURY,		/* forced out while it lives */
 	FAULTS
 };
 #define FAULTS_COMMON FAULT_WIPE
@@ -92,9 +93,12 @@ struct plan {
 
 /* sim_plan.c */
 void plan_draw(struct plan *plan, uint64_t seed);
+/* The same with that kind in it, once or more; FAULTS: as above. */
+void plan_draw_with(struct plan *plan, uint64_t seed, enum fault_kind kind);
 void plan_print(const struct plan *plan, FILE *out);
 bool plan_read(struct plan *plan, FILE *in);
 const char *fault_name(enum fault_kind kind);
+enum fault_kind fault_find(const char *name);	/* FAULTS: there is none */
 
 /* sim_shrink.c: until nothing can be left out, or the limit of tries is reached. */
 bool shrink(struct plan *plan, char failure[512]);
@@ -222,6 +226,7 @@ struct host {
 	bool given;			/* a GIVE was sent, and no OWN succeeded since */
 	uint64_t seen_rev;
 	int64_t confirmed_ms;
+	int64_t entered_at;		/* MASTER: world time */
 	int64_t standby_at;		/* the latest moment: world time */
 
 	struct item *late[LATE];
@@ -247,6 +252,7 @@ struct world {
 
 	/* What the page excepts: sections 14 and 15 */
 	bool wiped;
+	bool restored;
 	bool odd;			/* names or clusters are double, the past came back */
 	int64_t overlap_limit;		/* two may have the address for so long */
 	int64_t overlap_from;		/* since when they have */

@@ -164,6 +164,32 @@ shows_own(const struct host *host, const struct role_event *event)
 	return host->own && strcmp(wid, host->own->reg.wid) == 0;
 }
 
+static bool
+is_whole(const struct host *host)
+{
+	bool deaf = host->paused || host->params.heartbeat_ms == 0;
+
+	for (size_t i = 0; i < SLOTS; i++)
+		deaf = deaf || host->deaf[i];
+	return !deaf;
+}
+
+/* S17: nobody believes a snapshot while it hears a master that knows better. */
+static void
+check_heard(struct world *world, const struct host *host)
+{
+	for (size_t i = 0; i < HOSTS; i++) {
+		const struct host *other = &world->hosts[i];
+
+		if (other != host && other->role && other->state == ROLE_MASTER &&
+		    other->entered_at < world->now - S &&
+		    other->pulse_bad_at < world->now - S && is_whole(other) &&
+		    is_whole(host) && world->datagrams == 0 && world->heavy == 0)
+			sim_fail(world, "S17: %s is master, but hears %s", host->name,
+			    other->name);
+	}
+}
+
 /* I7, with the outstanding OWN as check_step remembers it. */
 static void
 check_entered(struct world *world, struct host *host, const struct role_event *event)
@@ -173,8 +199,11 @@ check_entered(struct world *world, struct host *host, const struct role_event *e
 		    host->name);
 	host->given = false;
 	host->confirmed_ms = host->own_sent_ms;
+	host->entered_at = world->now;
 	world->masters++;
 	check_masters(world, host);
+	if (world->restored)
+		check_heard(world, host);
 }
 
 static void
@@ -300,8 +329,7 @@ all_acked(const struct world *world, const struct host *host)
 		if (!other->plays)
 			continue;
 		if (!other->role || other->role->unreadable ||
-		    links_bad(world, other, since) ||
-		    other->params.heartbeat_ms == 0 ||
+		    links_bad(world, other, since) || other->params.heartbeat_ms == 0 ||
 		    (other != host && other->state != ROLE_STANDBY))
 			return false;
 	}
@@ -390,6 +418,7 @@ check_one_master(struct world *world, struct item *item)
 		const struct host *host = &world->hosts[i];
 
 		if (!host->role || host->state != ROLE_MASTER ||
+		    host->entered_at > world->now - S / 2 ||
 		    links_bad(world, host, world->now - S))
 			continue;
 		if (first)
@@ -431,8 +460,7 @@ check_master(struct world *world, const struct host *host, struct role_now now)
 		sim_fail(world, "S2: %s revived a lease that was over", host->name);
 	if (now.boot >= role_hold_until(role))
 		sim_fail(world, "S2: %s is master beyond its lease", host->name);
-	if (!world->odd && fenced(reg, host->name) &&
-	    !is_bound(role, &reg->fence))
+	if (!world->odd && fenced(reg, host->name) && !is_bound(role, &reg->fence))
 		sim_fail(world, "I4: %s is not bound by its record in the register",
 		    host->name);
 }

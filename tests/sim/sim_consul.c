@@ -291,7 +291,7 @@ consul_restore(struct world *world, uint64_t back)
 	old = cluster->history[(cluster->n_history - 2 - back % (there - 1)) % HISTORY];
 	content_drop(world, cluster->content);
 	cluster->content = content_ref(old);
-	world->wiped = true;
+	world->wiped = world->restored = true;
 	sim_say(world, NULL, "consul: a snapshot of revision %llu is restored",
 	    (unsigned long long)old->reg.rev);
 	tell_watchers(world, cluster);

@@ -387,6 +387,39 @@ begin_namesake(struct world *world, struct host *host, const struct fault *fault
 	host_start(world, twin);
 }
 
+/* It is not off at all, but cut from Consul, and the new master beats no heart. */
+static void
+swear_falsely(struct world *world, struct item *item)
+{
+	const struct role_register *now = consul_register(world, item->host);
+	struct host *old = &world->hosts[item->number];
+	struct role_register reg;
+	char why[160];
+
+	if (!now || old->state != ROLE_MASTER ||
+	    !role_force(now, &item->host->params, draw(&world->random),
+		item->host->name, old->name, &reg, why, sizeof(why)))
+		return;
+	sim_say(
+	    world, item->host, "the operator forces %s out, which lives", old->name);
+	old->cut = true;
+	check_odd(world, 6 * S);
+	consul_force(world, item->host, &reg);
+}
+
+/* Who shall have it has been no member for long enough. */
+static void
+begin_perjury(struct world *world, struct host *host, const struct fault *fault)
+{
+	struct host *to = fault_another(world, host, fault->random);
+
+	to->params.heartbeat_ms = 0;
+	if (to->role)
+		role_set_params(to->role, &to->params);
+	fault_follow_up(
+	    world, to, to->params.member_ms + S, swear_falsely, host - world->hosts);
+}
+
 static const struct {
 	fault_step *begin, *end;
 } steps[] = {
@@ -426,6 +459,7 @@ static const struct {
 	[FAULT_RESTORE] = { begin_restore, NULL },
 	[FAULT_CLUSTERS] = { begin_clusters, end_clusters },
 	[FAULT_NAMESAKE] = { begin_namesake, begin_crash },
+	[FAULT_PERJURY] = { begin_perjury, NULL },
 };
 _Static_assert(ARRAY_LENGTH(steps) == FAULTS, "one row per kind of fault");
 

@@ -3,6 +3,8 @@
  * What goes wrong with Consul, with the way to it and with the network between the hosts.
  * The table of all faults is in sim_fault.c.
  */
+#include <string.h>
+
 #include "tests/sim/sim.h"
 #include "tests/sim/sim_fault.h"
 
@@ -114,11 +116,30 @@ begin_wipe(struct world *world, struct host *host, const struct fault *fault)
 	fault_follow_up(world, host, 8 * S, init_again, 0);
 }
 
+/* Whoever the snapshot names forgets what it knew. */
+static void
+forget(struct world *world)
+{
+	const struct role_register *reg = consul_register(world, &world->hosts[0]);
+
+	for (size_t i = 0; i < HOSTS; i++) {
+		struct host *host = &world->hosts[i];
+
+		if (host->plays && reg && reg->fence.present && !host->vip &&
+		    strcmp(reg->fence.node, host->name) == 0) {
+			host_crash(world, host);
+			host_start(world, host);
+		}
+	}
+}
+
 void
 begin_restore(struct world *world, struct host *host, const struct fault *fault)
 {
 	check_odd(world, 4 * S);
 	consul_restore(world, fault->random >> 8);
+	if (fault->random & 1)
+		forget(world);
 	fault_follow_up(world, host, 8 * S, init_again, 0);
 }
 

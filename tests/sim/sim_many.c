@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include "agent/base/util.h"
-#include "tests/sim/sim.h"
 
 #define BLOCK 500
 
@@ -63,16 +62,27 @@ count(struct totals *totals, const struct world *world)
 	add(totals, &one);
 }
 
+static uint64_t
+block_size(const struct many *many, uint64_t block)
+{
+	uint64_t left = many->count - block * BLOCK;
+
+	return left < BLOCK ? left : BLOCK;
+}
+
 /* One block, up to its first failure. */
 static void
-run_block(struct world *world, uint64_t first, uint64_t n, struct report *report)
+run_block(
+    struct world *world, const struct many *many, uint64_t block, struct report *report)
 {
+	uint64_t first = many->first + block * BLOCK;
+	uint64_t end = first + block_size(many, block);
 	clock_t begun = clock();
 	struct plan plan;
 
 	*report = (struct report){ .first = first };
-	for (uint64_t seed = first; seed < first + n && !report->failed; seed++) {
-		plan_draw(&plan, seed);
+	for (uint64_t seed = first; seed < end && !report->failed; seed++) {
+		plan_draw_with(&plan, seed, many->kind);
 		if (!world_play(world, &plan, false)) {
 			report->failed = seed;
 			str_copy(
@@ -81,14 +91,6 @@ run_block(struct world *world, uint64_t first, uint64_t n, struct report *report
 		count(&report->totals, world);
 	}
 	report->totals.cpu = (double)(clock() - begun) / CLOCKS_PER_SEC;
-}
-
-static uint64_t
-block_size(const struct many *many, uint64_t block)
-{
-	uint64_t left = many->count - block * BLOCK;
-
-	return left < BLOCK ? left : BLOCK;
 }
 
 static void
@@ -101,7 +103,7 @@ work(const struct many *many, const bool *done, unsigned int job, int out)
 	for (uint64_t i = job; i < blocks; i += many->jobs) {
 		if (done[i])
 			continue;
-		run_block(world, many->first + i * BLOCK, block_size(many, i), &report);
+		run_block(world, many, i, &report);
 		if (write(out, &report, sizeof(report)) != sizeof(report))
 			_exit(2);
 	}

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "tests/sim/sim.h"
+
 /* What schedules have seen in all. */
 struct totals {
 	uint64_t schedules, steps, writes, reads, masters, claims, objections, lapses,
@@ -21,6 +23,7 @@ struct totals {
 struct many {
 	uint64_t first, count;
 	unsigned int jobs;
+	enum fault_kind kind;		/* in each of them; FAULTS: in none on purpose */
 	const char *results;		/* NULL: no file */
 };
 bool many_run(const struct many *many, struct totals *totals, uint64_t *failed,

@@ -14,13 +14,13 @@ static const char *const names[] = { "outage", "leader", "cut", "isolation", "ud
 	"upgrade", "power", "blackout", "stop", "session", "claimed-pause",
 	"claimed-restart", "claimed-mute", "flap", "warden-pause", "warden-crash",
 	"service", "switchover", "role-pause", "force", "clock", "reload", "yield",
-	"foreign", "wipe", "restore", "clusters", "namesake" };
+	"foreign", "wipe", "restore", "clusters", "namesake", "perjury" };
 _Static_assert(ARRAY_LENGTH(names) == FAULTS, "one name per kind of fault");
 
 const char *
 fault_name(enum fault_kind kind)
 {
-	return names[kind];
+	return kind < FAULTS ? names[kind] : "any";
 }
 
 static int64_t
@@ -72,19 +72,34 @@ draw_faults(struct plan *plan, uint64_t *random)
 }
 
 /* Each of these changes what may be asked of the rest of the schedule. */
-static void
-draw_rare(struct plan *plan, uint64_t *random)
+static enum fault_kind
+draw_rare(uint64_t *random)
 {
-	int64_t kind = draw_between(random, 0, 59);
+	int64_t kind = draw_between(random, 0, 99);
 
-	if (kind >= 3 * (FAULTS - FAULTS_COMMON) || plan->horizon < 10 * S)
-		return;
-	draw_fault(plan, random, draw_between(random, 4000, 15000) * MS,
-	    (enum fault_kind)(FAULTS_COMMON + kind / 3));
+	return kind < 3 * (FAULTS - FAULTS_COMMON)
+	    ? (enum fault_kind)(FAULTS_COMMON + kind / 3)
+	    : FAULTS;
+}
+
+enum fault_kind
+fault_find(const char *name)
+{
+	size_t kind = 0;
+
+	while (kind < FAULTS && strcmp(names[kind], name) != 0)
+		kind++;
+	return (enum fault_kind)kind;
 }
 
 void
 plan_draw(struct plan *plan, uint64_t seed)
+{
+	plan_draw_with(plan, seed, FAULTS);
+}
+
+void
+plan_draw_with(struct plan *plan, uint64_t seed, enum fault_kind kind)
 {
 	static const unsigned int hosts[] = { 3, 3, 3, 3, 7, 7, 7, 7, 7, 15 };
 	uint64_t random = seed;
@@ -99,8 +114,11 @@ plan_draw(struct plan *plan, uint64_t seed)
 		plan->only = (int)draw_between(&random, 0, 1);
 	plan->n_faults = 0;
 	draw_faults(plan, &random);
-	if (!plan->settle)
-		draw_rare(plan, &random);
+	if (kind == FAULTS && !plan->settle)
+		kind = draw_rare(&random);
+	if (kind != FAULTS)
+		draw_fault(
+		    plan, &random, draw_between(&random, 3000, 12000) * MS, kind);
 }
 
 void
@@ -124,15 +142,12 @@ static bool
 read_fault(const char *line, struct fault *fault)
 {
 	char name[32];
-	size_t kind = 0;
 
 	if (sscanf(line, "at %" SCNd64 " %31s host %d span %" SCNd64 " %" SCNx64,
 		&fault->at, name, &fault->host, &fault->span, &fault->random) != 5)
 		return false;
-	while (kind < FAULTS && strcmp(names[kind], name) != 0)
-		kind++;
-	fault->kind = (enum fault_kind)kind;
-	return kind < FAULTS && fault->host >= -1 && fault->host < HOSTS;
+	fault->kind = fault_find(name);
+	return fault->kind < FAULTS && fault->host >= -1 && fault->host < HOSTS;
 }
 
 bool

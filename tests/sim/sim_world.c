@@ -202,7 +202,7 @@ play(struct world *world, const struct plan *plan)
 	consul_init(world, true);
 	faults_start(world);
 	sim_run(world, plan->horizon);
-	if (!plan->settle)
+	if (!plan->settle || world->odd)
 		return;
 	faults_end(world, plan->only < 0 ? NULL : &world->hosts[plan->only]);
 	settle(world);
