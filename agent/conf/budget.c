@@ -160,7 +160,8 @@ print_span(FILE *out, int64_t ms)
 	else if (ms < 1000)
 		fprintf(out, "%" PRId64 " ms\n", ms);
 	else if (ms < 100000)
-		fprintf(out, "%.2f s\n", (double)((ms + 9) / 10) / 100);
+		fprintf(out, "%" PRId64 ".%02d s\n", (ms + 9) / 1000,
+		    (int)((ms + 9) / 10 % 100));
 	else
 		fprintf(out, "%" PRId64 " min\n", (ms + 59999) / 60000);
 }

@@ -106,11 +106,13 @@ read_switch(const char *folder, const char *name)
 {
 	AUTO_FREE char *path = xasprintf("%s/%s", folder, name);
 	AUTO_FCLOSE FILE *file = fopen(path, "re");
-	unsigned int value = 0;
+	char line[32];
+	uint64_t value;
 
-	if (file == NULL || fscanf(file, "%u", &value) != 1)
+	if (file == NULL || fgets(line, sizeof(line), file) == NULL)
 		return 0;
-	return value;
+	line[strcspn(line, "\n")] = '\0';
+	return parse_uint(line, 0, UINT32_MAX, &value) == 0 ? (unsigned int)value : 0;
 }
 
 /* The kernel takes the greater of the two. */
