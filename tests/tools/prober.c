@@ -6,7 +6,7 @@
  * sharper brother of observer; what it can do stands in `usage`. Here are its options and
  * its loop; see prober.h for the rest.
  */
-#include "prober.h"
+#include "tests/tools/prober.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -5,7 +5,7 @@
  * comes back: in the destination MAC of ARP replies and neighbour advertisements (the
  * question named a sender made of it), in the sequence of an echo, in a datagram's data.
  */
-#include "prober.h"
+#include "tests/tools/prober.h"
 
 #include <net/if_arp.h>
 #include <netinet/in.h>

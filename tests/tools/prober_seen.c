@@ -5,7 +5,7 @@
  * its question may be of another holder than an early one, so two of that sort prove
  * nothing and are counted apart, as unclear.
  */
-#include "prober.h"
+#include "tests/tools/prober.h"
 
 #include <stdio.h>
 #include <string.h>

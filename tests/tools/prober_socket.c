@@ -4,7 +4,7 @@
  * and a port of its own. When a frame came is the kernel's word (SO_TIMESTAMPNS), told in
  * CLOCK_BOOTTIME: this process may be run late.
  */
-#include "prober.h"
+#include "tests/tools/prober.h"
 
 #include <ifaddrs.h>
 #include <linux/if_packet.h>
