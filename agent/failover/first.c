@@ -70,8 +70,10 @@ first_looked(struct seat *seat, uint64_t order, bool found)
 	if (seat->somebody_until == 0)
 		log_error("role",
 		    "%s: Consul has no register of it, but another host has its "
-		    "address: none is made",
+		    "address: none is made until that has gone, or lictorctl init is "
+		    "the word that nobody holds it",
 		    seat->conf->name);
+	seat->missing = true;
 	seat->somebody_until = seat->nobody_at + AGAIN_MS;
 	return true;
 }
