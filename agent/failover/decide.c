@@ -144,6 +144,7 @@ role_start_waiting(struct role *role, struct role_now from)
 
 	role_wait(role, from);
 	role->next_beat = role->now.boot;
+	role->enter_reason = ROLE_REASON_NONE;
 	snprintf(why, sizeof(why), "%s%s may have it for another %.1f s",
 	    old[0] ? old : "somebody", old[0] ? " is gone but" : "",
 	    (double)(role->wait_until.boot - role->now.boot) / 1000);
@@ -193,11 +194,15 @@ abandon_waiting(struct role *role)
 	abandon(role);
 }
 
-/* For the same reason as before, and with whoever is there now. */
+/* For the same reason as before, and with whoever is there now. Without a reason it was an
+ * OWN of an earlier life of this agent that arrived. */
 static void
 own_once_more(struct role *role)
 {
-	role_own(role, candidates(role));
+	if (role->enter_reason == ROLE_REASON_NONE)
+		enter(role, ROLE_REASON_RECOVERED, "it was this host's before");
+	else
+		role_own(role, candidates(role));
 }
 
 static bool

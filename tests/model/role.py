@@ -490,7 +490,7 @@ class Role:
 
     def enter_waiting(self):
         self.start_wait()
-        self.next_hb = self.boot
+        self.next_hb, self.enter_reason = self.boot, None
         self.set_state(WAITING, 'takeover' if self.reg.fence['node'] else 'elected')
 
     # ---- heartbeats
@@ -680,7 +680,9 @@ class Role:
         elif fence is None:
             self.enter_free()
         elif self.is_fenced_in():
-            self.own()                          # its own OWN came too late to count
+            if self.enter_reason is None:       # an earlier life's OWN arrived
+                self.enter_reason = 'recovered'
+            self.own()                          # once more: its own came too late to count
         elif self.boot >= self.wait_boot and self.raw >= self.wait_raw:
             self.enter('takeover' if fence['node'] else 'elected')
 

@@ -108,7 +108,26 @@ test_unreadable(void)
 	bench_free(bench);
 }
 
+/* An OWN of an earlier life of this agent arrives while it waits: it is this host's, so
+ * the reason that hooks see is that of a return. */
+static void
+test_an_earlier_lifes_own(void)
+{
+	struct bench *bench = bench_new(&usual);
+
+	health(bench, ROLE_READY_YES);
+	other_writes(bench, "web-1.i0.CLAIM.1", "web-1", "web-3");
+	CU_ASSERT_EQUAL(bench->view.state, ROLE_WAITING);
+	other_writes(bench, "web-1.i0.OWN.2", "web-1", "web-1");
+	expect_write(bench, ROLE_OWN, "web-1", "web-1");
+	reply(bench, find(bench, ROLE_ACTION_WRITE), true);
+	expect_state(
+	    bench, ROLE_MASTER, ROLE_REASON_RECOVERED, "it was this host's before");
+	bench_free(bench);
+}
+
 static const struct tap_case cases[] = {
+	{ "an OWN of an earlier life", test_an_earlier_lifes_own },
 	{ "a lost register before a stop", test_lost_before_giving },
 	{ "a lost register after a lapse", test_lost_after_a_lapse },
 	{ "the members of a second OWN", test_members_of_a_second_own },
