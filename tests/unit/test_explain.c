@@ -28,7 +28,9 @@ explain(const struct bench *bench)
 
 	*before = *bench->role;
 	size_t count = role_explain(bench->role, bench->now, lines, LINES);
-	CU_ASSERT_EQUAL(memcmp(before, bench->role, sizeof(*before)), 0);
+	CU_ASSERT_EQUAL(memcmp((const unsigned char *)before,
+			    (const unsigned char *)bench->role, sizeof(*before)),
+	    0);
 	CU_ASSERT(count > 0 && count < LINES);
 	for (size_t i = 0; i < count; i++) {
 		size_t end = strlen(lines[i]);
