@@ -161,6 +161,8 @@ is_wanted_elsewhere(struct role *role)
 bool
 stay_is_held_back(struct role *role)
 {
+	if (!role_is_limited(role))
+		role->limit_said = false; /* it may be said again */
 	return is_wanted_elsewhere(role) && role_is_limited(role) && !role->limit_said;
 }
 

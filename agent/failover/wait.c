@@ -265,12 +265,8 @@ role_is_limited(struct role *role)
 	const struct role_params *params = &role->params;
 	unsigned int limit = params->limit < ROLE_MOVES ? params->limit : ROLE_MOVES;
 
-	if (limit == 0)
+	if (limit == 0 || role_moves(role) < limit)
 		return false;
-	if (role_moves(role) < limit) {
-		role->limit_said = false;
-		return false;
-	}
 	role_wake(role, role->moves[role->n_moves - limit] + params->within_ms);
 	return true;
 }

@@ -179,12 +179,7 @@ class Role:
 
     def is_limited(self):
         """So many moves of late: no voluntary one more."""
-        if not self.limit:
-            return False
-        limited = self.count_moves() >= self.limit
-        if not limited:
-            self.limit_said = False
-        return limited
+        return self.limit > 0 and self.count_moves() >= min(self.limit, 16)
 
     def count_moves(self):
         return sum(1 for t in self.moves if self.boot - t < self.within)
@@ -578,6 +573,8 @@ class Role:
             (self.best_peer() is not None and not self.is_limited())
 
     def consider_giving(self):
+        if not self.is_limited():
+            self.limit_said = False             # it may be said again
         if self.give is not None:
             return
         if self.stopping:

@@ -416,6 +416,8 @@ begin_perjury(struct world *world, struct host *host, const struct fault *fault)
 	to->params.heartbeat_ms = 0;
 	if (to->role)
 		role_set_params(to->role, &to->params);
+	if (to->role && world->trace)
+		trace_params(world->trace, to->who, &to->params);
 	fault_follow_up(
 	    world, to, to->params.member_ms + S, swear_falsely, host - world->hosts);
 }
