@@ -7,9 +7,11 @@
 #include "agent/consul/consul.h"
 #include "agent/failover/presence.h"
 
+struct conf_role;
+
 /*
- * What presence.c (the keys, life) and session.c (the session that holds them) share, and
- * nobody else may see.
+ * What presence.c (roles come and go, life), candidate.c (the keys) and session.c (the session
+ * that holds them) share, and nobody else may see.
  */
 
 #define PRESENCE_RENEW_MS 3300
@@ -69,7 +71,14 @@ struct consul_call *presence_call(struct presence *presence, const char *method,
     const char *path, const char *text, int64_t timeout_ms, consul_done_fn *done);
 /* The answer to a call for a session: a refusal is logged once, and its end. */
 void presence_judge_session(struct presence *presence, const struct consul_reply *reply);
+
+/* candidate.c: of a role, which says nothing yet; what its configuration says of it. */
+struct candidate *candidate_new(const struct conf_role *role);
+void candidate_set(struct candidate *candidate, const struct conf_role *role);
+void candidate_free(struct candidate *candidate);
 /* Writes the next key that is due, if the session lives and no call for a key is out. */
 void presence_write_next(struct presence *presence);
+/* Gathers from the candidates whether another host has this one's name; says a change. */
+void presence_set_duplicate(struct presence *presence);
 
 #endif
