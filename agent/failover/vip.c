@@ -2,22 +2,18 @@
 /*
  * A role's addresses as one thing. Orders of a role become one message for each of its
  * addresses on the wire to the warden; an order is held, or gone, when every address of
- * the role has answered that very number. Whether the addresses can be set at all
- * (carrier, the kernel's word, a warden that is there) is gathered here too and is part
- * of the role's readiness.
+ * the role has answered that very number. Whether the addresses can be set at all is
+ * judged in vip_usable.c, of what comes in here.
  *
  * Above is roles, which decides; behind the wire is the warden, which judges each order
  * by its own clock. Nothing is assumed of a warden whose link is lost: its successor hears
  * the newest order again, a drop from here, a hold from the role at its next confirm. The
  * wire is the agent's; it may be taken away (vips_link) in the middle of a send.
  */
-#include "agent/failover/vip.h"
+#include "agent/failover/vip_state.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-#include "agent/base/log.h"
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
 #include "agent/base/wire.h"
@@ -25,167 +21,12 @@
 #include "agent/conf/merge.h"
 #include "agent/failover/contest.h"
 
-#define AWAY_MS 2000 /* the runner starts a dead warden again within 100 ms */
-#define UNANSWERED 8 /* holds, of which one goes out at each seventh of a lease */
-#define REFUSED_MS 60000 /* then the kernel may be asked again */
-#define CALM_MS 500 /* an interface that was down counts again after so long */
-#define WHY_SIZE 192
-
-struct address {
-	uint64_t held, gone; /* newest order that it answered so on this link */
-	int64_t until; /* of the newest hold */
-	int64_t stands_until; /* of one that an earlier agent ordered, or 0 */
-	bool there;
-	unsigned int unanswered; /* holds since the warden's last word on it */
-	bool announce; /* no hold of this term was answered yet */
-	bool carrier_known, carrier;
-	int64_t calm_at; /* up since CALM_MS before; 0: it is not, or counts already */
-	uint32_t refused; /* lately, for what only the host can change; or NONE */
-	uint32_t refusal; /* the last one said in the log */
-};
-
-/* Of one role: its newest orders, and what was last said of it. */
-struct orders {
-	uint64_t hold, drop; /* 0: none */
-	uint64_t up_to; /* of the drop */
-	bool known, usable;
-};
-
-struct vips {
-	const struct conf *conf;
-	struct vips_out out;
-	struct wire *wire; /* NULL: no link */
-	uint32_t instance;
-	bool away; /* without a link for too long */
-	uint32_t fence; /* enum wire_fence */
-	char unfenced[96]; /* why there is none; "" */
-	struct address *addresses;
-	struct orders *roles;
-	struct loop *loop;
-	struct loop_timer *away_timer, *refused_timer, *calm_timer;
-	struct contest *contest;
-};
-
-/* What keeps the address from being set; false: nothing known. */
-static bool
-fault(const struct vips *vips, const struct conf_vip *vip, char why[WHY_SIZE])
-{
-	const struct address *address = &vips->addresses[vip->index];
-
-	if (vips->away)
-		snprintf(why, WHY_SIZE, "the warden, which sets addresses, is gone");
-	else if (address->unanswered >= UNANSWERED)
-		snprintf(
-		    why, WHY_SIZE, "the warden, which sets addresses, does not answer");
-	else if (address->carrier_known && !address->carrier)
-		snprintf(
-		    why, WHY_SIZE, "interface %s is down or missing", vip->interface);
-	else if (vips->unfenced[0] != '\0')
-		snprintf(why, WHY_SIZE, "there is no fence: %s", vips->unfenced);
-	else if (address->refused != WIRE_REFUSAL_NONE)
-		snprintf(why, WHY_SIZE, "%s on %s: %s", vip->text, vip->interface,
-		    wire_refusal_text(address->refused));
-	else
-		return contest_fault(vips->contest, vip->index, why, WHY_SIZE);
-	return true;
-}
-
-static void
-judge_role(struct vips *vips, const struct conf_role *role)
-{
-	struct orders *orders = &vips->roles[role->index];
-	char why[WHY_SIZE] = "";
-	bool known = true, usable = true;
-
-	for (size_t i = 0; i < role->n_vips && usable; i++) {
-		usable = !fault(vips, role->vips[i], why);
-		known = known && vips->addresses[role->vips[i]->index].carrier_known;
-	}
-	if (usable && !known)
-		return;
-	if (orders->known && orders->usable == usable)
-		return;
-	orders->known = true;
-	orders->usable = usable;
-	vips->out.usable(vips->out.arg, role->index, usable, why);
-}
-
-static void
-judge_all(struct vips *vips)
-{
-	for (size_t i = 0; i < vips->conf->n_roles; i++) {
-		if (vips->conf->roles[i]->n_vips > 0)
-			judge_role(vips, vips->conf->roles[i]);
-	}
-}
-
-void
-vips_tell(struct vips *vips)
-{
-	for (size_t i = 0; i < vips->conf->n_roles; i++)
-		vips->roles[i].known = false;
-	judge_all(vips);
-}
-
-static void
-on_away(void *arg)
-{
-	struct vips *vips = arg;
-
-	vips->away = true;
-	judge_all(vips);
-}
-
-static void
-on_refused_long_ago(void *arg)
-{
-	struct vips *vips = arg;
-
-	for (size_t i = 0; i < vips->conf->n_vips; i++)
-		vips->addresses[i].refused = WIRE_REFUSAL_NONE;
-	judge_all(vips);
-}
-
-/* Sets the timer to the first interface that counts, if any is to. */
-static void
-await_calm(struct vips *vips)
-{
-	int64_t first = 0;
-
-	for (size_t i = 0; i < vips->conf->n_vips; i++) {
-		int64_t at = vips->addresses[i].calm_at;
-		if (at != 0 && (first == 0 || at < first))
-			first = at;
-	}
-	if (first != 0)
-		loop_timer_at(vips->calm_timer, first);
-	else
-		loop_timer_stop(vips->calm_timer);
-}
-
-static void
-on_calm(void *arg)
-{
-	struct vips *vips = arg;
-
-	for (size_t i = 0; i < vips->conf->n_vips; i++) {
-		struct address *address = &vips->addresses[i];
-		if (address->calm_at == 0 || loop_now(vips->loop) < address->calm_at)
-			continue;
-		address->calm_at = 0;
-		address->carrier = true;
-		address->refused = WIRE_REFUSAL_NONE;
-	}
-	judge_all(vips);
-	await_calm(vips);
-}
-
 static void
 on_contested(void *arg, uint32_t vip)
 {
 	struct vips *vips = arg;
 
-	judge_role(vips, vips->conf->vips[vip]->role);
+	vips_judge_role(vips, vips->conf->vips[vip]->role);
 }
 
 static void
@@ -207,24 +48,12 @@ vips_new(struct loop *loop, const struct conf *conf, const struct vips_out *out)
 	vips->loop = loop;
 	vips->addresses = xcalloc(conf->n_vips + 1, sizeof(*vips->addresses));
 	vips->roles = xcalloc(conf->n_roles + 1, sizeof(*vips->roles));
-	vips->away_timer = loop_timer_new(loop, on_away, vips);
-	vips->refused_timer = loop_timer_new(loop, on_refused_long_ago, vips);
-	vips->calm_timer = loop_timer_new(loop, on_calm, vips);
+	vips->away_timer = loop_timer_new(loop, vips_away_due, vips);
+	vips->refused_timer = loop_timer_new(loop, vips_refused_due, vips);
+	vips->calm_timer = loop_timer_new(loop, vips_calm_due, vips);
 	vips->contest = contest_new(loop, conf, &contest);
-	loop_timer_after(vips->away_timer, AWAY_MS);
+	loop_timer_after(vips->away_timer, VIPS_AWAY_MS);
 	return vips;
-}
-
-void
-vips_fence(struct vips *vips, const struct wire_fence_kind *fence)
-{
-	vips->fence = fence->kind;
-	for (size_t i = 0; i < vips->conf->n_vips && fence->ok != 0; i++)
-		if (vips->addresses[i].refused == WIRE_REFUSAL_UNFENCED)
-			vips->addresses[i].refused = WIRE_REFUSAL_NONE;
-	str_copy(
-	    vips->unfenced, sizeof(vips->unfenced), fence->ok != 0 ? "" : fence->why);
-	judge_all(vips);
 }
 
 void
@@ -263,7 +92,7 @@ vips_reload(
 			vips->roles[i] = roles[changes->from.roles[i]];
 	free(addresses);
 	free(roles);
-	await_calm(vips);
+	vips_await_calm(vips);
 }
 
 static void
@@ -285,8 +114,8 @@ send_hold(struct vips *vips, uint32_t vip, uint64_t order, uint64_t term)
 
 	if (vips->wire != NULL)
 		wire_send(vips->wire, &message, -1);
-	if (++address->unanswered == UNANSWERED)
-		judge_role(vips, vips->conf->vips[vip]->role);
+	if (++address->unanswered == VIPS_UNANSWERED)
+		vips_judge_role(vips, vips->conf->vips[vip]->role);
 }
 
 static void
@@ -324,7 +153,7 @@ vips_link(struct vips *vips, struct wire *warden, uint32_t instance)
 	vips->instance = instance;
 	contest_link(vips->contest, warden, instance);
 	if (warden == NULL) {
-		loop_timer_after(vips->away_timer, AWAY_MS);
+		loop_timer_after(vips->away_timer, VIPS_AWAY_MS);
 		return;
 	}
 	loop_timer_stop(vips->away_timer);
@@ -332,7 +161,7 @@ vips_link(struct vips *vips, struct wire *warden, uint32_t instance)
 		forget_answers(&vips->addresses[i]);
 	if (vips->away) {
 		vips->away = false;
-		judge_all(vips);
+		vips_judge(vips);
 	}
 	for (size_t i = 0; i < vips->conf->n_roles; i++) {
 		if (vips->roles[i].drop > vips->roles[i].hold)
@@ -391,7 +220,7 @@ on_held(struct vips *vips, const struct conf_vip *vip, uint64_t order)
 	address->announce = false;
 	address->refused = WIRE_REFUSAL_NONE;
 	address->refusal = WIRE_REFUSAL_NONE;
-	judge_role(vips, role);
+	vips_judge_role(vips, role);
 	if (all_answered(vips, role, order, true))
 		vips->out.held(vips->out.arg, role->index, order);
 }
@@ -410,54 +239,6 @@ on_gone(struct vips *vips, const struct conf_vip *vip, uint64_t order)
 		vips->out.gone(vips->out.arg, vip->role->index, order);
 }
 
-static void
-on_refused(struct vips *vips, const struct conf_vip *vip, uint32_t reason)
-{
-	struct address *address = &vips->addresses[vip->index];
-
-	if (reason == WIRE_REFUSAL_KERNEL || reason == WIRE_REFUSAL_UNFENCED) {
-		address->refused = reason;
-		loop_timer_after(vips->refused_timer, REFUSED_MS);
-		judge_role(vips, vip->role);
-		return;
-	}
-	if (address->refusal != reason)
-		log_warning("vip", "%s: the warden refuses to hold it: %s", vip->text,
-		    wire_refusal_text(reason));
-	address->refusal = reason;
-}
-
-/* Down counts at once; up after some calm, for one that flaps is of no use and each of its
- * turns would be a handover. What is heard first of it counts as it is. */
-static void
-on_carrier(struct vips *vips, const struct conf_vip *vip, bool up)
-{
-	struct address *address = &vips->addresses[vip->index];
-
-	if (up && address->carrier_known && !address->carrier) {
-		if (address->calm_at == 0)
-			address->calm_at = loop_now(vips->loop) + CALM_MS;
-	} else {
-		address->carrier_known = true;
-		address->carrier = up;
-		address->calm_at = 0;
-		judge_role(vips, vip->role);
-	}
-	await_calm(vips);
-}
-
-/* A warden that can be linked to may still be frozen, or not come as far as its loop. */
-static void
-hear(struct vips *vips, const struct conf_vip *vip)
-{
-	struct address *address = &vips->addresses[vip->index];
-	bool silent = address->unanswered >= UNANSWERED;
-
-	address->unanswered = 0;
-	if (silent)
-		judge_role(vips, vip->role);
-}
-
 /* Of an answer that is none of the others. */
 static void
 on_answer(
@@ -472,7 +253,7 @@ on_answer(
 	else if (message->type == WIRE_GONE)
 		on_gone(vips, vip, answer->order);
 	else if (message->type == WIRE_REFUSED)
-		on_refused(vips, vip, answer->reason);
+		vips_refused(vips, vip, answer->reason);
 }
 
 static uint32_t
@@ -498,9 +279,9 @@ vips_message(struct vips *vips, const struct wire_message *message)
 	if (index >= vips->conf->n_vips)
 		return;
 	vip = vips->conf->vips[index];
-	hear(vips, vip);
+	vips_heard(vips, vip);
 	if (message->type == WIRE_CARRIER)
-		on_carrier(vips, vip, message->carrier.up != 0);
+		vips_carrier(vips, vip, message->carrier.up != 0);
 	else if (message->type == WIRE_STANDS)
 		vips->addresses[index].stands_until = message->stands.until_ms;
 	else if (message->type == WIRE_PROBED || message->type == WIRE_RIVAL ||
@@ -514,19 +295,6 @@ bool
 vips_probe(struct vips *vips, uint32_t role, uint64_t order, bool sure)
 {
 	return contest_probe(vips->contest, role, order, sure);
-}
-
-bool
-vips_contested(const struct vips *vips, uint32_t role)
-{
-	const struct conf_role *conf = vips->conf->roles[role];
-	char why[WHY_SIZE];
-
-	for (size_t i = 0; i < conf->n_vips; i++)
-		if (contest_fault(
-			vips->contest, conf->vips[i]->index, why, sizeof(why)))
-			return true;
-	return false;
 }
 
 void
