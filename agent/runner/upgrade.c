@@ -22,6 +22,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -35,6 +36,7 @@
 #define TEST_MS 30000
 #define ASKERS_MAX 64
 #define WHY_SIZE 400
+#define OUTPUT_MAX (1 << 20) /* bytes */
 #define KEPT_FD 3 /* and the next: where the kept ones are put */
 #define GOOD "configuration ok"
 
@@ -89,23 +91,26 @@ refuse(struct upgrade *upgrade, const char *why)
 
 /* ---- the test ---- */
 
-/* What it printed: the first line of it, or all. */
-static size_t
-read_output(const struct upgrade *upgrade, char *out, size_t size)
+/* All that it printed: its warnings come first, as many as there are. */
+static char *
+read_output(const struct upgrade *upgrade)
 {
-	ssize_t len = pread(upgrade->output_fd, out, size - 1, 0);
+	struct stat st = { 0 };
 
+	fstat(upgrade->output_fd, &st);
+	size_t size = st.st_size < OUTPUT_MAX ? (size_t)st.st_size : OUTPUT_MAX;
+	char *out = xcalloc(size + 1, 1);
+	ssize_t len = pread(upgrade->output_fd, out, size, 0);
 	out[len > 0 ? len : 0] = '\0';
-	return strlen(out);
+	return out;
 }
 
 /* What stands against it, or NULL. */
 static char *
 find_fault(const struct upgrade *upgrade, int status)
 {
-	char said[4096], line[WHY_SIZE];
-	size_t len = read_output(upgrade, said, sizeof(said));
-
+	AUTO_FREE char *said = read_output(upgrade);
+	char line[WHY_SIZE];
 	if (upgrade->late)
 		return xasprintf(
 		    "%s -t did not end within %d s", upgrade->path, TEST_MS / 1000);
@@ -116,7 +121,7 @@ find_fault(const struct upgrade *upgrade, int status)
 		return strstr(said, GOOD) != NULL
 		    ? NULL
 		    : xasprintf("%s is no lictord", upgrade->path);
-	text_escape(line, sizeof(line), said, len > 0 ? strcspn(said, "\n") : 0);
+	text_escape(line, sizeof(line), said, strcspn(said, "\n"));
 	return xasprintf(
 	    "%s -t ends with status %d: %s", upgrade->path, WEXITSTATUS(status), line);
 }

@@ -34,7 +34,9 @@ static const char *const no_debug[] = { NULL };
 static int
 act_as_tried(const char *says)
 {
-	if (strcmp(says, "good") == 0)
+	for (int i = 0; strcmp(says, "much") == 0 && i < 2000; i++)
+		fputs("warning: it will not go well on this host\n", stderr);
+	if (strcmp(says, "good") == 0 || strcmp(says, "much") == 0)
 		puts("configuration ok: 1 service");
 	else if (strcmp(says, "bad") == 0)
 		fputs("db.conf:7: nonsense\nmore\n", stderr);
@@ -137,6 +139,20 @@ test_tried(void)
 	CU_ASSERT(bed.due == 1 && bed.answers == ARRAY_LENGTH(rows) + 2 && bed.ok);
 	tear_down(&bed);
 	upgrade_free(NULL);
+}
+
+/* A warning for each address, and there are many. */
+static void
+test_warned(void)
+{
+	struct bed bed;
+
+	set_up(&bed);
+	setenv(SAYS, "much", 1);
+	upgrade_ask(bed.upgrade, 7);
+	run(&bed);
+	CU_ASSERT(bed.due == 1 && bed.answers == 0);
+	tear_down(&bed);
 }
 
 /* Asked again until it begins, and not after that. */
@@ -322,6 +338,7 @@ test_environment(void)
 
 static const struct tap_case cases[] = {
 	{ "only a binary that says so is good", test_tried },
+	{ "and it is, however much it warns of", test_warned },
 	{ "it waits for its turn", test_nudged },
 	{ "the successor has what it needs", test_executed },
 	{ "the environment is not believed lightly", test_environment },
