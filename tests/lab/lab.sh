@@ -142,6 +142,7 @@ fault()
 {
 	local host
 	declare -gA LOGGED=()
+	[ "$3" != moves ] || [ "$2" = planned ] || [ "$2" = service ] || wait_for 6 gave_long_ago
 	WAS=$MASTER WHY='' ALLOWED=0 BUDGET=$(budget "$2") || die "no budget for $2"
 	for host in $HOSTS; do
 		LOGGED[$host]=$(stat -c %s "$LAB_DIR/$host/${SYSTEM/lictor/lictord}.log")
@@ -165,7 +166,7 @@ run()
 	local begun=$SECONDS verdict=ok
 	GAP=- DUAL=- UNCLEAR=- BUDGET=- HELD=- PAUSE=-
 	if lab_need "$1" "$4"; then
-		fault "$2" "$5"
+		fault "$2" "$5" "$6"
 		judge "$6"
 	else
 		WHY="the lab was not whole within $WHOLE_S s"
