@@ -38,7 +38,7 @@ _Static_assert(ARRAY_LENGTH(steps) == STEPS, "a step has no words");
 
 struct move {
 	const struct ctl *ctl;
-	const char *role;
+	const char *role, *to; /* to "": the best candidate */
 	char old[256], now[256]; /* masters; "": nobody */
 	int64_t began, taken_at; /* 0: not yet */
 	bool seen[STEPS];
@@ -207,10 +207,11 @@ sum_up(const struct move *move)
 	int64_t end = move->taken_at != 0 ? move->taken_at : clock_boot_ms();
 	int64_t took = end - move->began;
 	bool moved = has_moved(move);
+	bool meant = move->to[0] == '\0' || strcmp(move->now, move->to) == 0;
 
 	if (move->ctl->json) {
 		cJSON *result AUTO_JSON = cJSON_CreateObject();
-		cJSON_AddBoolToObject(result, "ok", moved);
+		cJSON_AddBoolToObject(result, "ok", moved && meant);
 		cJSON_AddStringToObject(result, "role", move->role);
 		cJSON_AddStringToObject(result, "from", move->old);
 		cJSON_AddStringToObject(result, "master", move->now);
@@ -226,16 +227,19 @@ sum_up(const struct move *move)
 		    "%s\" says why\n",
 		    WAIT_MS / 1000, move->role);
 	}
-	return moved ? 0 : 1;
+	if (moved && !meant)
+		fprintf(
+		    stderr, "lictorctl: it is not %s that has taken it\n", move->to);
+	return moved && meant ? 0 : 1;
 }
 
 /* Who has it before anything is asked for. */
 static bool
-begin(struct move *move, const struct ctl *ctl, const char *role)
+begin(struct move *move, const struct ctl *ctl, const char *role, const char *to)
 {
 	cJSON *answer AUTO_JSON = ask(ctl, "status", NULL, NULL);
 
-	*move = (struct move){ .ctl = ctl, .role = role };
+	*move = (struct move){ .ctl = ctl, .role = role, .to = to };
 	if (answer == NULL)
 		return false;
 	const cJSON *found = ask_find_role(answer, role);
@@ -248,12 +252,12 @@ begin(struct move *move, const struct ctl *ctl, const char *role)
 int
 move_switchover(const struct ctl *ctl, char **args)
 {
+	const char *to = args[1] != NULL ? args[1] : "";
 	struct move move;
 
-	if (!begin(&move, ctl, args[0]))
+	if (!begin(&move, ctl, args[0], to))
 		return 1;
-	cJSON *answer AUTO_JSON =
-	    ask(ctl, "switchover", args[0], args[1] != NULL ? args[1] : "");
+	cJSON *answer AUTO_JSON = ask(ctl, "switchover", args[0], to);
 	if (answer == NULL)
 		return 1;
 	tell(&move, ASKED, move.old);

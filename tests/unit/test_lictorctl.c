@@ -398,6 +398,14 @@ test_switchover(void)
 	slurp(bench.out, text, sizeof(text));
 	CU_ASSERT(count_json(text) >= 4);
 	bench_close(&bench);
+	bench_open(&bench); /* web-2 takes it */
+	CU_ASSERT(run(&bench, WORDS(W("switchover"), W("web"), W("web-3"))) == 1);
+	slurp(bench.err, text, sizeof(text));
+	CU_ASSERT_STRING_EQUAL(text, "lictorctl: it is not web-3 that has taken it\n");
+	bench_close(&bench);
+	bench_open(&bench);
+	CU_ASSERT(run(&bench, WORDS(W("switchover"), W("web"), W("web-2"))) == 0);
+	bench_close(&bench);
 }
 
 static void
