@@ -2,22 +2,20 @@
 /*
  * The main process. It does little, so that it lives: it starts the agent and the warden
  * and starts them again, asks them every second whether they are alive, runs the
- * configured commands for the agent, and speaks to systemd. It knows nothing of Consul or of
- * roles. Each start of one of the two comes with a fresh pair of sockets between them; the
- * count of agents goes along, by which the warden knows the newest.
+ * configured commands for the agent (runner_run.c), and speaks to systemd. It knows nothing
+ * of Consul or of roles. Each start of one of the two comes with a fresh pair of sockets
+ * between them; the count of agents goes along, by which the warden knows the newest. What
+ * all of them may do is in runner_rights.c.
  *
  * A process of the two is told to end by closing its socket, and only that: the addresses of
  * a master outlive a runner that died until its successor's warden takes them over. An upgrade
  * in place is that on purpose.
  */
-#include "agent/runner/runner.h"
+#include "agent/runner/runner_state.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -27,10 +25,7 @@
 #include "agent/base/util.h"
 #include "agent/base/wire.h"
 #include "agent/conf/conf.h"
-#include "agent/failover/role.h"
-#include "agent/runner/account.h"
 #include "agent/runner/blame.h"
-#include "agent/runner/bpffs.h"
 #include "agent/runner/command.h"
 #include "agent/runner/fence_kind.h"
 #include "agent/runner/notify.h"
@@ -43,35 +38,6 @@
 #define PING_MS 1000
 #define STOP_MS 20000 /* the agent gives up after 10 s, then takes its leave, in 8 */
 #define WARDEN_STOP_MS 1000
-
-/* A configuration that counts no more, of which something still runs. */
-struct retired {
-	struct retired *next;
-	struct conf *conf;
-};
-
-struct runner {
-	const char *folder;
-	struct conf *conf;
-	struct retired *retired; /* the newest first */
-	struct loop *loop;
-	struct place place;
-	struct commands *commands;
-	struct blame *blame;
-	struct reload *reload;
-	struct fence_kind *fence;
-	struct upgrade *upgrade;
-	bool upgrading; /* both are told to end, and another version takes over */
-	int stop_signal; /* that came meanwhile, for that version; or 0 */
-	struct process_shared shared;
-	struct process agent, warden;
-	bool may_hold; /* a warden of ours could set addresses */
-	int bpffs_fd; /* the folder of what the warden pins, or -1 */
-	uint32_t instance; /* of the newest agent */
-	bool linked; /* those two processes have a link */
-	struct loop_timer *ping, *stop_limit;
-	struct loop_signal *sigterm, *sigint, *sighup, *sigusr2;
-};
 
 static bool
 is_agent(const struct process *process)
@@ -106,80 +72,13 @@ link_both(struct runner *runner)
 	runner->linked = true;
 }
 
-/* What the agent means by its number: it may have sent that before it turned. */
-static const struct conf_command *
-find_command(const struct runner *runner, uint64_t generation, uint32_t index)
-{
-	const struct conf *conf = runner->conf;
-
-	if (generation != conf->generation && runner->retired != NULL)
-		conf = runner->retired->conf;
-	return generation == conf->generation && index < conf->n_commands
-	    ? conf->commands[index]
-	    : NULL;
-}
-
-static void
-run_command(struct runner *runner, uint64_t generation, const struct wire_run *run)
-{
-	const struct conf_command *command =
-	    find_command(runner, generation, run->command);
-	char term[24];
-
-	if (command == NULL) {
-		log_error(
-		    "runner", "the agent asked for a command that does not exist");
-		process_kill(&runner->agent);
-		return;
-	}
-	if (command->kind == CONF_COMMAND_CHECK) {
-		commands_run(
-		    runner->commands, run->run, command, NULL, NULL, run->timeout_ms);
-		return;
-	}
-	const char *state = run->state == WIRE_HOOK_MASTER ? "master" : "backup";
-	const char *reason =
-	    role_reason_name(run->reason < ROLE_REASONS ? (enum role_reason)run->reason
-							: ROLE_REASON_NONE);
-	snprintf(term, sizeof(term), "%" PRIu64, run->term);
-	AUTO_FREE char *env_role = xasprintf("LICTOR_ROLE=%s", command->role->name);
-	AUTO_FREE char *env_state = xasprintf("LICTOR_STATE=%s", state);
-	AUTO_FREE char *env_reason = xasprintf("LICTOR_REASON=%s", reason);
-	AUTO_FREE char *env_term = xasprintf("LICTOR_TERM=%s", term);
-	const char *arguments[] = { command->role->name, state, reason, term, NULL };
-	const char *environment[] = { env_role, env_state, env_reason, env_term, NULL };
-	commands_run(runner->commands, run->run, command, arguments, environment,
-	    run->timeout_ms);
-}
-
-static void
-on_exited(void *arg, struct wire_message *message)
-{
-	struct runner *runner = arg;
-
-	if (runner->agent.wire != NULL)
-		wire_send(runner->agent.wire, message, -1);
-	upgrade_nudge(runner->upgrade);
-}
-
-static void
-on_command_started(void *arg, uint64_t run)
-{
-	struct runner *runner = arg;
-	struct wire_message message = { .type = WIRE_STARTED,
-		.started = { .run = run } };
-
-	if (runner->agent.wire != NULL)
-		wire_send(runner->agent.wire, &message, -1);
-}
-
 static void
 on_message(void *arg, struct process *process, const struct wire_message *message)
 {
 	struct runner *runner = arg;
 
 	if (message->type == WIRE_RUN)
-		run_command(runner, message->generation, &message->run);
+		runner_run(runner, message->generation, &message->run);
 	else if (message->type == WIRE_KILL)
 		commands_kill(runner->commands, message->kill.run);
 	else if (message->type == WIRE_UNLINKED)
@@ -216,8 +115,8 @@ on_fence_settled(void *arg)
 		link_both(runner);
 }
 
-static bool
-has_warden(const struct runner *runner)
+bool
+runner_has_warden(const struct runner *runner)
 {
 	return runner->conf->n_vips > 0 && runner->may_hold;
 }
@@ -225,7 +124,7 @@ has_warden(const struct runner *runner)
 static bool
 is_needed(const struct runner *runner, const struct process *process)
 {
-	return is_agent(process) || has_warden(runner);
+	return is_agent(process) || runner_has_warden(runner);
 }
 
 /* Once the agent has ended the warden is let go; once that has ended, so do we. */
@@ -259,34 +158,12 @@ on_ended(void *arg, struct process *process, const struct process_end *end)
 		process_again(process, end, where);
 }
 
-/* Jobs that were begun before a reload may go on for long after it. */
-static void
-free_retired(struct runner *runner, bool all)
-{
-	struct retired **at = &runner->retired;
-
-	while (*at != NULL) {
-		struct retired *retired = *at;
-		if (!all && commands_use(runner->commands, retired->conf)) {
-			at = &retired->next;
-			continue;
-		}
-		*at = retired->next;
-		conf_free(retired->conf);
-		free(retired);
-	}
-}
-
 static void
 on_swap(void *arg, struct conf *next, const struct process_conf *as_started)
 {
 	struct runner *runner = arg;
-	struct retired *retired = xcalloc(1, sizeof(*retired));
 
-	retired->conf = runner->conf;
-	retired->next = runner->retired;
-	runner->retired = retired;
-	runner->conf = next;
+	runner_retire(runner, next);
 	runner->linked = false;
 	cleanup_close(&runner->shared.conf.fd);
 	runner->shared.conf = *as_started;
@@ -311,13 +188,13 @@ on_ping(void *arg)
 	struct runner *runner = arg;
 	bool well = process_ping(&runner->agent);
 
-	well = (process_ping(&runner->warden) || !has_warden(runner)) && well;
+	well = (process_ping(&runner->warden) || !runner_has_warden(runner)) && well;
 	if (well)
 		notify_send("WATCHDOG=1");
 	if (!runner->linked)
 		link_both(runner);
 	if (!reload_turns(runner->reload))
-		free_retired(runner, false);
+		runner_free_retired(runner, false);
 	upgrade_nudge(runner->upgrade);
 	loop_timer_after(runner->ping, PING_MS);
 }
@@ -425,7 +302,7 @@ static void
 runner_init(struct runner *runner)
 {
 	struct commands_out out = {
-		.exited = on_exited, .started = on_command_started, .arg = runner
+		.exited = runner_exited, .started = runner_started, .arg = runner
 	};
 	struct reload_out reload = { on_swap, on_over, runner };
 	struct fence_kind_out fence = { on_fence_settled, runner };
@@ -467,73 +344,11 @@ runner_done(struct runner *runner)
 	commands_free(runner->commands);
 	fence_kind_free(runner->fence);
 	reload_free(runner->reload);
-	free_retired(runner, true);
+	runner_free_retired(runner, true);
 	process_free(&runner->warden);
 	process_free(&runner->agent);
 	blame_free(runner->blame);
 	loop_free(runner->loop);
-}
-
-/* Said once, at the start. */
-static void
-warn_of_root(const struct conf *conf)
-{
-	for (size_t i = 0; i < conf->n_commands; i++)
-		if (conf->commands[i]->user == NULL && accounts_default_missing()) {
-			log_warning("runner",
-			    "commands without an option user run as lictord's own, for "
-			    "there is no user " ACCOUNT_DEFAULT
-			    ": \"systemd-sysusers\" or \"useradd --system\" makes it");
-			return;
-		}
-}
-
-/* Rights do not come back, so no warden is tried. */
-static void
-warn_of_addresses(struct runner *runner)
-{
-	static const char why[] = "lictord has not both CAP_NET_ADMIN and CAP_NET_RAW";
-
-	if (runner->may_hold || runner->conf->n_vips == 0)
-		return;
-	log_error("runner", "no address can be set here, for %s", why);
-	fence_kind_no_folder(runner->fence, why);
-}
-
-/* What the two processes are to be; what of it cannot be is said once. */
-static void
-find_privileges(struct runner *runner)
-{
-	struct privileges *agent = &runner->agent.privileges;
-	struct privileges *warden = &runner->warden.privileges;
-	char why[192], other[192];
-	bool is_agent = privileges_find(WIRE_AGENT, agent, why, sizeof(why)) != 0;
-	bool is_warden =
-	    privileges_find(WIRE_WARDEN, warden, other, sizeof(other)) != 0;
-
-	if (is_agent || (is_warden && has_warden(runner)))
-		log_warning("runner",
-		    "the %s keeps lictord's own user, for %s: \"systemd-sysusers\" or "
-		    "\"useradd --system\" makes the users that are missing",
-		    is_agent ? "agent" : "warden", is_agent ? why : other);
-}
-
-/* Where the warden pins, if its fence may be bpf. */
-static void
-open_bpffs(struct runner *runner)
-{
-	const struct conf *conf = runner->conf;
-	const struct privileges *warden = &runner->warden.privileges;
-	char why[WIRE_WHY_MAX];
-
-	if (!conf_has_bpf() || !runner->may_hold ||
-	    conf->fence == CONF_FENCE_LIFETIME ||
-	    (conf->fence == CONF_FENCE_AUTO && conf->n_vips == 0))
-		return;
-	runner->bpffs_fd = bpffs_open(warden->uid, warden->gid, why, sizeof(why));
-	if (runner->bpffs_fd < 0)
-		fence_kind_no_folder(runner->fence, why);
-	runner->warden.bpffs_fd = runner->bpffs_fd;
 }
 
 static int
@@ -541,7 +356,7 @@ run(struct runner *runner)
 {
 	struct process_shared *shared = &runner->shared;
 
-	find_privileges(runner);
+	runner_find_privileges(runner);
 	if (place_take(&runner->place, &runner->agent.privileges) != 0)
 		return 1;
 	shared->exe_fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
@@ -552,11 +367,11 @@ run(struct runner *runner)
 		    strerror(shared->exe_fd < 0 ? errno : -shared->conf.fd));
 		return 1;
 	}
-	warn_of_root(runner->conf);
+	runner_warn_of_root(runner->conf);
 	runner_init(runner);
-	warn_of_addresses(runner);
-	open_bpffs(runner);
-	if (has_warden(runner))
+	runner_warn_of_addresses(runner);
+	runner_open_bpffs(runner);
+	if (runner_has_warden(runner))
 		process_start(&runner->warden);
 	process_start(&runner->agent);
 	loop_timer_after(runner->ping, PING_MS);
