@@ -192,23 +192,28 @@ fresh_ms(const struct role *role)
 	return role->params.heartbeat_ms * 5 / 2;
 }
 
+/* Acks carry no longer than the hold after a confirm; a lease before that Consul is asked. */
 static int64_t
 acked_until(const struct role *role)
 {
-	int64_t until = ROLE_FOREVER;
+	int64_t until = ROLE_FOREVER, carried = ROLE_FOREVER, ends;
 
 	for (size_t i = 0; i < role->n_binding; i++) {
 		const struct role_record *record = &role->binding[i];
 
 		if (record->hold_ms == 0 || record->members == 0)
 			return ROLE_NEVER;
+		ends = role->confirmed_at + record->hold_ms - record->lease_ms;
+		if (ends < carried)
+			carried = ends;
 		for (size_t n = 0; n < role->n_nodes; n++)
 			if (record->members >> n & 1 && role->nodes[n].acked_ts < until)
 				until = role->nodes[n].acked_ts;
 	}
 	if (mutated(CALMKEEP))
 		return ROLE_FOREVER;
-	return until + fresh_ms(role);
+	until += fresh_ms(role);
+	return until < carried ? until : carried;
 }
 
 /* As long as heartbeats alone carry the role, Consul may be asked less often. Reads have no

@@ -193,6 +193,7 @@ class Role:
             return (self.lost is None and not self.unreadable and self.is_holder() and
                     self.give is None and
                     all(b['hold_ms'] and b['members'] and
+                        self.boot <= self.confirmed + b['hold_ms'] - b['lease_ms'] and
                         all(2 * (self.boot - self.acked.get(m, NEVER)) <= fresh
                             for m in b['members'])
                         for b in self.binding))
