@@ -4,7 +4,8 @@
  * the next and unmakes them in mirror order. It decides nothing; the only order it knows
  * is that of a start (states that Consul still shows are taken over before the first
  * check runs and before a role decides) and of a stop (roles are given away, then
- * services say goodbye, then the runner hears that all is done).
+ * services say goodbye, then the runner hears that all is done). The wiring of failover is
+ * in agent_failover.c.
  */
 #include "agent/agent_state.h"
 
@@ -76,8 +77,8 @@ on_verdict(void *arg, const struct conf_service *service,
 
 /* ---- commands, to the runner and back ---- */
 
-static void
-send_run(struct agent *agent, const struct wire_run *run)
+void
+agent_run(struct agent *agent, const struct wire_run *run)
 {
 	struct wire_message message = { .type = WIRE_RUN, .run = *run };
 
@@ -92,7 +93,7 @@ on_check_command(
 		.run = run, .command = check->command->index, .timeout_ms = timeout_ms
 	};
 
-	send_run(arg, &order);
+	agent_run(arg, &order);
 }
 
 static void
@@ -102,20 +103,6 @@ on_check_kill(void *arg, uint64_t run)
 	struct wire_message message = { .type = WIRE_KILL, .kill = { .run = run } };
 
 	wire_send(agent->runner, &message, -1);
-}
-
-static void
-on_hook_command(void *arg, uint64_t run, uint32_t command, enum role_state state,
-    enum role_reason reason, uint64_t term, int64_t timeout_ms)
-{
-	struct wire_run order = { .run = run,
-		.command = command,
-		.state = state == ROLE_MASTER ? WIRE_HOOK_MASTER : WIRE_HOOK_BACKUP,
-		.reason = reason,
-		.timeout_ms = timeout_ms,
-		.term = term };
-
-	send_run(arg, &order);
 }
 
 static void
@@ -138,102 +125,7 @@ on_exited(struct agent *agent, const struct wire_exited *exited)
 	sched_command_ended(agent->sched, exited->run, &exit);
 }
 
-/* ---- roles, their addresses and hooks ---- */
-
-static void
-on_hook_done(void *arg, uint32_t role, bool demote, bool ok)
-{
-	struct agent *agent = arg;
-
-	if (agent->roles != NULL)
-		roles_hook_done(agent->roles, role, demote, ok);
-}
-
-static void
-on_held(void *arg, uint32_t role, uint64_t order)
-{
-	struct agent *agent = arg;
-
-	if (agent->roles != NULL)
-		roles_held(agent->roles, role, order);
-}
-
-static void
-on_gone(void *arg, uint32_t role, uint64_t order)
-{
-	struct agent *agent = arg;
-
-	if (agent->roles != NULL)
-		roles_gone(agent->roles, role, order);
-}
-
-static void
-on_usable(void *arg, uint32_t role, bool usable, const char *why)
-{
-	struct agent *agent = arg;
-
-	if (agent->roles != NULL)
-		roles_usable(agent->roles, role, usable, why);
-}
-
-static void
-on_probed(void *arg, uint32_t role, uint64_t order, bool found)
-{
-	struct agent *agent = arg;
-
-	if (agent->roles != NULL)
-		roles_probed(agent->roles, role, order, found);
-}
-
-void
-agent_tell_role(struct agent *agent, uint32_t role, bool master, uint64_t term)
-{
-	const struct conf_role *conf = agent->conf->roles[role];
-
-	for (size_t i = 0; i < conf->n_services; i++)
-		report_role(agent->report, conf->services[i],
-		    master ? REPORT_MASTER : REPORT_BACKUP, term);
-}
-
-static void
-on_role_changed(void *arg, uint32_t role, bool master, uint64_t term)
-{
-	agent_tell_role(arg, role, master, term);
-}
-
-static void
-on_priority(void *arg, uint32_t role, unsigned int effective)
-{
-	struct agent *agent = arg;
-
-	if (agent->roles != NULL)
-		roles_set_priority(agent->roles, role, effective);
-}
-
-static void
-on_roles_stopped(void *arg)
-{
-	struct agent *agent = arg;
-
-	report_stop(agent->report);
-}
-
 /* ---- maintenance, ours and Consul's ---- */
-
-static void
-on_maintained(void *arg, const struct conf_service *service, const char *why)
-{
-	struct agent *agent = arg;
-
-	if (agent->roles != NULL)
-		roles_maintenance(agent->roles, service, why);
-}
-
-static void
-tell_maintenance(struct agent *agent, const struct conf_service *service)
-{
-	on_maintained(agent, service, upkeep_why(agent->upkeep, service));
-}
 
 static void
 on_our_maintenance(
@@ -251,33 +143,6 @@ on_consul_maintenance(
 	struct agent *agent = arg;
 
 	upkeep_consul(agent->upkeep, service, on, reason);
-}
-
-/* Once the node's name and the kind of fence are known and states have been taken over; but
- * without Consul this host at least acks the heartbeats of others (10.2). */
-void
-agent_start_roles(struct agent *agent)
-{
-	struct roles_out out = { on_role_changed, on_roles_stopped, agent };
-
-	if (agent->conf->n_roles == 0 || agent->roles != NULL || agent->node == NULL ||
-	    !(agent->adopted || agent->waited) ||
-	    agent->fence.kind == WIRE_FENCE_UNKNOWN || agent->stopping)
-		return;
-	char *state AUTO_FREE = path_state(NULL);
-	agent->roles = roles_new(agent->loop, agent->consul, agent->vips, agent->hooks,
-	    agent->conf, agent->fence.kind == WIRE_FENCE_BPF, agent->node, state, &out);
-	for (size_t i = 0; i < agent->conf->n_services; i++)
-		roles_service(agent->roles, agent->conf->services[i],
-		    services_verdict(agent->services, (uint32_t)i));
-	for (size_t i = 0; i <= agent->conf->n_services; i++)
-		tell_maintenance(agent,
-		    i < agent->conf->n_services ? agent->conf->services[i] : NULL);
-	track_tell(agent->track);
-	roles_hand_over(agent->roles, agent->aside);
-	vips_tell(agent->vips);
-	roles_bind(agent->roles, agent->address);
-	roles_start(agent->roles);
 }
 
 static void
@@ -392,62 +257,17 @@ stop(struct agent *agent)
 /* ---- the wall ---- */
 
 static void
-on_warden_message(void *arg, const struct wire_message *message, int fd)
-{
-	struct agent *agent = arg;
-
-	if (message->type == WIRE_TRACK)
-		track_interface(
-		    agent->track, message->track.track, message->track.up != 0);
-	else
-		vips_message(agent->vips, message);
-}
-
-static void
-on_warden_closed(void *arg, const char *why)
-{
-	struct agent *agent = arg;
-	struct wire_message unlinked = { .type = WIRE_UNLINKED };
-
-	log_debug("vip", "the link to the warden ended: %s", why);
-	vips_link(agent->vips, NULL, 0);
-	wire_free(agent->warden);
-	agent->warden = NULL;
-	wire_send(agent->runner, &unlinked, -1);
-}
-
-static void
-link_warden(struct agent *agent, int fd, uint32_t instance)
-{
-	struct wire_out out = { on_warden_message, on_warden_closed, agent };
-
-	vips_link(agent->vips, NULL, 0);
-	wire_free(agent->warden);
-	agent->warden = wire_new(
-	    agent->loop, fd, WIRE_AGENT, WIRE_WARDEN, agent->conf->generation, &out);
-	vips_link(agent->vips, agent->warden, instance);
-}
-
-static void
-on_fence(struct agent *agent, const struct wire_fence_kind *fence)
-{
-	agent->fence = *fence;
-	vips_fence(agent->vips, fence);
-	agent_start_roles(agent);
-}
-
-static void
 on_runner_message(void *arg, const struct wire_message *message, int fd)
 {
 	struct agent *agent = arg;
 	struct wire_message pong = { .type = WIRE_PONG };
 
 	if (message->type == WIRE_LINK)
-		link_warden(agent, fd, message->link.instance);
+		agent_link_warden(agent, fd, message->link.instance);
 	else if (message->type == WIRE_PING)
 		wire_send(agent->runner, &pong, -1);
 	else if (message->type == WIRE_FENCE)
-		on_fence(agent, &message->fence);
+		agent_fenced(agent, &message->fence);
 	else if (message->type == WIRE_STARTED)
 		sched_command_started(agent->sched, message->started.run);
 	else if (message->type == WIRE_EXITED)
@@ -502,23 +322,10 @@ make_health(struct agent *agent)
 }
 
 static void
-make_failover(struct agent *agent)
-{
-	struct hooks_out hooks = { on_hook_done, on_hook_command, agent };
-	struct track_out track = { on_priority, agent };
-	struct vips_out vips = { on_held, on_gone, on_usable, on_probed, agent };
-	char *journal AUTO_FREE = path_runtime(PATH_OF_AGENT "/hooks");
-
-	agent->hooks = hooks_new(agent->conf, journal, &hooks);
-	agent->vips = vips_new(agent->loop, agent->conf, &vips);
-	agent->track = track_new(agent->conf, &track);
-}
-
-static void
 make_upkeep(struct agent *agent)
 {
 	static const struct upkeep_clock clock = { clock_boot_ms, clock_wall_ms };
-	struct upkeep_out out = { on_our_maintenance, on_maintained, agent };
+	struct upkeep_out out = { on_our_maintenance, agent_maintained, agent };
 	char *path AUTO_FREE = path_state("maintenance");
 
 	agent->upkeep = upkeep_new(agent->loop, agent->conf, path, &clock, &out);
@@ -601,7 +408,7 @@ agent_main(struct conf *conf, int runner_fd, int control_fd, struct blackbox *bo
 	agent.runner = wire_new(
 	    agent.loop, runner_fd, WIRE_AGENT, WIRE_RUNNER, conf->generation, &runner);
 	make_health(&agent);
-	make_failover(&agent);
+	agent_make_failover(&agent);
 	make_upkeep(&agent);
 	make_consul(&agent);
 	agent_take_orders(&agent, &control);

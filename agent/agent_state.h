@@ -12,10 +12,12 @@
 #include "agent/conf/merge.h"
 
 /*
- * What agent.c (the modules, their wiring, start and stop), agent_orders.c (what operators
- * ask) and agent_reload.c (another configuration) share, and nobody else may see.
+ * What agent.c (the modules, their wiring, start and stop), agent_failover.c (that of
+ * failover), agent_orders.c (what operators ask) and agent_reload.c (another configuration)
+ * share, and nobody else may see.
  */
 
+struct conf_service;
 struct control_out;
 
 struct agent {
@@ -56,13 +58,23 @@ struct agent {
 	struct loop_timer *retire;
 };
 
-/* agent.c: as soon as the node's name and the kind of fence are known and states have been taken
- * over, or Consul did not tell them soon. */
-void agent_start_roles(struct agent *agent);
 /* agent.c: asks what Consul's agent says of itself, if that is of use and not done yet. */
 void agent_look_for_self(struct agent *agent);
-/* agent.c: services have this role's tag. */
+/* agent.c: has the runner run a command. */
+void agent_run(struct agent *agent, const struct wire_run *run);
+
+/* agent_failover.c: all but the roles. */
+void agent_make_failover(struct agent *agent);
+/* The roles, as soon as the node's name and the kind of fence are known and states have been
+ * taken over, or Consul did not tell them soon. */
+void agent_start_roles(struct agent *agent);
+/* Services have this role's tag. */
 void agent_tell_role(struct agent *agent, uint32_t role, bool master, uint64_t term);
+/* The roles hear that a service (NULL: the host) is in maintenance; `why` NULL: no more. */
+void agent_maintained(void *arg, const struct conf_service *service, const char *why);
+/* What the runner says of the warden: a link to it (takes `fd` over), its fence. */
+void agent_link_warden(struct agent *agent, int fd, uint32_t instance);
+void agent_fenced(struct agent *agent, const struct wire_fence_kind *fence);
 
 /* agent_orders.c: what operators may ask. */
 void agent_take_orders(struct agent *agent, struct control_out *out);
