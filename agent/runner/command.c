@@ -18,6 +18,7 @@
 #define WAITING_MAX 4096
 #define TURN_MS 20 /* spent on starts before others have their turn */
 #define TIMEOUT_MAX_MS (24 * 3600 * 1000)
+#define SETTLE_MS 1000 /* the agent acts on a hook's end: another hook, or a handover */
 
 struct row {
 	struct job **jobs;
@@ -29,6 +30,7 @@ struct commands {
 	struct jobs *jobs;
 	struct row waiting, running, ending;
 	struct loop_timer *turn; /* starts what may start */
+	int64_t hooks_until; /* clock_raw_ms: what the last one's end brings is done */
 };
 
 static void
@@ -86,6 +88,8 @@ on_ended(void *arg, struct job *job)
 
 	row_remove(&commands->running, job);
 	row_add(&commands->ending, job);
+	if (job_command(job)->kind == CONF_COMMAND_HOOK)
+		commands->hooks_until = clock_raw_ms() + SETTLE_MS;
 	if (commands->waiting.len > 0)
 		loop_timer_at(commands->turn, 0);
 }
@@ -236,7 +240,8 @@ has_hook(const struct row *row)
 bool
 commands_run_hooks(const struct commands *commands)
 {
-	return has_hook(&commands->waiting) || has_hook(&commands->running);
+	return has_hook(&commands->waiting) || has_hook(&commands->running) ||
+	    clock_raw_ms() < commands->hooks_until;
 }
 
 static void

@@ -47,7 +47,7 @@ void commands_run(struct commands *commands, uint64_t run,
 void commands_kill(struct commands *commands, uint64_t run);
 /* Is something of that configuration still to be run, running or ending? */
 bool commands_use(const struct commands *commands, const struct conf *conf);
-/* Does a hook run, or wait to? */
+/* Does a hook run, or wait to, or has one ended so lately that its role may be on its way? */
 bool commands_run_hooks(const struct commands *commands);
 /* The agent that asked is gone: kill all of its checks; hooks run to their end. Nobody is
  * told of either. */

@@ -260,7 +260,7 @@ on_upgrade_answer(void *arg, uint64_t request, bool ok, const char *why)
 }
 
 /* Both end as if this process had died. What would be lost or done twice has its end first: a
- * reload, and hooks, of which the next version knows nothing. */
+ * reload, and hooks with what follows from them, of which the next version knows nothing. */
 static void
 on_upgrade_due(void *arg)
 {

@@ -97,6 +97,7 @@ n=$(ran "$MASTER" demote)
 prober_start "$VIP"
 lictorctl_at "$MASTER" switchover web >/dev/null &
 check "a slow demote begins" wait_for 10 has_run "$MASTER" demote $((n + 1))
+kill -USR2 "$(pid_of "$MASTER" lictord)"
 check "the role moves when it has ended" wait_for 20 has_address "$BACKUP"
 wait
 prober_stop "$VIP"
@@ -105,6 +106,8 @@ diag "longest without an answer $longest ms, own pause $pause ms"
 check "the address answered until then" at_most "${longest%.*}" $((500 + ${pause%.*}))
 check "nobody had claimed the role" \
     not grep -q -- '-> waiting: .* is silent' "$LAB_DIR/$BACKUP/lictord.log"
+check "an upgrade in place waits for the hook and for what follows it" wait_for 10 \
+    said_more "$MASTER" 0 'goes on from an earlier version'
 slow "$MASTER" demote 0
 check "all is well again" wait_for 20 settled
 

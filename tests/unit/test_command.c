@@ -358,6 +358,13 @@ test_hooks_overlap(void)
 	}
 	CU_ASSERT_EQUAL(bed->results[2].exited.run, 1);
 	CU_ASSERT(bed->results[2].at - met >= 290);
+	/* what an agent does when one has ended needs its time */
+	CU_ASSERT_TRUE(commands_run_hooks(bed->commands));
+	int64_t end = clock_boot_ms() + LIMIT_MS;
+	while (commands_run_hooks(bed->commands) && clock_boot_ms() < end)
+		await(bed, RESULTS_MAX, 20);
+	CU_ASSERT_FALSE(commands_run_hooks(bed->commands));
+	CU_ASSERT(clock_boot_ms() - bed->results[2].at >= 900);
 	unlink(fifo);
 	bed_free(bed);
 }
