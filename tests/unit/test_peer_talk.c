@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Whom the heartbeat servant believes: between two hosts a stranger listens who records,
+ * repeats, and writes messages by hand. What is heard must be signed, fresh, of a version
+ * that is known and of a process that lives.
+ */
+#include "agent/failover/peer.h"
+
+#include <string.h>
+
+#include "agent/base/loop.h"
+#include "agent/base/mac.h"
+#include "agent/base/util.h"
+#include "tests/unit/peer_bed.h"
+#include "tests/unit/tap.h"
+#include "tests/unit/until.h"
+
+static const struct heartkeys key_b = { 1, { { 2 } } },
+			      key_ab = { 2, { { 1 }, { 2 } } },
+			      key_ba = { 2, { { 2 }, { 1 } } };
+
+/* ---- the stranger ---- */
+
+static ssize_t
+overhear(struct fixture *f, uint8_t data[PULSE_MAX])
+{
+	for (int i = 0; i < 100; i++) {
+		ssize_t len = recv(f->fd, data, PULSE_MAX, 0);
+
+		if (len > 0)
+			return len;
+		run_for(f->loop, 10);
+	}
+	return -1;
+}
+
+static void
+send_to(struct fixture *f, size_t i, const uint8_t *data, size_t len)
+{
+	struct sockaddr_storage to = sockaddr_of(f, f->hosts[i].address, f->port);
+
+	sendto(f->fd, data, len, 0, (struct sockaddr *)&to,
+	    f->family == AF_INET ? sizeof(struct sockaddr_in)
+				 : sizeof(struct sockaddr_in6));
+}
+
+static void
+send_signed(struct fixture *f, size_t i, const struct pulse *pulse,
+    const struct heartkeys *with)
+{
+	struct pulse_keys keys = { 0 };
+	uint8_t data[PULSE_MAX];
+
+	pulse_keys_set(&keys, with->keys, with->count);
+	send_to(f, i, data, pulse_print(pulse, &keys, data));
+	pulse_keys_clear(&keys);
+}
+
+/* The stranger's place among the present of host 0, which then sends it all that db-2 gets. */
+static void
+wiretap(struct fixture *f)
+{
+	struct roster_peer list[2] = { place_of(&f->hosts[1]) };
+
+	list[1] = list[0];
+	str_copy(list[1].peer.node, sizeof(list[1].peer.node), "tap");
+	str_copy(list[1].address, sizeof(list[1].address), f->stranger);
+	list[1].inst = f->hosts[1].inst;
+	peers_present(f->hosts[0].peers, 0, list, 2);
+}
+
+/* What the stranger hears of db-1 and could be meant for db-2, next. */
+static size_t
+record(struct fixture *f, uint8_t data[PULSE_MAX])
+{
+	struct pulse_keys keys = { 0 };
+	struct pulse pulse = { .type = PULSE_HELLO };
+	ssize_t len = 0;
+
+	pulse_keys_set(&keys, f->keys.keys, f->keys.count);
+	while (pulse.type == PULSE_HELLO && len >= 0) {
+		beat(f, 0, 7);
+		len = overhear(f, data);
+		if (len > 0)
+			pulse_read(data, (size_t)len, &keys, &pulse);
+	}
+	pulse_keys_clear(&keys);
+	CU_ASSERT_TRUE_FATAL(len > 0);
+	return (size_t)len;
+}
+
+/* Heard once, and a repetition never. */
+static void
+test_replay(void)
+{
+	struct fixture f;
+	uint8_t data[PULSE_MAX];
+	unsigned int before;
+	size_t len;
+
+	open_fixture(&f, AF_INET);
+	start_two(&f);
+	wiretap(&f);
+	len = record(&f, data);
+	send_to(&f, 1, data, len); /* as if it had taken its time */
+	run_for(f.loop, 50);
+	before = f.hosts[1].beats;
+	CU_ASSERT_TRUE(before > 0);
+	for (int i = 0; i < 20; i++)
+		send_to(&f, 1, data, len);
+	run_for(f.loop, 100);
+	CU_ASSERT_EQUAL(f.hosts[1].beats, before);
+	CU_ASSERT_TRUE(view_of(&f, 1, "db-1")->refused >= 20);
+	CU_ASSERT_TRUE(beats_until_heard(&f));
+	close_fixture(&f);
+}
+
+/* The sender, then the receiver has a new life: what the one before sent or was sent is nothing,
+ * and the new one is heard soon. */
+static void
+test_other_lives(void)
+{
+	struct fixture f;
+	uint8_t data[PULSE_MAX];
+	unsigned int before;
+	size_t len;
+
+	open_fixture(&f, AF_INET);
+	start_two(&f);
+	wiretap(&f);
+	len = record(&f, data);
+	run_for(f.loop, 50);
+	stop_host(&f, 0);
+	start_host(&f, 0, 0xa2);
+	wiretap(&f);
+	CU_ASSERT_TRUE(beats_until_heard(&f));
+	CU_ASSERT_EQUAL(f.hosts[1].beat.from, 0xa2);
+	before = f.hosts[1].beats;
+	for (int i = 0; i < 20; i++) {
+		send_to(&f, 1, data, len);
+		run_for(f.loop, 10);
+	}
+	CU_ASSERT_EQUAL(f.hosts[1].beats, before);
+	len = record(&f, data);
+	run_for(f.loop, 50);
+	stop_host(&f, 1);
+	start_host(&f, 1, 0xb2);
+	for (int i = 0; i < 20; i++) {
+		send_to(&f, 1, data, len);
+		run_for(f.loop, 10);
+	}
+	CU_ASSERT_EQUAL(f.hosts[1].beats, 0);
+	CU_ASSERT_TRUE(beats_until_heard(&f));
+	close_fixture(&f);
+}
+
+/* A proof is of one question: told again it proves nothing of a life that is over. */
+static void
+test_proof_replayed(void)
+{
+	struct fixture f;
+	struct pulse_keys keys = { 0 };
+	uint8_t data[PULSE_MAX];
+	struct pulse ask,
+	    proof = { .type = PULSE_HELLO,
+		    .node = "tap",
+		    .from = 0xc1,
+		    .to = 0xa1,
+		    .seq = 10 };
+	struct pulse old = { .type = PULSE_HEARTBEAT,
+		.node = "tap",
+		.from = 0xc1,
+		.to = 0xa1,
+		.seq = 11,
+		.role = pulse_role("role-0"),
+		.rev = 1,
+		.phase = ROLE_PHASE_MASTER };
+	ssize_t len;
+
+	open_fixture(&f, AF_INET);
+	start_two(&f);
+	wiretap(&f);
+	pulse_keys_set(&keys, f.keys.keys, f.keys.count);
+	len = overhear(&f, data);
+	CU_ASSERT_EQUAL_FATAL(pulse_read(data, (size_t)len, &keys, &ask), 0);
+	CU_ASSERT_TRUE(ask.type == PULSE_HELLO && ask.ask);
+	send_signed(&f, 0, &old, &key_a);
+	run_for(f.loop, 50);
+	CU_ASSERT_EQUAL(f.hosts[0].beats, 0); /* not proven yet */
+	proof.ts = (int64_t)ask.seq;
+	send_signed(&f, 0, &proof, &key_a);
+	send_signed(&f, 0, &old, &key_a);
+	run_for(f.loop, 50);
+	CU_ASSERT_EQUAL(f.hosts[0].beats, 1);
+	/* meant for another life of this host */
+	old.to = 0xa0;
+	old.seq = UINT64_C(1) << 40;
+	send_signed(&f, 0, &old, &key_a);
+	run_for(f.loop, 50);
+	CU_ASSERT_EQUAL(f.hosts[0].beats, 1);
+	old.to = 0xa1;
+	/* a new life of it takes the place of the one before ... */
+	proof.from = 0xc2;
+	while (ask.seq <= (uint64_t)proof.ts && (len = overhear(&f, data)) > 0)
+		pulse_read(data, (size_t)len, &keys, &ask);
+	struct pulse second = proof;
+	second.ts = (int64_t)ask.seq;
+	send_signed(&f, 0, &second, &key_a);
+	run_for(f.loop, 50);
+	CU_ASSERT_EQUAL(view_of(&f, 0, "tap")->inst, 0xc2);
+	/* ... which the recordings of it do not bring back */
+	proof.from = 0xc1;
+	old.seq = 12;
+	send_signed(&f, 0, &proof, &key_a);
+	send_signed(&f, 0, &old, &key_a);
+	run_for(f.loop, 50);
+	CU_ASSERT_EQUAL(view_of(&f, 0, "tap")->inst, 0xc2);
+	CU_ASSERT_EQUAL(f.hosts[0].beats, 1);
+	/* nor does one that answers what was never asked */
+	proof.ts = 1 << 30;
+	send_signed(&f, 0, &proof, &key_a);
+	run_for(f.loop, 50);
+	CU_ASSERT_EQUAL(view_of(&f, 0, "tap")->inst, 0xc2);
+	pulse_keys_clear(&keys);
+	close_fixture(&f);
+}
+
+/* However many want an answer, they are ten a second. */
+static void
+test_hello_rate(void)
+{
+	struct fixture f;
+	struct pulse ask = {
+		.type = PULSE_HELLO, .node = "tap", .from = 0xc1, .ask = true
+	};
+	uint8_t data[PULSE_MAX];
+	unsigned int answers = 0;
+
+	open_fixture(&f, AF_INET);
+	start_two(&f);
+	for (unsigned int i = 1; i <= 100; i++) {
+		ask.seq = i;
+		send_signed(&f, 0, &ask, &key_a);
+	}
+	run_for(f.loop, 100);
+	while (recv(f.fd, data, sizeof(data), 0) > 0)
+		answers++;
+	CU_ASSERT_EQUAL(answers, 10);
+	close_fixture(&f);
+}
+
+/* ---- keys, versions, namesakes ---- */
+
+static void
+test_keys(void)
+{
+	struct fixture f;
+
+	open_fixture(&f, AF_INET);
+	start_two(&f);
+	peers_keys(f.hosts[0].peers, &key_b);
+	beat(&f, 0, 5);
+	run_for(f.loop, 50);
+	CU_ASSERT_EQUAL(f.hosts[1].beats, 0);
+	CU_ASSERT_TRUE(f.hosts[1].unknown_keys > 0);
+	CU_ASSERT_STRING_EQUAL(
+	    view_of(&f, 1, "db-1")->fact, "db-1 signs with another key");
+	peers_keys(f.hosts[0].peers, &key_a);
+	CU_ASSERT_TRUE(beats_until_heard(&f));
+	CU_ASSERT_STRING_EQUAL(view_of(&f, 1, "db-1")->fact, "");
+	close_fixture(&f);
+}
+
+/* a; a with b; b with a; b: each host takes each step before the other or after it, and all is
+ * heard throughout. */
+static void
+test_rotation(void)
+{
+	static const struct heartkeys *const steps[] = { &key_a, &key_ab, &key_ba,
+		&key_b };
+	struct fixture f;
+
+	for (size_t first = 0; first < 2; first++) {
+		open_fixture(&f, AF_INET);
+		start_two(&f);
+		for (size_t step = 1; step < ARRAY_LENGTH(steps); step++) {
+			for (size_t i = 0; i < 2; i++) {
+				peers_keys(f.hosts[(first + i) % 2].peers, steps[step]);
+				f.count = f.hosts[1].beats + 1;
+				beat(&f, 0, 5);
+				CU_ASSERT_TRUE(
+				    until(f.loop, heard_beats, &f, LIMIT_MS));
+				f.count = f.hosts[0].acks + 1;
+				peers_ack(
+				    f.hosts[1].peers, 0, "db-1", 0xa1, 5, 1, true, 5);
+				CU_ASSERT_TRUE(until(f.loop, heard_acks, &f, LIMIT_MS));
+			}
+		}
+		CU_ASSERT_EQUAL(f.hosts[0].unknown_keys + f.hosts[1].unknown_keys, 0);
+		close_fixture(&f);
+	}
+}
+
+static void
+test_version(void)
+{
+	struct fixture f;
+	struct pulse_keys keys = { 0 };
+	struct pulse pulse = { .node = "db-1",
+		.from = 0xa1,
+		.to = 0xb1,
+		.seq = 1 << 20,
+		.role = pulse_role("role-0") };
+	uint8_t data[PULSE_MAX];
+	size_t len;
+
+	open_fixture(&f, AF_INET);
+	start_two(&f);
+	pulse_keys_set(&keys, f.keys.keys, f.keys.count);
+	len = pulse_print(&pulse, &keys, data);
+	data[2] = 2;
+	mac_sign(keys.list[0].mac, data, len - MAC_SIZE, data + len - MAC_SIZE);
+	send_to(&f, 1, data, len);
+	run_for(f.loop, 50);
+	CU_ASSERT_EQUAL(f.hosts[1].beats, 0);
+	CU_ASSERT_EQUAL(view_of(&f, 1, "db-1")->version, 2);
+	CU_ASSERT_STRING_EQUAL(view_of(&f, 1, "db-1")->fact,
+	    "db-1 speaks version 2 of heartbeats, and this host version 1");
+	CU_ASSERT_TRUE(beats_until_heard(&f));
+	CU_ASSERT_EQUAL(view_of(&f, 1, "db-1")->version, 1);
+	CU_ASSERT_STRING_EQUAL(view_of(&f, 1, "db-1")->fact, "");
+	pulse_keys_clear(&keys);
+	close_fixture(&f);
+}
+
+static bool
+knows_namesake(void *arg)
+{
+	struct fixture *f = arg;
+
+	return f->hosts[0].namesake && f->hosts[2].namesake;
+}
+
+/* Two agents of one name, of which one holds the candidacy: each hears of the other. The own
+ * candidacy of an earlier life is nobody else's. */
+static void
+test_namesake(void)
+{
+	struct fixture f;
+	struct roster_peer place;
+
+	open_fixture(&f, AF_INET);
+	start_two(&f);
+	place = place_of(&f.hosts[0]);
+	place.inst = 0xa0;
+	peers_present(f.hosts[0].peers, 0, &place, 1);
+	run_for(f.loop, 100);
+	CU_ASSERT_EQUAL(f.hosts[0].namesakes, 0);
+	start_host(&f, 2, 0xa3);
+	peers_free(f.hosts[2].peers);
+	str_copy(f.hosts[2].node, sizeof(f.hosts[2].node), "db-1");
+	struct peers_out out = told_to(&f.hosts[2]);
+	f.hosts[2].peers = peers_new(f.loop, &f.conf, "db-1", 0xa3, &out);
+	f.hosts[2].able = false;
+	peers_bind(f.hosts[2].peers, f.hosts[2].address);
+	peers_keys(f.hosts[2].peers, &f.keys);
+	place.inst = f.hosts[0].inst;
+	peers_present(f.hosts[2].peers, 0, &place, 1);
+	CU_ASSERT_TRUE(until(f.loop, knows_namesake, &f, LIMIT_MS));
+	CU_ASSERT_EQUAL(f.hosts[1].namesakes, 0);
+	CU_ASSERT_EQUAL(f.hosts[0].beats, 0);
+	close_fixture(&f);
+}
+
+static const struct tap_case cases[] = {
+	{ "a message is heard once", test_replay },
+	{ "messages of other lives are not heard", test_other_lives },
+	{ "a proof is good once", test_proof_replayed },
+	{ "answers have a rate", test_hello_rate },
+	{ "another key", test_keys },
+	{ "a rotation loses nothing", test_rotation },
+	{ "another version", test_version },
+	{ "two agents of one name", test_namesake },
+};
+
+TAP_MAIN("peer_talk", cases)
