@@ -27,6 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/base/file_mark.h"
 #include "agent/base/log.h"
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
@@ -49,6 +50,7 @@ struct upgrade {
 	uint64_t askers[ASKERS_MAX];
 	size_t n_askers;
 	int exe_fd, output_fd; /* -1: none */
+	struct file_mark mark; /* of the path when it was opened */
 	pid_t pid; /* of the test; 0: none goes on */
 	int pidfd;
 	struct loop_io *end;
@@ -79,12 +81,25 @@ drop_test(struct upgrade *upgrade)
 	upgrade->pid = 0;
 }
 
+/* Whatever has come of it so far. */
 static void
-refuse(struct upgrade *upgrade, const char *why)
+forget(struct upgrade *upgrade)
 {
+	if (upgrade->pid > 0) {
+		kill(upgrade->pid, SIGKILL);
+		waitpid(upgrade->pid, NULL, 0);
+	}
 	drop_test(upgrade);
 	cleanup_close(&upgrade->exe_fd);
 	upgrade->exe_fd = -1;
+	upgrade->good = false;
+}
+
+static void
+refuse(struct upgrade *upgrade, const char *why)
+{
+	drop_test(upgrade); /* its process is reaped */
+	forget(upgrade);
 	log_error("runner", "not upgraded, this version stays: %s", why);
 	answer_all(upgrade, false, why);
 }
@@ -184,6 +199,7 @@ start_test(struct upgrade *upgrade)
 {
 	sigset_t all, before;
 
+	upgrade->mark = file_mark(upgrade->path);
 	upgrade->exe_fd = open(upgrade->path, O_RDONLY | O_CLOEXEC);
 	if (upgrade->exe_fd < 0)
 		return -errno;
@@ -210,6 +226,16 @@ start_test(struct upgrade *upgrade)
 	return -error;
 }
 
+/* What is tried, or has passed and waits, is what is at the path now. */
+static bool
+is_at_work(const struct upgrade *upgrade)
+{
+	struct file_mark mark = file_mark(upgrade->path);
+
+	return (upgrade->pid != 0 || upgrade->good) &&
+	    file_mark_same(&mark, &upgrade->mark);
+}
+
 void
 upgrade_ask(struct upgrade *upgrade, uint64_t request)
 {
@@ -220,8 +246,9 @@ upgrade_ask(struct upgrade *upgrade, uint64_t request)
 	}
 	if (request != 0)
 		upgrade->askers[upgrade->n_askers++] = request;
-	if (upgrade->pid != 0 || upgrade->good)
+	if (is_at_work(upgrade))
 		return;
+	forget(upgrade);
 	int error = start_test(upgrade);
 	if (error != 0) {
 		AUTO_FREE char *why = xasprintf(
@@ -415,12 +442,7 @@ upgrade_free(struct upgrade *upgrade)
 {
 	if (upgrade == NULL)
 		return;
-	if (upgrade->pid > 0) {
-		kill(upgrade->pid, SIGKILL);
-		waitpid(upgrade->pid, NULL, 0);
-	}
-	drop_test(upgrade);
-	cleanup_close(&upgrade->exe_fd);
+	forget(upgrade);
 	loop_timer_free(upgrade->limit);
 	loop_timer_free(upgrade->nudge);
 	free(upgrade);

@@ -176,6 +176,32 @@ test_nudged(void)
 	tear_down(&bed);
 }
 
+/* What has passed and waits for its turn is not what is there by then. */
+static void
+test_newer(void)
+{
+	struct bed bed;
+	struct stat st;
+
+	set_up(&bed);
+	setenv(SAYS, "good", 1);
+	upgrade_ask(bed.upgrade, 7);
+	run(&bed);
+	CU_ASSERT(bed.due == 1 && bed.answers == 0);
+	setenv(SAYS, "bad", 1);
+	upgrade_ask(bed.upgrade, 8);
+	upgrade_nudge(bed.upgrade);
+	run(&bed);
+	CU_ASSERT(bed.due == 2 && bed.answers == 0);
+	CU_ASSERT_EQUAL(stat("/proc/self/exe", &st), 0);
+	CU_ASSERT_EQUAL(chmod("/proc/self/exe", st.st_mode & 07777), 0);
+	upgrade_ask(bed.upgrade, 8);
+	upgrade_nudge(bed.upgrade);
+	run(&bed);
+	CU_ASSERT(bed.due == 2 && bed.answers == 3 && !bed.ok);
+	tear_down(&bed);
+}
+
 /* ---- the successor ---- */
 
 static bool
@@ -340,6 +366,7 @@ static const struct tap_case cases[] = {
 	{ "only a binary that says so is good", test_tried },
 	{ "and it is, however much it warns of", test_warned },
 	{ "it waits for its turn", test_nudged },
+	{ "a newer one is tried in its place", test_newer },
 	{ "the successor has what it needs", test_executed },
 	{ "the environment is not believed lightly", test_environment },
 };
