@@ -101,11 +101,12 @@ stay_give_claimant(struct role *role)
 	    "this host is not ready for it");
 }
 
-/* Where another is ready, or nobody shall have it rather than a host that is unwell. */
+/* Where another is ready, or nobody shall have it rather than a host that is unwell. Whether
+ * the role is paused is told with the first presence. */
 bool
 role_gives_unwell(struct role *role)
 {
-	if (role->paused)
+	if (role->paused || !role->peers_known)
 		return false;
 	return role->params.release_when_unwell ||
 	    (role_best_peer(role) != ROLE_NOBODY && !role_is_limited(role));

@@ -568,7 +568,7 @@ class Role:
 
     def gives_when_unwell(self):
         """Its own service failed: only to somebody better, unless it is released."""
-        if self.paused:
+        if self.paused or not self.peers_known:
             return False
         return self.release_when_unwell or \
             (self.best_peer() is not None and not self.is_limited())

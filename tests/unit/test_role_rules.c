@@ -236,6 +236,31 @@ test_demote_after_lapse(void)
 	bench_free(bench);
 }
 
+/* A restart while paused: who is unwell does not give the role away before it can know. */
+static void
+test_unwell_and_paused(void)
+{
+	struct role_event pause = { .type = ROLE_EVENT_PAUSE, .paused = true };
+
+	for (int paused = 0; paused < 2; paused++) {
+		struct role_params params = usual;
+		struct bench *bench;
+
+		params.release_when_unwell = true;
+		bench = bench_new(&params);
+		health(bench, ROLE_READY_NO);
+		other_writes(bench, "web-1.0000000000000009.OWN.1", "web-1", "web-1");
+		expect_write(bench, ROLE_OWN, "web-1", "web-1");
+		reply(bench, find(bench, ROLE_ACTION_WRITE), true);
+		CU_ASSERT_EQUAL(bench->view.state, ROLE_MASTER);
+		if (paused)
+			feed(bench, &pause);
+		peers(bench, "web-1 web-2", true, 100);
+		CU_ASSERT_EQUAL(bench->view.state, paused ? ROLE_MASTER : ROLE_STANDBY);
+		bench_free(bench);
+	}
+}
+
 static void
 test_unwell(void)
 {
@@ -582,6 +607,7 @@ static const struct tap_case cases[] = {
 	{ "the demote hook runs after a lapse and after a crash",
 	    test_demote_after_lapse },
 	{ "unwell like everybody else", test_unwell },
+	{ "unwell and paused, after a restart", test_unwell_and_paused },
 	{ "a higher priority comes back", test_preempt },
 	{ "an agent restarts", test_restart },
 	{ "Consul forgets the register", test_lost },
