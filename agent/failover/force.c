@@ -24,13 +24,18 @@
 
 #define CALL_MS 2000
 #define LIVES_MS 5000 /* who was heard so lately is not off */
+#define WRITES_MAX 3 /* somebody else's may come between a read and ours */
 #define KEY_SIZE (sizeof(ROSTER_PREFIX) + CONF_NAME_MAX + sizeof("/register"))
 
 struct force {
 	struct seat *seat;
 	struct consul_call *call;
 	char node[ROLE_NODE_SIZE], old[ROLE_NODE_SIZE];
-	struct role_register next;
+	struct role_register next; /* what was written */
+	uint64_t base; /* over this */
+	struct role_fence fence; /* of old, as it was then */
+	unsigned int writes;
+	char said[256]; /* by Consul of the last one */
 	char facts[256]; /* of old, before it was written */
 	void (*done)(void *arg, bool ok, const char *why);
 	void *arg;
@@ -112,24 +117,34 @@ print_facts(const struct seat *seat, const char *old, char *out, size_t size)
 }
 
 static void
-on_written(void *arg, const struct consul_reply *reply)
+end_well(struct force *force)
 {
-	struct force *force = arg;
 	struct seat *seat = force->seat;
 	char why[512];
 
-	if (reply->result != CONSUL_OK) {
-		snprintf(why, sizeof(why), "the write did not succeed, Consul says %s",
-		    reply->why);
-		end(force, false, why);
-		return;
-	}
 	log_warning("role",
 	    "%s: an operator swears that %s is off: %s takes the role at once (%s)",
 	    seat->conf->name, force->old, force->node, force->facts);
 	snprintf(why, sizeof(why), "%s takes the role at once; of %s: %s", force->node,
 	    force->old, force->facts);
 	end(force, true, why);
+}
+
+static void send_read(struct force *force);
+
+/* Unless it is a success, what became of it only a read tells. */
+static void
+on_written(void *arg, const struct consul_reply *reply)
+{
+	struct force *force = arg;
+
+	force->call = NULL;
+	if (reply->result == CONSUL_OK) {
+		end_well(force);
+		return;
+	}
+	str_copy(force->said, sizeof(force->said), reply->why);
+	send_read(force);
 }
 
 static void
@@ -174,32 +189,85 @@ parse(const cJSON *entry, struct role_register *reg, char *why, size_t size)
 	return json_get_uint(entry, "ModifyIndex", &reg->index);
 }
 
+/* Somebody wrote between our read and our write. If it was old, it lives. */
+static bool
+has_old_written(const struct force *force, const struct role_register *now)
+{
+	struct role_wid wid;
+
+	return strcmp(now->fence.text, force->fence.text) != 0 ||
+	    !role_wid_split(now->wid, &wid) || strcmp(wid.node, force->old) == 0;
+}
+
+static bool
+judge(struct force *force, const struct role_register *now, char *why, size_t size)
+{
+	const struct roles *roles = force->seat->roles;
+	struct role_params by = { .inst = roles->inst_number };
+
+	str_copy(by.node, sizeof(by.node), roles->node);
+	if (!role_force(now, &by, random_u64(), force->node, force->old, &force->next,
+		why, size))
+		return false;
+	if (strcmp(force->old, roles->node) == 0)
+		snprintf(why, size,
+		    "this is that host, and it lives: a switchover is enough");
+	else if (force->writes == WRITES_MAX ||
+	    (force->writes > 0 && now->index == force->base))
+		snprintf(why, size, "the write did not succeed, Consul says %s",
+		    force->said);
+	else if (force->writes > 0 && has_old_written(force, now))
+		snprintf(why, size, "%s has just written its register: it lives",
+		    force->old);
+	else
+		return true;
+	return false;
+}
+
 static void
 on_read(void *arg, const struct consul_reply *reply)
 {
 	struct force *force = arg;
-	const struct roles *roles = force->seat->roles;
-	struct role_params by = { .inst = roles->inst_number };
 	struct role_register now = { 0 };
-	char why[320] = "its register cannot be read";
+	char why[512] = "its register cannot be read";
 
-	str_copy(by.node, sizeof(by.node), roles->node);
-	if (reply->result == CONSUL_NOT_FOUND)
+	force->call = NULL;
+	if (reply->result == CONSUL_NOT_FOUND) {
 		end(force, false, "its register is lost: see lictorctl init");
-	else if (reply->result != CONSUL_OK)
-		end(force, false, reply->why);
-	else if (!parse(cJSON_GetArrayItem(reply->json, 0), &now, why, sizeof(why)) ||
-	    !role_force(&now, &by, random_u64(), force->node, force->old, &force->next,
-		why, sizeof(why)))
+	} else if (reply->result != CONSUL_OK) {
+		snprintf(why, sizeof(why), "%s%s",
+		    force->writes > 0 ? "whether it was written is not known: " : "",
+		    reply->why);
 		end(force, false, why);
-	else if (strcmp(force->old, roles->node) == 0)
-		end(force, false,
-		    "this is that host, and it lives: a switchover is enough");
-	else {
+	} else if (!parse(cJSON_GetArrayItem(reply->json, 0), &now, why, sizeof(why))) {
+		end(force, false, why);
+	} else if (force->writes > 0 && strcmp(now.wid, force->next.wid) == 0) {
+		end_well(force);
+	} else if (!judge(force, &now, why, sizeof(why))) {
+		end(force, false, why);
+	} else {
+		force->fence = now.fence;
+		force->base = now.index;
+		force->writes++;
 		print_facts(
 		    force->seat, force->old, force->facts, sizeof(force->facts));
 		send_write(force, now.index);
 	}
+}
+
+static void
+send_read(struct force *force)
+{
+	const struct seat *seat = force->seat;
+	char name[3 * CONF_NAME_MAX + 1], path[512];
+	struct consul_request request = {
+		.channel = CONSUL_LEASE, .path = path, .timeout_ms = CALL_MS
+	};
+
+	consul_escape(name, sizeof(name), seat->conf->name);
+	snprintf(
+	    path, sizeof(path), "/v1/kv/" ROSTER_PREFIX "%s/register?consistent", name);
+	force->call = consul_send(seat->roles->consul, &request, on_read, force);
 }
 
 static bool
@@ -221,10 +289,16 @@ static bool
 is_sound(
     const struct seat *seat, const char *node, const char *old, char *why, size_t size)
 {
+	struct role_view view;
 	int64_t silent;
 
 	if (seat->role == NULL) {
 		snprintf(why, size, "this host takes no role");
+		return false;
+	}
+	role_view(seat->role, &view);
+	if (view.lost) {
+		snprintf(why, size, "its register is lost: see lictorctl init");
 		return false;
 	}
 	if (!is_candidate(seat, node, why, size))
@@ -248,10 +322,7 @@ roles_force(struct roles *roles, uint32_t role, const char *node, const char *ol
     void (*done)(void *arg, bool ok, const char *why), void *arg)
 {
 	struct seat *seat = roles->seats[role];
-	char name[3 * CONF_NAME_MAX + 1], path[512], why[320];
-	struct consul_request request = {
-		.channel = CONSUL_LEASE, .path = path, .timeout_ms = CALL_MS
-	};
+	char why[320];
 
 	if (!is_sound(seat, node, old, why, sizeof(why))) {
 		done(arg, false, why);
@@ -261,8 +332,5 @@ roles_force(struct roles *roles, uint32_t role, const char *node, const char *ol
 	*seat->force = (struct force){ .seat = seat, .done = done, .arg = arg };
 	str_copy(seat->force->node, sizeof(seat->force->node), node);
 	str_copy(seat->force->old, sizeof(seat->force->old), old);
-	consul_escape(name, sizeof(name), seat->conf->name);
-	snprintf(
-	    path, sizeof(path), "/v1/kv/" ROSTER_PREFIX "%s/register?consistent", name);
-	seat->force->call = consul_send(roles->consul, &request, on_read, seat->force);
+	send_read(seat->force);
 }

@@ -119,6 +119,11 @@ roles_init(struct roles *roles, uint32_t role, char *why, size_t why_size)
 			       : "its register could not be read yet");
 		return view.known ? -EEXIST : -EAGAIN;
 	}
+	if (view.state == ROLE_MASTER) {
+		snprintf(
+		    why, why_size, "this host has it, and makes its register anew");
+		return -EALREADY;
+	}
 	if (!consul_reachable(roles->consul)) {
 		snprintf(why, why_size, "Consul does not answer");
 		return -EHOSTUNREACH;
