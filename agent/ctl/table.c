@@ -42,7 +42,7 @@ table_print(FILE *out, struct table *table)
 void
 table_head(struct table *table, const char *const *names, size_t columns)
 {
-	char *cells[TABLE_COLUMNS];
+	char *cells[TABLE_COLUMNS] = { NULL };
 
 	*table = (struct table){ .columns = columns };
 	for (size_t i = 0; i < columns; i++)
