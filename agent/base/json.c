@@ -65,6 +65,22 @@ json_text(const cJSON *object, const char *name)
 	return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
 }
 
+bool
+json_true(const cJSON *object, const char *name)
+{
+	bool value = false;
+
+	return json_get_bool(object, name, &value) && value;
+}
+
+bool
+json_is(const cJSON *object, const char *name, const char *text)
+{
+	const char *value = json_text(object, name);
+
+	return value != NULL && strcmp(value, text) == 0;
+}
+
 void
 json_add_uint(cJSON *object, const char *name, uint64_t value)
 {

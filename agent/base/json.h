@@ -18,6 +18,9 @@ bool json_get_bool(const cJSON *object, const char *name, bool *out);
 bool json_get_text(const cJSON *object, const char *name, char *out, size_t size);
 /* Borrowed from the object; NULL if absent or no string. */
 const char *json_text(const cJSON *object, const char *name);
+/* Whether the member is true, and whether it is that text. */
+bool json_true(const cJSON *object, const char *name);
+bool json_is(const cJSON *object, const char *name, const char *text);
 
 void json_add_uint(cJSON *object, const char *name, uint64_t value);
 

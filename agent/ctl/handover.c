@@ -9,34 +9,17 @@
 
 #include <stdbool.h>
 #include <stdio.h>
-#include <string.h>
-
-static bool
-names(const cJSON *object, const char *member, const char *node)
-{
-	const char *text = json_text(object, member);
-
-	return text != NULL && strcmp(text, node) == 0;
-}
-
-static bool
-is_true(const cJSON *object, const char *member)
-{
-	bool value = false;
-
-	return json_get_bool(object, member, &value) && value;
-}
 
 static bool
 can_go(const cJSON *role, const char *node)
 {
 	const cJSON *candidate;
 
-	if (is_true(role, "leaving"))
+	if (json_true(role, "leaving"))
 		return true;
 	cJSON_ArrayForEach (
 	    candidate, cJSON_GetObjectItemCaseSensitive(role, "candidates"))
-		if (is_true(candidate, "ready") && !names(candidate, "node", node))
+		if (json_true(candidate, "ready") && !json_is(candidate, "node", node))
 			return true;
 	return false;
 }
@@ -49,10 +32,10 @@ handover_look(const cJSON *status, struct handover_view *view)
 
 	*view = (struct handover_view){ 0 };
 	cJSON_ArrayForEach (role, cJSON_GetObjectItemCaseSensitive(status, "roles")) {
-		if (node == NULL || !names(role, "fence", node))
+		if (node == NULL || !json_is(role, "fence", node))
 			continue;
 		view->here++;
-		view->leaving += is_true(role, "leaving");
+		view->leaving += json_true(role, "leaving");
 		name = json_text(role, "name");
 		if (can_go(role, node))
 			view->going++;

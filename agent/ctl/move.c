@@ -44,22 +44,6 @@ struct move {
 	bool seen[STEPS];
 };
 
-static bool
-names(const cJSON *object, const char *member, const char *text)
-{
-	const char *value = json_text(object, member);
-
-	return value != NULL && strcmp(value, text) == 0;
-}
-
-static bool
-is_true(const cJSON *object, const char *member)
-{
-	bool value = false;
-
-	return json_get_bool(object, member, &value) && value;
-}
-
 /* Who has the role by a status ("" for nobody). */
 static void
 read_master(const cJSON *role, char *node, size_t size)
@@ -78,7 +62,7 @@ holds_any(const cJSON *role)
 	const cJSON *vip;
 
 	cJSON_ArrayForEach (vip, cJSON_GetObjectItemCaseSensitive(role, "vips"))
-		if (is_true(vip, "held"))
+		if (json_true(vip, "held"))
 			return true;
 	return false;
 }
@@ -91,7 +75,8 @@ is_heard(const cJSON *role, const char *node, int64_t since_ms)
 	uint64_t age;
 
 	cJSON_ArrayForEach (peer, cJSON_GetObjectItemCaseSensitive(role, "peers"))
-		if (names(peer, "node", node) && json_get_uint(peer, "heard_ms", &age))
+		if (json_is(peer, "node", node) &&
+		    json_get_uint(peer, "heard_ms", &age))
 			return (int64_t)age < since_ms;
 	return false;
 }
@@ -130,7 +115,7 @@ has_peer(const cJSON *role, const char *node)
 	const cJSON *peer;
 
 	cJSON_ArrayForEach (peer, cJSON_GetObjectItemCaseSensitive(role, "peers"))
-		if (names(peer, "node", node))
+		if (json_is(peer, "node", node))
 			return true;
 	return false;
 }
@@ -151,26 +136,26 @@ look(struct move *move, const cJSON *answer)
 {
 	const cJSON *status = cJSON_GetObjectItemCaseSensitive(answer, "status");
 	const cJSON *role = ask_find_role(answer, move->role);
-	bool old_here = names(status, "node", move->old);
+	bool old_here = json_is(status, "node", move->old);
 	bool has_vips =
 	    cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(role, "vips")) > 0;
 
 	read_master(role, move->now, sizeof(move->now));
 	bool moved = move->now[0] != '\0' && strcmp(move->now, move->old) != 0;
-	if (old_here && is_true(role, "leaving"))
+	if (old_here && json_true(role, "leaving"))
 		tell(move, LEAVING, move->old);
 	if (old_here && has_vips && !holds_any(role))
 		tell(move, DOWN, move->old);
-	if (moved || names(role, "fence", ""))
+	if (moved || json_is(role, "fence", ""))
 		tell(move, GIVEN, move->old);
 	if (!moved)
 		return false;
 	tell(move, TAKEN, move->now);
 	if (move->taken_at == 0)
 		move->taken_at = clock_boot_ms();
-	bool here = names(status, "node", move->now);
+	bool here = json_is(status, "node", move->now);
 	bool up = here
-	    ? names(role, "state", "master") && (!has_vips || holds_any(role))
+	    ? json_is(role, "state", "master") && (!has_vips || holds_any(role))
 	    : is_heard(role, move->now, clock_boot_ms() - move->taken_at);
 	if (up)
 		tell(move, UP, move->now);

@@ -27,7 +27,7 @@ static void
 add_check(
     struct table *table, const char *service, const char *verdict, const cJSON *check)
 {
-	bool known = table_true(check, "known");
+	bool known = json_true(check, "known");
 	uint64_t runs = 0;
 	bool ran = json_get_uint(check, "runs", &runs) && runs > 0;
 	char *cells[] = { xstrdup(service), xstrdup(verdict),
@@ -43,7 +43,7 @@ add_check(
 static char *
 verdict_of(const cJSON *service, const cJSON *maintenance)
 {
-	const char *verdict = table_true(service, "known")
+	const char *verdict = json_true(service, "known")
 	    ? table_text(service, "status")
 	    : "not known yet";
 	const cJSON *entry;
@@ -151,7 +151,7 @@ show_fence(FILE *out, const cJSON *fence)
 	if (!json_get_uint(fence, "lease_ms", &lease_ms) ||
 	    !json_get_uint(fence, "late_ms", &late_ms))
 		fprintf(out, "fence: not known yet, no role begins before it is\n");
-	else if (!table_true(fence, "ok"))
+	else if (!json_true(fence, "ok"))
 		fprintf(out, "fence: %s cannot be had, no address can be held: %s\n",
 		    table_text(fence, "kind"), table_text(fence, "why"));
 	else
@@ -167,14 +167,14 @@ show_status(FILE *out, const cJSON *status)
 	const cJSON *maintenance = maintenance_of(status);
 	const cJSON *consul = cJSON_GetObjectItemCaseSensitive(status, "consul");
 	const cJSON *roles = cJSON_GetObjectItemCaseSensitive(status, "roles");
-	const char *said = !table_true(consul, "answers") ? "does not answer"
-	    : table_true(consul, "in_sync") ? "answers and shows what is known here"
-					    : "answers and is being told";
+	const char *said = !json_true(consul, "answers") ? "does not answer"
+	    : json_true(consul, "in_sync") ? "answers and shows what is known here"
+					   : "answers and is being told";
 
 	fprintf(out, "lictor %s on %s: Consul at %s %s\n",
 	    table_text(status, "version"), table_text(status, "node"),
 	    table_text(consul, "address"), said);
-	if (table_true(status, "handover"))
+	if (json_true(status, "handover"))
 		fprintf(out,
 		    "this host takes no role until \"lictorctl handover off\" or a "
 		    "restart\n");

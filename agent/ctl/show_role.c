@@ -18,7 +18,7 @@ master_of(const cJSON *role)
 	const char *holder = table_text(role, "holder"),
 		   *fence = table_text(role, "fence");
 
-	if (table_true(role, "lost"))
+	if (json_true(role, "lost"))
 		return xstrdup("register lost");
 	if (strcmp(fence, "-") == 0)
 		return xstrdup("nobody");
@@ -38,7 +38,7 @@ addresses_of(const cJSON *role)
 	cJSON_ArrayForEach (vip, cJSON_GetObjectItemCaseSensitive(role, "vips"))
 		buf_printf(&list, "%s%s on %s%s", list.len > 0 ? ", " : "",
 		    table_text(vip, "address"), table_text(vip, "interface"),
-		    table_true(vip, "held") ? " (here)" : "");
+		    json_true(vip, "held") ? " (here)" : "");
 	if (list.len == 0)
 		buf_printf(&list, "-");
 	return list.data;
@@ -56,7 +56,7 @@ candidates_of(const cJSON *role)
 		json_get_uint(peer, "priority", &priority);
 		buf_printf(&list, "%s%s %llu%s", list.len > 0 ? ", " : "",
 		    table_text(peer, "node"), (unsigned long long)priority,
-		    table_true(peer, "ready") ? "" : " (not ready)");
+		    json_true(peer, "ready") ? "" : " (not ready)");
 	}
 	if (list.len == 0)
 		buf_printf(&list, "-");
@@ -98,10 +98,10 @@ show_state(FILE *out, const cJSON *role)
 	const cJSON *paused = cJSON_GetObjectItemCaseSensitive(role, "paused");
 	const char *name = table_text(role, "name");
 
-	if (table_true(role, "lost"))
+	if (json_true(role, "lost"))
 		fprintf(out, "%s: register lost: see \"lictorctl explain %s\"\n", name,
 		    name);
-	if (table_true(role, "unreadable"))
+	if (json_true(role, "unreadable"))
 		fprintf(out,
 		    "%s: a newer lictor has written its register: this host only "
 		    "watches\n",
@@ -109,7 +109,7 @@ show_state(FILE *out, const cJSON *role)
 	if (paused != NULL)
 		fprintf(out, "%s: paused by %s: %s\n", name, table_text(paused, "who"),
 		    table_text(paused, "reason"));
-	if (table_true(role, "failsafe"))
+	if (json_true(role, "failsafe"))
 		fprintf(out, "%s: Consul is away, it stays while all members answer\n",
 		    name);
 }
@@ -175,7 +175,7 @@ add_peer(struct table *table, const cJSON *role, const cJSON *peer)
 		known ? xasprintf("%s %llu", table_text(peer, "address"),
 			    (unsigned long long)port)
 		      : xstrdup("-"),
-		xstrdup(table_true(peer, "member") ? "yes" : "no"),
+		xstrdup(json_true(peer, "member") ? "yes" : "no"),
 		age_of(peer, "heard_ms"), age_of(peer, "answered_ms"), trip_of(peer) };
 
 	table_row(table, cells);

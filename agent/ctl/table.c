@@ -58,14 +58,6 @@ table_text(const cJSON *object, const char *name)
 	return text != NULL && text[0] != '\0' ? text : "-";
 }
 
-bool
-table_true(const cJSON *object, const char *name)
-{
-	bool value = false;
-
-	return json_get_bool(object, name, &value) && value;
-}
-
 char *
 table_number(const cJSON *object, const char *name)
 {

@@ -2,7 +2,6 @@
 #ifndef LICTOR_CTL_TABLE_H
 #define LICTOR_CTL_TABLE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -24,7 +23,6 @@ void table_print(FILE *out, struct table *table);
 
 /* Members of a JSON object as cells: "-" for what is missing or empty. */
 const char *table_text(const cJSON *object, const char *name);
-bool table_true(const cJSON *object, const char *name);
 char *table_number(const cJSON *object, const char *name);
 
 #endif

@@ -125,10 +125,27 @@ test_nothing_is_missing_and_nothing_follows(void)
 	}
 }
 
+/* Each is true of one member alone, and of none that is absent. */
+static void
+test_questions(void)
+{
+	static const char *const names[] = { "t", "f", "s", "e", "n", "z", "missing" };
+	AUTO_JSON cJSON *json = parse("{\"t\":true,\"f\":false,\"s\":\"true\","
+				      "\"e\":\"\",\"n\":1,\"z\":null}");
+
+	for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
+		CU_ASSERT_EQUAL(json_true(json, names[i]), i == 0);
+		CU_ASSERT_EQUAL(json_is(json, names[i], "true"), i == 2);
+		CU_ASSERT_EQUAL(json_is(json, names[i], ""), i == 3);
+	}
+	CU_ASSERT_FALSE(json_true(NULL, "t") || json_is(NULL, "s", "true"));
+}
+
 static const struct tap_case cases[] = {
 	{ "whole numbers survive", test_numbers_survive },
 	{ "other values are no numbers", test_other_values_are_no_numbers },
 	{ "readers are strict", test_readers_are_strict },
+	{ "questions have one answer", test_questions },
 	{ "nothing is missing and nothing follows",
 	    test_nothing_is_missing_and_nothing_follows },
 };
