@@ -26,6 +26,7 @@
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
+#include "agent/conf/same.h"
 #include "agent/consul/consul.h"
 #include "agent/consul/watch.h"
 #include "agent/failover/heartkey_text.h"
@@ -419,12 +420,6 @@ end(struct heartkey *heartkey)
 	heartkey->asked = heartkey->refused = heartkey->read = false;
 	heartkey->missing = false;
 	heartkey->made_at = heartkey->looked_at = 0;
-}
-
-static bool
-same_text(const char *a, const char *b)
-{
-	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
 static void
