@@ -11,21 +11,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/base/base64.h"
 #include "agent/base/json.h"
 #include "agent/base/log.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
 #include "agent/consul/consul.h"
-#include "agent/consul/scope.h"
 #include "agent/failover/kv.h"
+#include "agent/failover/registers.h"
 #include "agent/failover/roles_state.h"
 #include "agent/failover/roster.h"
 
 #define CALL_MS 2000
 #define LIVES_MS 5000 /* who was heard so lately is not off */
 #define WRITES_MAX 3 /* somebody else's may come between a read and ours */
-#define KEY_SIZE (sizeof(ROSTER_PREFIX) + CONF_NAME_MAX + sizeof("/register"))
 
 struct force {
 	struct seat *seat;
@@ -150,10 +148,11 @@ on_written(void *arg, const struct consul_reply *reply)
 static void
 send_write(struct force *force, uint64_t base)
 {
-	const struct conf *conf = force->seat->roles->conf;
-	AUTO_JSON cJSON *body = cJSON_CreateArray();
-	AUTO_FREE char *value = NULL;
-	char key[KEY_SIZE], text[1024];
+	const struct roles *roles = force->seat->roles;
+	AUTO_FREE char *key =
+	    xasprintf(ROSTER_PREFIX "%s/register", force->seat->conf->name);
+	AUTO_JSON cJSON *body =
+	    registers_cas(&roles->conf->consul, key, base, &force->next);
 	struct consul_request request = {
 		.channel = CONSUL_LEASE,
 		.method = "PUT",
@@ -162,16 +161,7 @@ send_write(struct force *force, uint64_t base)
 		.timeout_ms = CALL_MS,
 	};
 
-	snprintf(
-	    key, sizeof(key), ROSTER_PREFIX "%s/register", force->seat->conf->name);
-	role_register_print(&force->next, text);
-	value = base64_encode(text, strlen(text));
-	cJSON *kv = kv_operation(body, "cas", key);
-	json_add_uint(kv, "Index", base);
-	cJSON_AddStringToObject(kv, "Value", value);
-	scope_operation(&conf->consul, kv);
-	force->call =
-	    consul_send(force->seat->roles->consul, &request, on_written, force);
+	force->call = consul_send(roles->consul, &request, on_written, force);
 }
 
 static bool

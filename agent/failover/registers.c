@@ -112,21 +112,12 @@ registers_mark(struct registers *registers, struct seat *seat)
 
 /* Writes. */
 
-static void
-send_cas(struct errand *errand, uint64_t base, const struct role_register *content,
-    int64_t timeout_ms, consul_done_fn *done)
+cJSON *
+registers_cas(const struct conf_consul *consul, const char *key, uint64_t base,
+    const struct role_register *content)
 {
-	AUTO_JSON cJSON *body = cJSON_CreateArray();
-	const struct seat *seat = &errand->registers->seats[errand->roles[0]];
-	const struct conf_consul *consul = &errand->registers->conf->consul;
-	cJSON *kv = kv_operation(body, "cas", seat->key);
-	struct consul_request request = {
-		.channel = CONSUL_LEASE,
-		.method = "PUT",
-		.path = "/v1/txn",
-		.body = body,
-		.timeout_ms = timeout_ms,
-	};
+	cJSON *body = cJSON_CreateArray();
+	cJSON *kv = kv_operation(body, "cas", key);
 	AUTO_FREE char *value = NULL;
 	char text[1024];
 
@@ -135,6 +126,24 @@ send_cas(struct errand *errand, uint64_t base, const struct role_register *conte
 	json_add_uint(kv, "Index", base);
 	cJSON_AddStringToObject(kv, "Value", value);
 	scope_operation(consul, kv);
+	return body;
+}
+
+static void
+send_cas(struct errand *errand, uint64_t base, const struct role_register *content,
+    int64_t timeout_ms, consul_done_fn *done)
+{
+	const struct registers *registers = errand->registers;
+	AUTO_JSON cJSON *body = registers_cas(&registers->conf->consul,
+	    registers->seats[errand->roles[0]].key, base, content);
+	struct consul_request request = {
+		.channel = CONSUL_LEASE,
+		.method = "PUT",
+		.path = "/v1/txn",
+		.body = body,
+		.timeout_ms = timeout_ms,
+	};
+
 	registers_errand_send(errand, &request, done);
 }
 

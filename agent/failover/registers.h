@@ -10,6 +10,7 @@
 
 struct conf;
 struct conf_changes;
+struct conf_consul;
 struct consul;
 struct consul_reply;
 struct loop;
@@ -55,5 +56,9 @@ void registers_seen(struct registers *registers, uint32_t role, const cJSON *ent
  * said once. */
 void registers_wrote_beside(struct registers *registers, uint32_t role,
     const struct consul_reply *reply);
+
+/* The transaction that writes a register over exactly `base`; the caller's to free. */
+cJSON *registers_cas(const struct conf_consul *consul, const char *key, uint64_t base,
+    const struct role_register *content);
 
 #endif
