@@ -10,8 +10,10 @@
 #include <stdlib.h>
 
 #include "agent/base/json.h"
+#include "agent/base/keeper.h"
 #include "agent/base/log.h"
 #include "agent/base/loop.h"
+#include "agent/base/mac.h"
 #include "agent/base/util.h"
 #include "agent/conf/budget.h"
 #include "agent/conf/conf.h"
@@ -19,10 +21,12 @@
 #include "agent/consul/consul.h"
 #include "agent/consul/self.h"
 #include "agent/failover/doubt.h"
+#include "agent/failover/heartkey_text.h"
 #include "checks/builtin.h"
 
 #define CONSUL_MS 1500
 #define LOOK_MS 20
+#define KEY_FILE_MAX 1024
 
 static const char *
 plural(size_t count)
@@ -79,6 +83,31 @@ doubt_checks(const struct conf *conf, const struct doubt_out *out)
 		break;
 	}
 	host_end(&host);
+}
+
+/* A start says so when it reads it: an agent goes on without, for the file may change. */
+static void
+doubt_key(const struct conf *conf, const struct doubt_out *out)
+{
+	const char *path = conf->failover.key_file;
+	struct buf text = { .limit = KEY_FILE_MAX };
+	struct heartkeys keys;
+
+	if (path == NULL || !conf->failover.heartbeats || conf->n_roles == 0)
+		return;
+	int err = keeper_read(path, &text);
+	if (err != 0 || text.len == 0 || !heartkey_parse_file(text.data, &keys)) {
+		AUTO_FREE char *line =
+		    xasprintf("key-file %s: one or two keys of 64 hexadecimal digits, "
+			      "each on a line, are expected: there are no heartbeats "
+			      "without it",
+			path);
+		out->say(out->arg, line);
+	}
+	mac_wipe(&keys, sizeof(keys));
+	if (text.data != NULL)
+		mac_wipe(text.data, text.len);
+	buf_free(&text);
 }
 
 /* ---- what Consul's agent says ---- */
@@ -147,6 +176,7 @@ static void
 doubt_all(const struct conf *conf, const struct doubt_out *out)
 {
 	doubt_checks(conf, out);
+	doubt_key(conf, out);
 	doubt_conf(conf, out);
 	doubt_host(conf, out);
 	if (conf->n_roles > 0)

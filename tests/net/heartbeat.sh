@@ -134,10 +134,18 @@ check "the recording was heard, and refused" [ "$(refused "$BACKUP")" -gt 100 ]
 stop client parrot # which speaks from the master's place on the wire
 
 # another key, of a host that is started with it
-head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n' >"$LAB_DIR/$MASTER/key"
+echo "no key" >"$LAB_DIR/$MASTER/key"
 secret "$LAB_DIR/$MASTER/key"
 check "the old master is gone" wait_for 10 lictord_gone "$MASTER"
 NODE_MORE="failover { key-file = \"$LAB_DIR/$MASTER/key\" }" host_files "$MASTER"
+tested()
+{
+	in_host "$MASTER" "$LICTOR_BUILD/lictord" -t -c "$LAB_DIR/$MASTER/etc" 2>&1 >/dev/null
+}
+check "lictord -t says that a file has no key" \
+    grep -q "^warning: key-file .*: one or two keys" <(tested)
+head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n' >"$LAB_DIR/$MASTER/key"
+check "and nothing of one that has" not grep -q "key-file" <(tested)
 lictord_start "$MASTER"
 check "another key is said" \
     wait_for 20 said "$BACKUP" "$MASTER signs with another key"
