@@ -18,6 +18,7 @@
 
 #include "agent/base/util.h"
 
+#define REV_MAX ((UINT64_C(1) << 53) - 1) /* no register has a higher one */
 #define HEAD 8
 #define BODY (7 * 8 + 4)
 
@@ -177,7 +178,8 @@ take_body(const uint8_t *data, size_t len, struct pulse *pulse)
 	pulse->known = take(&at, 8);
 	uint64_t ts = take(&at, 8);
 	pulse->lease_ms = (uint32_t)take(&at, 4);
-	if (ts > INT64_MAX || pulse->from == 0 || pulse->seq == 0)
+	if (pulse->rev > REV_MAX || pulse->known > REV_MAX || ts > INT64_MAX ||
+	    pulse->from == 0 || pulse->seq == 0)
 		return -EINVAL;
 	pulse->ts = (int64_t)ts;
 	return 0;

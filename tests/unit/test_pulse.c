@@ -196,6 +196,8 @@ test_nonsense(void)
 		{ 8, '\n' },
 		{ 8, '"' },
 		{ 9, 0 },
+		{ 10 + 32 + 1, 0x20 }, /* revisions have 53 bits */
+		{ 10 + 40 + 1, 0x20 },
 		{ 10 + 48, 0x80 },
 	};
 	struct pulse_keys keys;
