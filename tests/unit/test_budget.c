@@ -9,31 +9,14 @@
 #include <string.h>
 
 #include "agent/base/util.h"
-#include "agent/conf/bundle.h"
 #include "agent/conf/conf.h"
+#include "tests/unit/conf_text.h"
 #include "tests/unit/tap.h"
-
-static struct conf *
-parse(const char *text)
-{
-	struct bundle_file files[] = {
-		{ "environment", "", 0 },
-		{ "lictor.conf", text, strlen(text) },
-	};
-	char error[CONF_ERROR_MAX] = "";
-	struct conf_bundle *bundle = bundle_new(files, 2);
-
-	bundle->received = true;
-	struct conf *conf = conf_parse(bundle, error);
-	CU_ASSERT_STRING_EQUAL(error, "");
-	CU_ASSERT_PTR_NOT_NULL_FATAL(conf);
-	return conf;
-}
 
 static struct conf_budget
 budget_of(const char *text, bool bpf, unsigned int rank)
 {
-	struct conf *conf = parse(text);
+	struct conf *conf = conf_of_text(text);
 	struct conf_budget budget;
 
 	conf_budget(conf, conf->roles[0], bpf, rank, &budget);
@@ -137,7 +120,7 @@ static void
 test_words(void)
 {
 	static const char text[] = "role x { } role y { lease = 4250ms } role z { }";
-	struct conf *conf = parse(text);
+	struct conf *conf = conf_of_text(text);
 	AUTO_FREE char *lines = NULL;
 	size_t size = 0;
 	cJSON *list AUTO_JSON = conf_budget_json(conf);

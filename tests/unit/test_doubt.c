@@ -17,9 +17,9 @@
 #include <sys/stat.h>
 
 #include "agent/base/util.h"
-#include "agent/conf/bundle.h"
 #include "agent/conf/conf.h"
 #include "agent/consul/self.h"
+#include "tests/unit/conf_text.h"
 #include "tests/unit/tap.h"
 
 struct said {
@@ -37,30 +37,13 @@ say(void *arg, const char *line)
 	snprintf(said->all + len, sizeof(said->all) - len, "%s\n", line);
 }
 
-static struct conf *
-parse(const char *text)
-{
-	struct bundle_file files[] = {
-		{ "environment", "", 0 },
-		{ "lictor.conf", text, strlen(text) },
-	};
-	char error[CONF_ERROR_MAX] = "";
-	struct conf_bundle *bundle = bundle_new(files, 2);
-
-	bundle->received = true;
-	struct conf *conf = conf_parse(bundle, error);
-	CU_ASSERT_STRING_EQUAL(error, "");
-	CU_ASSERT_PTR_NOT_NULL_FATAL(conf);
-	return conf;
-}
-
 /* All combinations of what an agent may say. */
 static void
 test_consul(void)
 {
 	static const char *const words[] = { "leave_on_terminate", "is a server",
 		"raft_multiplier", "node_id" };
-	struct conf *roles = parse("role x { }"), *none = parse("");
+	struct conf *roles = conf_of_text("role x { }"), *none = conf_of_text("");
 
 	for (unsigned int bits = 0; bits < 64; bits++) {
 		const struct self_facts facts = {
@@ -104,7 +87,7 @@ test_conf(void)
 	};
 
 	for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
-		struct conf *conf = parse(rows[i].text);
+		struct conf *conf = conf_of_text(rows[i].text);
 		struct said said = { 0 };
 		doubt_conf(conf, &(struct doubt_out){ say, &said });
 		CU_ASSERT_EQUAL(said.count, rows[i].count);
@@ -163,7 +146,7 @@ test_host(void)
 	    "service all { }\n"
 	    "role x { services = {at, all} vip \"10.0.0.100\" { interface = eth0 } }";
 	char folder[] = "/tmp/lictor-doubt.XXXXXX";
-	struct conf *conf = parse(text);
+	struct conf *conf = conf_of_text(text);
 	struct card first, second;
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));

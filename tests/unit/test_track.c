@@ -7,18 +7,17 @@
 #include "agent/failover/track.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
 #include "agent/base/wire.h"
-#include "agent/conf/bundle.h"
 #include "agent/conf/conf.h"
 #include "agent/warden/links.h"
 #include "agent/warden/netlink.h"
 #include "agent/warden/tracks.h"
+#include "tests/unit/conf_text.h"
 #include "tests/unit/tap.h"
 
 static const char text[] =
@@ -27,23 +26,6 @@ static const char text[] =
     "  track { check a { weight = -70 } interface e1 { weight = -20 }\n"
     "    check b { weight = -60 } } }\n"
     "role y { priority = 5 track { check a { weight = -3 } } }\n";
-
-static struct conf *
-parse(const char *config)
-{
-	struct bundle_file files[] = {
-		{ "environment", "", 0 },
-		{ "lictor.conf", config, strlen(config) },
-	};
-	char error[CONF_ERROR_MAX] = "";
-	struct conf_bundle *bundle = bundle_new(files, 2);
-
-	bundle->received = true;
-	struct conf *conf = conf_parse(bundle, error);
-	CU_ASSERT_STRING_EQUAL(error, "");
-	CU_ASSERT_PTR_NOT_NULL_FATAL(conf);
-	return conf;
-}
 
 struct told {
 	unsigned int priority[2];
@@ -82,7 +64,7 @@ reckon(unsigned int bits)
 static void
 test_sets(void)
 {
-	struct conf *conf = parse(text);
+	struct conf *conf = conf_of_text(text);
 
 	for (unsigned int from = 0; from < 8; from++)
 		for (unsigned int to = 0; to < 8; to++) {
@@ -109,7 +91,7 @@ test_sets(void)
 static void
 test_unknown(void)
 {
-	struct conf *conf = parse(text);
+	struct conf *conf = conf_of_text(text);
 	struct told told = { { 100, 5 }, 0 };
 	struct track *track =
 	    track_new(conf, &(struct track_out){ on_priority, &told });
@@ -138,7 +120,7 @@ test_reload(void)
 	    "role x { priority = 200 vip \"192.0.2.9\" { interface = e }\n"
 	    "  track { interface e1 { weight = -5 } interface e2 { weight = -7 }\n"
 	    "    check a { weight = -30 } } }\n";
-	struct conf *conf = parse(text), *next = parse(other);
+	struct conf *conf = conf_of_text(text), *next = conf_of_text(other);
 	struct told told = { { 100, 5 }, 0 };
 	struct track *track =
 	    track_new(conf, &(struct track_out){ on_priority, &told });
@@ -182,7 +164,7 @@ on_nothing(void *arg, const char *why)
 static void
 test_warden(void)
 {
-	struct conf *conf = parse(text);
+	struct conf *conf = conf_of_text(text);
 	struct heard heard = { .loop = loop_new() };
 	struct wire_out out = { on_message, on_nothing, &heard };
 	struct netlink_link e1 = { .ifindex = 3, .up = true, .name = "e1" };
