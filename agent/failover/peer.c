@@ -362,8 +362,11 @@ peers_ack(struct peers *peers, uint32_t role, const char *node, uint64_t inst,
 		.ts = ts,
 		.ready = ready };
 
-	if (peer != NULL)
-		peers_send(peers, peer, NULL, &pulse);
+	if (peer == NULL)
+		return;
+	/* one that Consul does not tell a new key knows the one before alone */
+	pulse.key = peer->key;
+	peers_send(peers, peer, NULL, &pulse);
 }
 
 /* ---- what is told from above ---- */
@@ -381,6 +384,8 @@ peers_keys(struct peers *peers, const struct heartkeys *keys)
 	_Static_assert(HEARTKEYS <= PULSE_KEYS, "all are taken");
 
 	pulse_keys_set(&peers->keys, keys->keys, keys->count);
+	for (size_t i = 0; i < peers->count; i++)
+		peers->list[i]->key = 0;
 	tell_able(peers);
 }
 

@@ -50,6 +50,7 @@ struct peer {
 	unsigned int presences;		/* roles that it is present for */
 	uint64_t inst;			/* that lives, as it has proved; 0: none yet */
 	uint64_t seq;			/* of it, the newest that was heard */
+	size_t key;			/* which signed that */
 	uint64_t echo;			/* of us, the newest that a proof of it answered */
 	int64_t heard_at, answered_at;	/* any message; one that shows that it hears us */
 	int64_t asked_at;

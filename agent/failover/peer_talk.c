@@ -42,14 +42,20 @@ take_hello(struct peer *peer)
 	return peer->hellos++ < HELLOS_MAX;
 }
 
+/* `heard`: what it answers, by the key of that; or NULL. */
 static void
 send_hello(struct peers *peers, struct peer *peer, const struct sockaddr_storage *where,
-    uint64_t to, uint64_t answers, bool ask)
+    const struct pulse *heard, bool ask)
 {
-	struct pulse hello = {
-		.type = PULSE_HELLO, .to = to, .ts = (int64_t)answers, .ask = ask
-	};
+	struct pulse hello = { .type = PULSE_HELLO, .ask = ask };
 
+	if (heard != NULL) {
+		hello.to = heard->from;
+		hello.ts = (int64_t)heard->seq;
+		hello.key = heard->key;
+	} else {
+		hello.to = peer->inst != 0 ? peer->inst : peer->place_inst;
+	}
 	peers_send(peers, peer, where, &hello);
 	if (ask) {
 		peer->asked_at = clock_boot_ms();
@@ -93,6 +99,7 @@ take_message(struct peers *peers, struct peer *peer, const struct pulse *pulse,
     const struct sockaddr_storage *from)
 {
 	peer->seq = pulse->seq;
+	peer->key = pulse->key;
 	note_heard(peers, peer, from);
 }
 
@@ -126,8 +133,7 @@ hear_hello(struct peers *peers, struct peer *peer, const struct pulse *pulse,
 	    pulse->seq > peer->seq)
 		take_message(peers, peer, pulse, from);
 	if (pulse->ask && (proof || take_hello(peer)))
-		send_hello(peers, peer, from, pulse->from, pulse->seq,
-		    peer->inst != pulse->from);
+		send_hello(peers, peer, from, pulse, peer->inst != pulse->from);
 }
 
 static void
@@ -155,7 +161,7 @@ hear_beat(struct peers *peers, struct peer *peer, const struct pulse *pulse,
 {
 	if (pulse->to != peers->inst || pulse->from != peer->inst) {
 		if (take_hello(peer))
-			send_hello(peers, peer, from, pulse->from, pulse->seq, true);
+			send_hello(peers, peer, from, pulse, true);
 		return;
 	}
 	if (pulse->seq <= peer->seq) {
@@ -244,8 +250,7 @@ care(struct peers *peers, struct peer *peer, int64_t now)
 	}
 	if (!fresh && peer->where.ss_family != 0 &&
 	    (peer->asked_at == 0 || now - peer->asked_at >= SECOND_MS))
-		send_hello(peers, peer, NULL,
-		    peer->inst != 0 ? peer->inst : peer->place_inst, 0, true);
+		send_hello(peers, peer, NULL, NULL, true);
 	if (!peers_is_self(peers, peer))
 		judge(peers, peer, now);
 }

@@ -97,6 +97,7 @@ pulse_print(
     const struct pulse *pulse, const struct pulse_keys *keys, uint8_t out[PULSE_MAX])
 {
 	size_t len = strlen(pulse->node);
+	size_t key = pulse->key < keys->count ? pulse->key : 0;
 	uint8_t *at = out;
 
 	assert(keys->count > 0 && len < ROLE_NODE_SIZE);
@@ -104,7 +105,7 @@ pulse_print(
 	*at++ = 'I';
 	*at++ = PULSE_VERSION;
 	*at++ = (uint8_t)pulse->type;
-	memcpy(at, keys->list[0].id, 2);
+	memcpy(at, keys->list[key].id, 2);
 	at += 2;
 	*at++ = flags_of(pulse);
 	*at++ = (uint8_t)len;
@@ -117,19 +118,20 @@ pulse_print(
 	at = put(at, pulse->known, 8);
 	at = put(at, (uint64_t)pulse->ts, 8);
 	at = put(at, pulse->lease_ms, 4);
-	mac_sign(keys->list[0].mac, out, (size_t)(at - out), at);
+	mac_sign(keys->list[key].mac, out, (size_t)(at - out), at);
 	return (size_t)(at - out) + MAC_SIZE;
 }
 
 /* Two keys may have one id: then both are tried. */
 static int
-check_code(const uint8_t *data, size_t len, const struct pulse_keys *keys)
+check_code(const uint8_t *data, size_t len, const struct pulse_keys *keys, size_t *key)
 {
 	int result = -ENOKEY;
 
 	for (size_t i = 0; i < keys->count; i++) {
 		if (memcmp(data + 4, keys->list[i].id, 2) != 0)
 			continue;
+		*key = i;
 		if (mac_verify(
 			keys->list[i].mac, data, len - MAC_SIZE, data + len - MAC_SIZE))
 			return 0;
@@ -196,7 +198,7 @@ pulse_read(
 	    data[1] != 'I' || data[7] >= ROLE_NODE_SIZE ||
 	    len < (size_t)HEAD + data[7] + MAC_SIZE)
 		return -EINVAL;
-	err = check_code(data, len, keys);
+	err = check_code(data, len, keys, &read.key);
 	if (err != 0)
 		return err;
 	read.version = data[2];

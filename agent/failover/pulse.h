@@ -41,9 +41,10 @@ struct pulse {
 	enum role_phase phase;		/* HEARTBEAT */
 	bool ready;			/* ACK */
 	bool ask;			/* HELLO: to be answered by one that does not ask */
+	size_t key;			/* which signs, or has signed; not there: the first */
 };
 
-/* [0] signs, all are taken. */
+/* [0] signs what is no answer, all are taken. */
 struct pulse_keys {
 	size_t count;
 	struct {

@@ -301,6 +301,23 @@ test_rotation(void)
 	}
 }
 
+/* Consul does not tell the master the new key: it is answered by the one that it knows. */
+static void
+test_left_behind(void)
+{
+	struct fixture f;
+
+	open_fixture(&f, AF_INET);
+	start_two(&f);
+	peers_keys(f.hosts[0].peers, &key_a);
+	peers_keys(f.hosts[1].peers, &key_ba);
+	CU_ASSERT_TRUE(beats_until_heard(&f));
+	f.count = f.hosts[0].acks + 1;
+	peers_ack(f.hosts[1].peers, 0, "db-1", 0xa1, 5, 1, true, 5);
+	CU_ASSERT_TRUE(until(f.loop, heard_acks, &f, LIMIT_MS));
+	close_fixture(&f);
+}
+
 static void
 test_version(void)
 {
@@ -379,6 +396,7 @@ static const struct tap_case cases[] = {
 	{ "answers have a rate", test_hello_rate },
 	{ "another key", test_keys },
 	{ "a rotation loses nothing", test_rotation },
+	{ "who has only the key before is answered by it", test_left_behind },
 	{ "another version", test_version },
 	{ "two agents of one name", test_namesake },
 };

@@ -137,6 +137,18 @@ test_keys(void)
 	CU_ASSERT_EQUAL(pulse_read(data, len, &none, &read), -ENOKEY);
 	len = pulse_print(&samples[0], &two, data);
 	CU_ASSERT_EQUAL(pulse_read(data, len, &one, &read), -ENOKEY);
+	/* an answer, to who does not know the newer one */
+	read = samples[0];
+	read.key = 1;
+	len = pulse_print(&read, &two, data);
+	CU_ASSERT_EQUAL(pulse_read(data, len, &one, &read), 0);
+	CU_ASSERT_EQUAL(read.key, 0);
+	CU_ASSERT_EQUAL(pulse_read(data, len, &two, &read), 0);
+	CU_ASSERT_EQUAL(read.key, 1);
+	read.key = 2;
+	len = pulse_print(&read, &one, data);
+	CU_ASSERT_EQUAL(pulse_read(data, len, &one, &read), 0);
+	len = pulse_print(&samples[0], &two, data);
 	data[4] = one.list[0].id[0];
 	data[5] = one.list[0].id[1];
 	CU_ASSERT_EQUAL(pulse_read(data, len, &one, &read), -EBADMSG);
