@@ -349,6 +349,7 @@ begin_reload(struct world *world, struct host *host, const struct fault *fault)
 	    (long long)params->lease_ms, (long long)params->hold_peers_ms);
 	consul_bad(world, host, 0);
 	net_bad(world, host, 0);
+	world->presence_version++; /* it tells the others its priority */
 	if (host->role)
 		role_set_params(host->role, params);
 	if (host->role && world->trace)
