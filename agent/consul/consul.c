@@ -36,7 +36,7 @@
 /* Consul's agent has 200 for all that come from one address, in all. Ours wait for each
  * other within a channel rather than be refused. */
 static const unsigned int connections[] = {
-	[CONSUL_LEASE] = 6,
+	[CONSUL_LEASE] = 5,
 	[CONSUL_WATCH] = 5, /* one for each watch that there can be */
 	[CONSUL_REPORT] = 4,
 	[CONSUL_HEART] = 1,
