@@ -19,6 +19,7 @@
 #define STAGGER_MS 200 /* S */
 #define MEMBER_MS 10000 /* Tm */
 #define PRESENCE_MS 30000 /* until Consul notices that a host is gone, at most */
+#define GAVE_MS 5000 /* so long nobody asks for what he gave away */
 #define PLANNED_MS 15 /* address down, one write, nudge, one write, address up */
 #define SERVICE_MS 20
 #define BUSY_MS 90 /* what a busy host may add to all of it */
@@ -95,6 +96,10 @@ conf_budget(const struct conf *conf, const struct conf_role *role, bool bpf,
 	int64_t noticed_ms = failover->heartbeats ? out->silence_ms : PRESENCE_MS;
 	out->crash_ms = noticed_ms + out->wait_ms + rest_ms;
 	out->isolated_ms = out->crash_ms;
+	/* its heartbeats go on until its hold is over */
+	out->deaf_ms = out->lease_ms + out->crash_ms;
+	out->soon_ms =
+	    (noticed_ms > GAVE_MS ? noticed_ms : GAVE_MS) + out->wait_ms + rest_ms;
 	out->taker_ms =
 	    2 * (noticed_ms + out->wait_ms) + rest_ms + STAGGER_MS + 2 * WRITE_MS;
 	out->stranger_ms = stranger(out, failover->hold_ms, rest_ms);
@@ -127,6 +132,10 @@ static const struct {
 	    offsetof(struct conf_budget, crash_ms) },
 	{ "isolated_ms", "when its master is cut off from the others",
 	    offsetof(struct conf_budget, isolated_ms) },
+	{ "deaf_ms", "when it hears nothing any more, but is heard",
+	    offsetof(struct conf_budget, deaf_ms) },
+	{ "soon_ms", "when it crashes within 5 s of a handover to it",
+	    offsetof(struct conf_budget, soon_ms) },
 	{ "taker_ms", "when the host that takes over crashes, too",
 	    offsetof(struct conf_budget, taker_ms) },
 	{ "stranger_ms", "when the master had never heard the host that is left",

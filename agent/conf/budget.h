@@ -24,6 +24,8 @@ struct conf_budget {
 	int64_t service_ms;	/* from there on; hooks_ms come on top */
 	int64_t crash_ms;	/* of the master's host, or of all of lictor on it */
 	int64_t isolated_ms;	/* the master's host is cut off from all others */
+	int64_t deaf_ms;	/* it is heard, but hears nothing, Consul neither */
+	int64_t soon_ms;	/* it crashes within five seconds of a handover */
 	int64_t taker_ms;	/* and the host that takes over crashes before it has */
 	int64_t stranger_ms;	/* only a host takes over that the master did not know */
 	int64_t stranger_alone_ms; /* the same of a master that knew none */

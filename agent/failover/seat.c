@@ -23,6 +23,8 @@
 #include "agent/failover/lease.h"
 #include "agent/failover/vip.h"
 
+#define HEARTBEATS \
+	8 /* in D: with four, a loss of 30 % asks for the role all the time */
 #define STAGGER_MS 200
 #define MEMBER_MS 10000
 #define CALM_MS 1000
@@ -252,7 +254,7 @@ fill_params(const struct seat *seat, struct role_params *params)
 		.silence_ms = silence_ms,
 		.stagger_ms = STAGGER_MS,
 		.grace_ms = ROLES_GRACE_MS,
-		.heartbeat_ms = roles->able ? silence_ms / 4 : 0,
+		.heartbeat_ms = roles->able ? silence_ms / HEARTBEATS : 0,
 		.member_ms = MEMBER_MS,
 		.calm_ms = CALM_MS,
 		.hold_alone_ms = roles->conf->failover.hold_alone_ms,

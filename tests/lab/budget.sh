@@ -22,8 +22,6 @@ budget()
 	[ "$SYSTEM" = lictor ] || set none
 	case $1 in
 	none | held | spent) echo 0 ;;
-	# heartbeats go on until the hold is over
-	deaf) jq -er '.isolated_ms + .lease_ms' <<<"$BUDGETS" ;;
 	# not of its timers: Consul's agents start, and its servers take them back
 	reboot) echo 30000 ;;
 	*) jq -er ".${1}_ms" <<<"$BUDGETS" ;;

@@ -41,6 +41,8 @@ test_page(void)
 	CU_ASSERT(quick.crash_ms >= 1020 && quick.crash_ms <= 1100);
 	CU_ASSERT(seconds.crash_ms >= 4740 && seconds.crash_ms <= 4850);
 	CU_ASSERT_EQUAL(bpf.isolated_ms, bpf.crash_ms);
+	CU_ASSERT_EQUAL(bpf.deaf_ms, bpf.crash_ms + 1000);
+	CU_ASSERT_EQUAL(bpf.soon_ms, bpf.crash_ms - 300 + 5000);
 	CU_ASSERT_EQUAL(third.crash_ms, bpf.crash_ms + 200);
 	CU_ASSERT(bpf.taker_ms >= 2 * (300 + 1105));
 	CU_ASSERT(bpf.stranger_alone_ms >= 70000 && bpf.stranger_alone_ms < 80000);
@@ -58,6 +60,7 @@ static bool
 not_less(const struct conf_budget *a, const struct conf_budget *b)
 {
 	return a->crash_ms >= b->crash_ms && a->isolated_ms >= b->isolated_ms &&
+	    a->deaf_ms >= b->deaf_ms && a->soon_ms >= b->soon_ms &&
 	    a->taker_ms >= b->taker_ms && a->stranger_ms >= b->stranger_ms &&
 	    a->stranger_alone_ms >= b->stranger_alone_ms &&
 	    a->unheard_ms >= b->unheard_ms && a->wait_ms >= b->wait_ms &&
