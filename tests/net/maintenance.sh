@@ -70,6 +70,13 @@ nobody_ready()
 	done
 }
 
+# sees_unready HOST OTHER: it knows that the other one is not ready.
+sees_unready()
+{
+	lictorctl_at "$1" status --json | jq -e --arg node "$2" \
+	    '.roles[0].candidates[] | select(.node == $node) | .ready | not'
+}
+
 pair_start lictord_start
 observer_start
 
@@ -102,7 +109,9 @@ quiet lictorctl_at "$MASTER" maintenance on web --for 1s --reason "newer disk"
 check "a new reason opens no gap in Consul" notes_are "$MASTER" "$said"
 gives_back "ours, by itself," true
 
+# A master gives the role to a host that it takes to be ready.
 quiet lictorctl_at "$BACKUP" maintenance on
+wait_for 5 sees_unready "$MASTER" "$BACKUP"
 quiet lictorctl_at "$MASTER" maintenance on
 check "neither host is ready" wait_for 5 nobody_ready
 sleep 0.5

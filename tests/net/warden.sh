@@ -28,7 +28,7 @@ start "$MASTER" lock flock "$LAB_DIR/$MASTER/run/warden.lock" sleep 1000
 check "another process waits for the warden's lock" wait_for 5 lock_is_awaited
 kill -KILL "$(warden_of "$MASTER")"
 check "the other host takes the role" wait_for 20 has_address "$BACKUP"
-check "the log says why" grep -q 'does not say that the addresses are gone' \
+check "the log says why" grep -q 'the warden, which sets addresses, does not answer' \
     "$LAB_DIR/$MASTER/lictord.log"
 check "Consul shows it as master" wait_for 5 consul_shows master "$BACKUP"
 pkill -KILL -P "$(pid_of "$MASTER" lock)"
