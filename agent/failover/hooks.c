@@ -270,21 +270,6 @@ hooks_ended(struct hooks *hooks, const struct wire_exited *exited)
 	}
 }
 
-/* What ran can no longer be asked about, and nothing more can be run. */
-void
-hooks_runner_lost(struct hooks *hooks)
-{
-	for (uint32_t i = 0; i < hooks->conf->n_roles; i++) {
-		struct lane *lane = &hooks->lanes[i];
-		enum hook hook = lane->change.hook != HOOK_NONE ? lane->change.hook
-								: lane->running.hook;
-
-		*lane = (struct lane){ .run = 0 };
-		if (hook == HOOK_PROMOTE || hook == HOOK_DEMOTE)
-			hooks->out.done(hooks->out.arg, i, hook == HOOK_DEMOTE, false);
-	}
-}
-
 bool
 hooks_promoted_before(const struct hooks *hooks, uint32_t role)
 {

@@ -57,7 +57,6 @@ void hooks_notify(struct hooks *hooks, uint32_t role, enum role_state state,
 bool hooks_promoted_before(const struct hooks *hooks, uint32_t role);
 
 void hooks_ended(struct hooks *hooks, const struct wire_exited *exited);
-void hooks_runner_lost(struct hooks *hooks);
 bool hooks_idle(const struct hooks *hooks);
 
 #endif

@@ -491,31 +491,6 @@ sched_command_ended(struct sched *sched, uint64_t run, const struct check_exit *
 	}
 }
 
-void
-sched_runner_lost(struct sched *sched)
-{
-	static const char why[] = "the runner is gone";
-	static const struct run_outcome unknown = {
-		.status = CHECK_UNKNOWN, .reason = CHECK_REASON_LOCAL, .text = why
-	};
-	static const struct check_exit exit = {
-		.how = CHECK_NOT_RUN,
-		.output = why,
-		.output_len = sizeof(why) - 1,
-	};
-
-	for (size_t i = 0; i < sched->n_entries; i++) {
-		struct sched_entry *entry = sched->entries[i];
-		bool due = entry->due;
-		entry->lingering = false;
-		entry->due = false;
-		if (entry->run != NULL)
-			run_command_ended(entry->run, &exit);
-		else if (due)
-			conclude(entry, &unknown);
-	}
-}
-
 bool
 sched_hangs(const struct sched *sched)
 {

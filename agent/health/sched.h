@@ -87,8 +87,6 @@ void sched_command_started(struct sched *sched, uint64_t run);
 /* The runner's answer to a command; unknown numbers are ignored. */
 void sched_command_ended(struct sched *sched, uint64_t run,
     const struct check_exit *exit);
-/* The runner is gone: what it ran is unknown. */
-void sched_runner_lost(struct sched *sched);
 
 /*
  * Somebody's word on a check of a passive type: its outcome (UNKNOWN counts neither way).

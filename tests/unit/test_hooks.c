@@ -295,22 +295,6 @@ test_ends(void)
 	}
 }
 
-static void
-test_runner_lost(void)
-{
-	struct fixture f;
-
-	set_up(&f);
-	ask(&f, PROMOTE, 1);
-	ask(&f, DEMOTE, 2);
-	ask(&f, NOTIFY, 2);
-	hooks_runner_lost(f.hooks);
-	CU_ASSERT_TRUE(f.told == 1 && f.told_demote && !f.told_ok);
-	CU_ASSERT_TRUE(hooks_idle(f.hooks));
-	CU_ASSERT_EQUAL(f.started, 1);
-	hooks_free(f.hooks);
-}
-
 /* ---- over the death of an agent ---- */
 
 enum deed {
@@ -441,6 +425,5 @@ static const struct tap_case cases[] = {
 	{ "an end of another run is ignored", test_foreign_end },
 	{ "only exit status 0 is success", test_ends },
 	{ "what an agent may believe of an earlier one", test_every_life },
-	{ "with the runner gone a change has failed", test_runner_lost },
 };
 TAP_MAIN("hooks", cases)

@@ -467,20 +467,6 @@ runner_first(void)
 }
 
 static void
-runner_lost(void)
-{
-	struct world *w = command_world(20, 2000);
-
-	sched_runner_lost(w->sched);
-	CU_ASSERT_EQUAL(state_of(w, 0)->runs, 1);
-	CU_ASSERT_FALSE(state_of(w, 0)->known);
-	CU_ASSERT_STRING_EQUAL(state_of(w, 0)->output, "not run");
-	CU_ASSERT_EQUAL(w->changes, 0);
-	CU_ASSERT(run_until(w, ordered_twice));
-	world_free(w);
-}
-
-static void
 comes_back(void)
 {
 	struct world *w = world_new(1, 20, 20, 1000);
@@ -528,7 +514,6 @@ static const struct tap_case cases[] = {
 	{ "the time of a command that had to wait counts from its start",
 	    command_waited },
 	{ "at a command's deadline the runner is heard first", runner_first },
-	{ "without a runner nothing is judged", runner_lost },
 	{ "a check rises again, to a warning too", comes_back },
 	{ "every status and reason has a name", names },
 };
