@@ -390,13 +390,27 @@ lictord_start_looped()
 	start "$1" lictord bash -c 'while :; do "$@"; done' loop "${DAEMON[@]}"
 }
 
-# The ids of a host's lictord processes.
+# is_lictord PID: by the file itself, for a chroot sees another path of it.
+is_lictord()
+{
+	[ "/proc/$1/exe" -ef "$LICTOR_BUILD/lictord" ]
+}
+
+# is_command PID: one that the runner has made, with the runner's file and arguments until it
+# executes its own.
+is_command()
+{
+	local parent
+	parent=$(awk '$1 == "PPid:" { print $2 }' "/proc/$1/status") &&
+	    cmp -s "/proc/$1/cmdline" "/proc/$parent/cmdline"
+} 2>/dev/null
+
+# The ids of a host's lictord processes. Asked twice: the file may have been executed between.
 lictord_pids()
 {
 	local pid
 	for pid in $(ip netns pids "$LAB-$1"); do
-		# by the file itself: a chroot sees another path of it
-		! [ "/proc/$pid/exe" -ef "$LICTOR_BUILD/lictord" ] || echo "$pid"
+		! is_lictord "$pid" || is_command "$pid" || ! is_lictord "$pid" || echo "$pid"
 	done
 }
 
