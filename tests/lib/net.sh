@@ -340,6 +340,11 @@ host_folders()
 	    rmdir "$dir/run/bpf"
 }
 
+# For NODE_MORE, in tests of what must stay: nobody asks for a role because the machine, which
+# runs other tests beside, stood still for a third of a second. The lab has the defaults.
+# shellcheck disable=SC2034 # for those tests
+PATIENT='failover { lease = 3250ms silence = 900ms }'
+
 # The two files, all that a host needs. NODE_MORE, CHECK_MORE, SERVICE_MORE, VIP_MORE and
 # ROLE_MORE add to them.
 host_files()

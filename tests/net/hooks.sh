@@ -8,6 +8,8 @@
 # address does not wait for it again.
 . "${top_srcdir:-.}/tests/net/setup.sh"
 
+NODE_MORE=$PATIENT
+
 # hook HOST: what the hooks of that host do: a line "KIND ARGUMENTS | ENVIRONMENT | ADDRESS".
 hook_file()
 {

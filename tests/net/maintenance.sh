@@ -6,6 +6,8 @@
 # maintenance, the role stays.
 . "${top_srcdir:-.}/tests/net/setup.sh"
 
+NODE_MORE=$PATIENT
+
 # What Consul's agent on a host shows as the reason of the service's maintenance.
 notes()
 {

@@ -120,6 +120,7 @@ move()
 
 # shellcheck disable=SC2034 # for the files
 NODE_MORE='consul { address = "http://127.0.0.1:8501" }'
+NODE_MORE="$NODE_MORE $PATIENT"
 consul_cluster
 for host in $HOSTS; do
 	install -m 666 /dev/null "$LAB_DIR/$host/term"

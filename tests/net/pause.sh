@@ -6,6 +6,8 @@
 # resumed all is as before.
 . "${top_srcdir:-.}/tests/net/setup.sh"
 
+NODE_MORE=$PATIENT
+
 # Long enough for a take-over, had there been one.
 stays_away()
 {

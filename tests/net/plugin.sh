@@ -7,6 +7,8 @@
 # An agent that starts when the plugin is another one, or gone, does without it.
 . "${top_srcdir:-.}/tests/net/setup.sh"
 
+NODE_MORE=$PATIENT
+
 crashed="agent died \(signal 11 \(Segmentation fault\)\) in the plugin crashy, in the check web/db"
 left_out="the plugin crashy is left out: it crashed three times within a minute"
 

@@ -5,6 +5,8 @@
 # once by a loop that stands for systemd): the role does not move.
 . "${top_srcdir:-.}/tests/net/setup.sh"
 
+NODE_MORE=$PATIENT
+
 # process HOST NAME: its id.
 process()
 {

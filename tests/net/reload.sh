@@ -8,6 +8,8 @@
 # of the same files does (LICTOR_RELOADS of them; `make check-long` takes 200).
 . "${top_srcdir:-.}/tests/net/setup.sh"
 
+NODE_MORE=$PATIENT
+
 reloads=${LICTOR_RELOADS:-20}
 SECOND=10.77.0.101
 
@@ -145,9 +147,9 @@ lease_is()
 conf="$LAB_DIR/$MASTER/etc/lictor.conf"
 cp "$conf" "$LAB_DIR/conf"
 usual=$(state_of "$MASTER" .fence.lease_ms)
-echo 'failover { lease = 3250ms }' >>"$conf"
+sed -i 's/lease = 3250ms/lease = 5250ms/' "$conf"
 check "a longer lease" reload_says "$MASTER" "reloaded: the lease changed"
-check "it is published" wait_for 5 lease_is 3250
+check "it is published" wait_for 5 lease_is 5250
 cp "$LAB_DIR/conf" "$conf"
 check "a shorter lease" reload_says "$MASTER" "reloaded: the lease changed"
 check "it is published once the warden holds by it" wait_for 5 lease_is "$usual"

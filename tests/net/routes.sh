@@ -6,6 +6,8 @@
 # leaves, and the client has a new one at once.
 . "${top_srcdir:-.}/tests/net/setup.sh"
 
+NODE_MORE=$PATIENT
+
 FAR=192.0.2.20 # behind the client
 CLIENT=10.77.0.${ADDRESS[client]}
 # shellcheck disable=SC2034 # for host_files

@@ -7,6 +7,8 @@
 # restart of the host waits for, gives up.
 . "${top_srcdir:-.}/tests/net/setup.sh"
 
+NODE_MORE=$PATIENT
+
 # shellcheck disable=SC2034 # for the files
 ROLE_MORE='hooks { demote = {"/bin/true"} timeout = 1s }'
 pair_start lictord_start

@@ -6,6 +6,8 @@
 # does not like the configuration, is refused and changes nothing.
 . "${top_srcdir:-.}/tests/net/setup.sh"
 
+NODE_MORE=$PATIENT
+
 # The daemon's binary is one that may be replaced.
 built=$LICTOR_BUILD LICTOR_BUILD="$LAB_DIR/build"
 mkdir "$LICTOR_BUILD"

@@ -6,6 +6,8 @@
 # claims anything, until that one gives the role back in words that are understood.
 . "${top_srcdir:-.}/tests/net/setup.sh"
 
+NODE_MORE=$PATIENT
+
 KEY=/v1/kv/lictor/roles/web/register
 
 # write_register JSON: as the newer one does, over whatever is there.
