@@ -134,10 +134,9 @@ run_many(const struct many *many, bool tap)
 static int
 check(void)
 {
-	struct many many = { .first = SEED,
-		.count = SCHEDULES,
-		.jobs = processors(),
-		.kind = FAULTS };
+	struct many many = {
+		.first = SEED, .count = SCHEDULES, .jobs = processors(), .kind = FAULTS
+	};
 	const char *text = getenv("SIM_COUNT");
 	int bad;
 
