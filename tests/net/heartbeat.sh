@@ -140,6 +140,7 @@ check "the old master is gone" wait_for 10 lictord_gone "$MASTER"
 NODE_MORE="failover { key-file = \"$LAB_DIR/$MASTER/key\" }" host_files "$MASTER"
 tested()
 {
+	# shellcheck disable=SC2069 # what it says is wrong, alone
 	in_host "$MASTER" "$LICTOR_BUILD/lictord" -t -c "$LAB_DIR/$MASTER/etc" 2>&1 >/dev/null
 }
 check "lictord -t says that a file has no key" \
