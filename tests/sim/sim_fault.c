@@ -525,7 +525,9 @@ faults_start(struct world *world)
 static void
 repair(struct world *world, struct host *host, bool lives)
 {
-	host->cut = host->mute = host->foreign = false;
+	if (host->foreign)
+		end_foreign(world, host, NULL);
+	host->cut = host->mute = false;
 	memset(host->deaf, 0, sizeof(host->deaf));
 	host->session_lost_until = 0;
 	if (host->stopping || !lives)

@@ -83,6 +83,7 @@ end_foreign(struct world *world, struct host *host, const struct fault *fault)
 	(void)fault;
 	host->foreign = false;
 	consul_bad(world, host, 0);
+	net_bad(world, host, 0); /* until now it answered nobody */
 }
 
 void
