@@ -159,6 +159,9 @@ role_own_differs(struct role *role, role_nodes members)
 	const struct role_fence *fence = &role->reg.fence;
 	struct role_record record = next_record(role, members);
 
+	/* One that was given up may be applied still, and binds until the index has moved. */
+	if (role->n_binding > 1)
+		return true;
 	if (keeps_hold(role, record.members))
 		return false;
 	return record.members != role->members || record.lease_ms != fence->lease_ms ||

@@ -636,6 +636,9 @@ class Role:
                 self.own(fence['members'])      # object
             return
         members = self.members_now(fence['members'])
+        if len(self.binding) > 1:               # one that was given up may be applied still
+            self.own(members)
+            return
         if self.keeps_hold(members):
             return
         if (set(members) != set(fence['members']) or

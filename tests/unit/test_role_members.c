@@ -40,6 +40,21 @@ expect_members(const struct bench *bench, const char *names, int64_t hold_ms)
 	CU_ASSERT_TRUE(fence->hb);
 }
 
+/* Time passes in which only that node answers, and Consul every read. */
+static void
+peered_pass(struct bench *bench, const char *node, int64_t ms, bool writes)
+{
+	for (int64_t end = bench->now.boot + ms; bench->now.boot < end;) {
+		pass(bench, 20);
+		if (!find(bench, ROLE_ACTION_WRITE))
+			ack(bench, node, bench->now.boot - 5);
+		if (!find(bench, ROLE_ACTION_WRITE))
+			show(bench, true);
+		if (find(bench, ROLE_ACTION_WRITE))
+			reply(bench, find(bench, ROLE_ACTION_WRITE), writes);
+	}
+}
+
 /* Acks are of heartbeats sent `ago`; the clock runs on by `ms`. */
 static void
 ack_all(struct bench *bench, const char *const *names, size_t n, int64_t ago)
@@ -213,6 +228,28 @@ test_many_records(void)
 	bench_free(bench);
 }
 
+/* An OWN that came to nothing may be applied still: what it says binds until another has
+ * moved the index, even if nothing of it is wanted any more. */
+static void
+test_given_up(void)
+{
+	struct bench *bench = holder_new(&peered, "web-1 web-2");
+
+	ack(bench, "web-2", bench->now.boot - 5);
+	ack(bench, "web-3", bench->now.boot - 5);
+	if (!find(bench, ROLE_ACTION_WRITE))
+		CU_ASSERT_PTR_NOT_NULL_FATAL(await(bench, ROLE_ACTION_WRITE, 200));
+	reply(bench, find(bench, ROLE_ACTION_WRITE), false);
+	CU_ASSERT_EQUAL(bench->view.n_binding, 2);
+	peered_pass(bench, "web-2", 3000, false);
+	CU_ASSERT_EQUAL(bench->view.n_binding, 2);
+	peered_pass(bench, "web-2", 500, true);
+	CU_ASSERT_EQUAL(bench->view.n_binding, 1);
+	CU_ASSERT_EQUAL(bench->view.state, ROLE_MASTER);
+	CU_ASSERT_EQUAL(bench->view.reg.fence.n_members, 1);
+	bench_free(bench);
+}
+
 /* S7, by all combinations. */
 static void
 test_wait(void)
@@ -367,6 +404,7 @@ static const struct tap_case cases[] = {
 	{ "a master alone", test_alone },
 	{ "members come and go", test_coming_and_going },
 	{ "many records at once", test_many_records },
+	{ "an OWN that was given up", test_given_up },
 	{ "members wait for the lease, strangers for the hold", test_wait },
 	{ "calm", test_calm },
 	{ "calm, and a short hold", test_short_hold },
