@@ -6,9 +6,10 @@
 
 /*
  * What the files of the machine share, and nobody else may see but role_explain.c, which
- * only reads it: role.c (the step, states), role_nodes.c (who else there is), wait.c (how
- * long anything lasts), hear.c (heartbeats), learn.c (the register's contents), write.c (the
- * four writes), decide.c (what to do next), stay.c (a master's part of it).
+ * only reads it: role.c (the step), states.c (entering and leaving one), role_nodes.c (who
+ * else there is), wait.c (how long anything lasts), hear.c (heartbeats), learn.c (the
+ * register's contents), write.c (the four writes), decide.c (what to do next), stay.c (a
+ * master's part of it).
  */
 
 /* The simulation builds its own copy of the machine in which single rules can be broken,
@@ -167,16 +168,18 @@ struct role_action *role_act(struct role *role, enum role_action_type type);
 /* Text for an action, in the step's own buffer. */
 const char *role_words(struct role *role, const char *text);
 void role_alarm(struct role *role, const char *why);
+bool role_is_holder(const struct role *role);
+bool role_is_fenced_in(const struct role *role);	/* fence.node is this node */
+/* Something will be due at `when`; one that has passed was looked at in this step. */
+void role_wake(struct role *role, int64_t when);
+
+/* states.c */
 void role_set_state(struct role *role, enum role_state to, enum role_reason reason,
     const char *why);
 void role_step_down(struct role *role, enum role_reason reason, const char *why);
 void role_fall(struct role *role, enum role_fall fall, const char *why);
 void role_drop_vips(struct role *role);
 void role_demote(struct role *role, enum role_reason reason);
-bool role_is_holder(const struct role *role);
-bool role_is_fenced_in(const struct role *role);	/* fence.node is this node */
-/* Something will be due at `when`; one that has passed was looked at in this step. */
-void role_wake(struct role *role, int64_t when);
 
 /* role_nodes.c */
 unsigned int role_node_find(const struct role *role, const char *name);
