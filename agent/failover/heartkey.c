@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The key of the heartbeats, from one of two places. From a file it is read again when the
- * file changes. In Consul's KV, lictor/heartbeat-key, it is made by whoever finds none
- * (with cas 0, so all get the same) and watched; what it said is kept in the state folder.
+ * The key of the heartbeats, from one of two places: an operator's file, which is read in
+ * heartkey_file.c, or Consul's KV. There, in lictor/heartbeat-key, it is made by whoever finds
+ * none (with cas 0, so all get the same) and watched; what it said is kept in the state
+ * folder.
  *
  * A rotation has two writes: {sign: old, also: new, rotating}, and when all have had time
  * to hear of it, {sign: new, also: old}. All take both keys throughout, so nothing that
@@ -20,7 +21,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/base/file_mark.h"
 #include "agent/base/keeper.h"
 #include "agent/base/log.h"
 #include "agent/base/loop.h"
@@ -29,6 +29,7 @@
 #include "agent/conf/same.h"
 #include "agent/consul/consul.h"
 #include "agent/consul/watch.h"
+#include "agent/failover/heartkey_file.h"
 #include "agent/failover/heartkey_text.h"
 #include "agent/failover/kv.h"
 
@@ -52,9 +53,7 @@ struct heartkey {
 	struct keeper *keeper;
 	bool started;
 	bool on; /* as the configuration had it when it was begun */
-	char *file; /* key-file; NULL: the KV */
-	struct file_mark mark; /* of what was read of it */
-	bool read; /* the file, once */
+	struct heartkey_file file; /* its path NULL: the KV */
 	struct loop_timer *timer; /* begins, reads the file, goes on with a rotation */
 	struct watch *watch;
 	struct consul_call *call;
@@ -89,41 +88,6 @@ make_key(uint8_t key[MAC_KEY_SIZE])
 
 		memcpy(key + i, &bits, sizeof(bits));
 	}
-}
-
-/* ---- from a file ---- */
-
-/* A file that is being written is read again in a moment: what was there counts until then. */
-static void
-read_file(struct heartkey *heartkey)
-{
-	struct file_mark mark = file_mark(heartkey->file);
-	struct buf text = { .limit = TEXT_MAX };
-	struct heartkeys keys;
-	int err;
-
-	if (heartkey->read && file_mark_same(&mark, &heartkey->mark))
-		return;
-	err = keeper_read(heartkey->file, &text);
-	if (err == 0 && text.len > 0 && heartkey_parse_file(text.data, &keys)) {
-		if (heartkey->read)
-			log_notice("peer", "the key of heartbeats is read again: %s",
-			    heartkey->file);
-		heartkey->record.keys = keys;
-		tell(heartkey);
-	} else {
-		log_error("peer", "%s: %s: %s", heartkey->file,
-		    err != 0 ? strerror(-err)
-			     : "one or two keys of 64 hexadecimal digits, each on a "
-			       "line, are expected",
-		    heartkey->told.count > 0 ? "the key before goes on"
-					     : "there are no heartbeats without it");
-	}
-	heartkey->read = true;
-	heartkey->mark = mark;
-	if (text.data != NULL)
-		mac_wipe(text.data, text.len);
-	buf_free(&text);
 }
 
 /* ---- from Consul ---- */
@@ -368,11 +332,11 @@ heartkey_rotate(struct heartkey *heartkey, char *why, size_t why_size)
 		str_copy(why, why_size, "heartbeats are off");
 		return -ENOENT;
 	}
-	if (heartkey->file != NULL) {
+	if (heartkey->file.path != NULL) {
 		snprintf(why, why_size,
 		    "the key is in %.200s: write the new one on its second line on all "
 		    "hosts, then change the lines",
-		    heartkey->file);
+		    heartkey->file.path);
 		return -EINVAL;
 	}
 	if (heartkey->index == 0 || heartkey->call != NULL) {
@@ -413,12 +377,10 @@ end(struct heartkey *heartkey)
 	heartkey->call = NULL;
 	watch_free(heartkey->watch);
 	heartkey->watch = NULL;
-	free(heartkey->file);
-	heartkey->file = NULL;
+	heartkey_file_close(&heartkey->file);
 	heartkey->record = (struct heartkey_record){ 0 };
 	heartkey->index = 0;
-	heartkey->asked = heartkey->refused = heartkey->read = false;
-	heartkey->missing = false;
+	heartkey->asked = heartkey->refused = heartkey->missing = false;
 	heartkey->made_at = heartkey->looked_at = 0;
 }
 
@@ -435,7 +397,7 @@ begin(struct heartkey *heartkey)
 		return;
 	}
 	if (conf->key_file != NULL) {
-		heartkey->file = xstrdup(conf->key_file);
+		heartkey->file.path = xstrdup(conf->key_file);
 		return;
 	}
 	read_kept(heartkey);
@@ -450,11 +412,13 @@ on_timer(void *arg)
 	const struct conf_failover *conf = &heartkey->conf->failover;
 
 	if (heartkey->on != conf->heartbeats ||
-	    !same_text(heartkey->file, conf->key_file) ||
-	    (heartkey->on && heartkey->file == NULL && heartkey->watch == NULL))
+	    !same_text(heartkey->file.path, conf->key_file) ||
+	    (heartkey->on && heartkey->file.path == NULL && heartkey->watch == NULL))
 		begin(heartkey);
-	if (heartkey->file != NULL) {
-		read_file(heartkey);
+	if (heartkey->file.path != NULL) {
+		if (heartkey_file_read(&heartkey->file, heartkey->told.count > 0,
+			&heartkey->record.keys))
+			tell(heartkey);
 		loop_timer_after(heartkey->timer, FILE_MS);
 	} else if (heartkey->missing) {
 		make(heartkey);
