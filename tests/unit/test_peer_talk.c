@@ -89,6 +89,25 @@ record(struct fixture *f, uint8_t data[PULSE_MAX])
 	return (size_t)len;
 }
 
+/* db-1 and db-2 have proved that they live, and the stranger hears what db-1 sends. */
+static void
+open_tapped(struct fixture *f)
+{
+	open_fixture(f, AF_INET);
+	start_two(f);
+	wiretap(f);
+}
+
+/* The same message again and again, to db-2. */
+static void
+repeat(struct fixture *f, const uint8_t *data, size_t len)
+{
+	for (int i = 0; i < 20; i++) {
+		send_to(f, 1, data, len);
+		run_for(f->loop, 10);
+	}
+}
+
 /* Heard once, and a repetition never. */
 static void
 test_replay(void)
@@ -98,9 +117,7 @@ test_replay(void)
 	unsigned int before;
 	size_t len;
 
-	open_fixture(&f, AF_INET);
-	start_two(&f);
-	wiretap(&f);
+	open_tapped(&f);
 	len = record(&f, data);
 	send_to(&f, 1, data, len); /* as if it had taken its time */
 	run_for(f.loop, 50);
@@ -125,9 +142,7 @@ test_other_lives(void)
 	unsigned int before;
 	size_t len;
 
-	open_fixture(&f, AF_INET);
-	start_two(&f);
-	wiretap(&f);
+	open_tapped(&f);
 	len = record(&f, data);
 	run_for(f.loop, 50);
 	stop_host(&f, 0);
@@ -136,22 +151,74 @@ test_other_lives(void)
 	CU_ASSERT_TRUE(beats_until_heard(&f));
 	CU_ASSERT_EQUAL(f.hosts[1].beat.from, 0xa2);
 	before = f.hosts[1].beats;
-	for (int i = 0; i < 20; i++) {
-		send_to(&f, 1, data, len);
-		run_for(f.loop, 10);
-	}
+	repeat(&f, data, len);
 	CU_ASSERT_EQUAL(f.hosts[1].beats, before);
 	len = record(&f, data);
 	run_for(f.loop, 50);
 	stop_host(&f, 1);
 	start_host(&f, 1, 0xb2);
-	for (int i = 0; i < 20; i++) {
-		send_to(&f, 1, data, len);
-		run_for(f.loop, 10);
-	}
+	repeat(&f, data, len);
 	CU_ASSERT_EQUAL(f.hosts[1].beats, 0);
 	CU_ASSERT_TRUE(beats_until_heard(&f));
 	close_fixture(&f);
+}
+
+/* ---- the stranger as a host "tap" that db-1 knows ---- */
+
+/* The number of the first question of db-1's that is higher than `last`. */
+static uint64_t
+question_after(struct fixture *f, uint64_t last)
+{
+	struct pulse_keys keys = { 0 };
+	struct pulse ask = { 0 };
+	uint8_t data[PULSE_MAX];
+	ssize_t len;
+
+	pulse_keys_set(&keys, f->keys.keys, f->keys.count);
+	while (ask.seq <= last && (len = overhear(f, data)) > 0)
+		CU_ASSERT_EQUAL(pulse_read(data, (size_t)len, &keys, &ask), 0);
+	pulse_keys_clear(&keys);
+	CU_ASSERT_TRUE_FATAL(ask.seq > last && ask.type == PULSE_HELLO && ask.ask);
+	return ask.seq;
+}
+
+/* Its life `from` lives, for it knows the question. */
+static void
+tap_proves(struct fixture *f, uint64_t from, uint64_t question)
+{
+	send_signed(f, 0,
+	    &(struct pulse){ .type = PULSE_HELLO,
+		.node = "tap",
+		.from = from,
+		.to = 0xa1,
+		.seq = 10,
+		.ts = (int64_t)question },
+	    &key_a);
+}
+
+/* A heartbeat of its first life, to the life `to` of db-1. */
+static void
+tap_beats(struct fixture *f, uint64_t to, uint64_t seq)
+{
+	send_signed(f, 0,
+	    &(struct pulse){ .type = PULSE_HEARTBEAT,
+		.node = "tap",
+		.from = 0xc1,
+		.to = to,
+		.seq = seq,
+		.role = pulse_role("role-0"),
+		.rev = 1,
+		.phase = ROLE_PHASE_MASTER },
+	    &key_a);
+}
+
+/* In its life `inst`, it has been heard so often. */
+static void
+check_tap(struct fixture *f, uint64_t inst, unsigned int beats)
+{
+	run_for(f->loop, 50);
+	CU_ASSERT_EQUAL(view_of(f, 0, "tap")->inst, inst);
+	CU_ASSERT_EQUAL(f->hosts[0].beats, beats);
 }
 
 /* A proof is of one question: told again it proves nothing of a life that is over. */
@@ -159,69 +226,28 @@ static void
 test_proof_replayed(void)
 {
 	struct fixture f;
-	struct pulse_keys keys = { 0 };
-	uint8_t data[PULSE_MAX];
-	struct pulse ask,
-	    proof = { .type = PULSE_HELLO,
-		    .node = "tap",
-		    .from = 0xc1,
-		    .to = 0xa1,
-		    .seq = 10 };
-	struct pulse old = { .type = PULSE_HEARTBEAT,
-		.node = "tap",
-		.from = 0xc1,
-		.to = 0xa1,
-		.seq = 11,
-		.role = pulse_role("role-0"),
-		.rev = 1,
-		.phase = ROLE_PHASE_MASTER };
-	ssize_t len;
+	uint64_t first;
 
-	open_fixture(&f, AF_INET);
-	start_two(&f);
-	wiretap(&f);
-	pulse_keys_set(&keys, f.keys.keys, f.keys.count);
-	len = overhear(&f, data);
-	CU_ASSERT_EQUAL_FATAL(pulse_read(data, (size_t)len, &keys, &ask), 0);
-	CU_ASSERT_TRUE(ask.type == PULSE_HELLO && ask.ask);
-	send_signed(&f, 0, &old, &key_a);
+	open_tapped(&f);
+	first = question_after(&f, 0);
+	tap_beats(&f, 0xa1, 11); /* not proven yet */
 	run_for(f.loop, 50);
-	CU_ASSERT_EQUAL(f.hosts[0].beats, 0); /* not proven yet */
-	proof.ts = (int64_t)ask.seq;
-	send_signed(&f, 0, &proof, &key_a);
-	send_signed(&f, 0, &old, &key_a);
-	run_for(f.loop, 50);
-	CU_ASSERT_EQUAL(f.hosts[0].beats, 1);
-	/* meant for another life of this host */
-	old.to = 0xa0;
-	old.seq = UINT64_C(1) << 40;
-	send_signed(&f, 0, &old, &key_a);
-	run_for(f.loop, 50);
-	CU_ASSERT_EQUAL(f.hosts[0].beats, 1);
-	old.to = 0xa1;
+	CU_ASSERT_EQUAL(f.hosts[0].beats, 0);
+	tap_proves(&f, 0xc1, first);
+	tap_beats(&f, 0xa1, 11);
+	check_tap(&f, 0xc1, 1);
+	tap_beats(&f, 0xa0, UINT64_C(1) << 40); /* to another life of this host */
+	check_tap(&f, 0xc1, 1);
 	/* a new life of it takes the place of the one before ... */
-	proof.from = 0xc2;
-	while (ask.seq <= (uint64_t)proof.ts && (len = overhear(&f, data)) > 0)
-		pulse_read(data, (size_t)len, &keys, &ask);
-	struct pulse second = proof;
-	second.ts = (int64_t)ask.seq;
-	send_signed(&f, 0, &second, &key_a);
-	run_for(f.loop, 50);
-	CU_ASSERT_EQUAL(view_of(&f, 0, "tap")->inst, 0xc2);
+	tap_proves(&f, 0xc2, question_after(&f, first));
+	check_tap(&f, 0xc2, 1);
 	/* ... which the recordings of it do not bring back */
-	proof.from = 0xc1;
-	old.seq = 12;
-	send_signed(&f, 0, &proof, &key_a);
-	send_signed(&f, 0, &old, &key_a);
-	run_for(f.loop, 50);
-	CU_ASSERT_EQUAL(view_of(&f, 0, "tap")->inst, 0xc2);
-	CU_ASSERT_EQUAL(f.hosts[0].beats, 1);
+	tap_proves(&f, 0xc1, first);
+	tap_beats(&f, 0xa1, 12);
+	check_tap(&f, 0xc2, 1);
 	/* nor does one that answers what was never asked */
-	proof.ts = 1 << 30;
-	send_signed(&f, 0, &proof, &key_a);
-	run_for(f.loop, 50);
-	CU_ASSERT_EQUAL(view_of(&f, 0, "tap")->inst, 0xc2);
-	pulse_keys_clear(&keys);
+	tap_proves(&f, 0xc1, 1 << 30);
+	check_tap(&f, 0xc2, 1);
 	close_fixture(&f);
 }
 
