@@ -419,20 +419,20 @@ lictord_pids()
 	done
 }
 
-# warden_of HOST: the number of its warden.
-warden_of()
+# process_of HOST NAME: the number of its agent or warden.
+process_of()
 {
 	local pid
 	for pid in $(lictord_pids "$1"); do
-		! grep -q '^lictord: warden' "/proc/$pid/cmdline" || echo "$pid"
+		! grep -q "^lictord: $2" "/proc/$pid/cmdline" || echo "$pid"
 	done
 }
 
-# another_warden HOST NUMBER: it has one, and not that one.
-another_warden()
+# another_process HOST NAME NUMBER: it has one, and not that one.
+another_process()
 {
 	local now
-	now=$(warden_of "$1") && [ -n "$now" ] && [ "$now" != "$2" ]
+	now=$(process_of "$1" "$2") && [ -n "$now" ] && [ "$now" != "$3" ]
 }
 
 lictord_gone()

@@ -12,20 +12,6 @@ holds_on()
 	[ "$(lictorctl_at "$MASTER" status --json | jq '.roles[0].failsafe')" = true ]
 }
 
-agent_of()
-{
-	local pid
-	for pid in $(lictord_pids "$1"); do
-		! grep -q '^lictord: agent' "/proc/$pid/cmdline" || echo "$pid"
-	done
-}
-
-another_agent()
-{
-	local now
-	now=$(agent_of "$1") && [ -n "$now" ] && [ "$now" != "$2" ]
-}
-
 acks()
 {
 	[ "$(lictorctl_at "$MASTER" status --json | jq '.roles[0].peers[0].answered_ms < 200')" = true ]
@@ -45,9 +31,10 @@ for host in $HOSTS; do
 done
 stop server consul KILL
 check "without Consul the master holds on" wait_for 5 holds_on
-agent=$(agent_of "$BACKUP")
+agent=$(process_of "$BACKUP" agent)
 kill -KILL "$agent"
-check "the backup's agent dies and is started again" wait_for 10 another_agent "$BACKUP" "$agent"
+check "the backup's agent dies and is started again" \
+    wait_for 10 another_process "$BACKUP" agent "$agent"
 check "it acks without Consul" wait_for 5 acks
 check "the address stays where it is" not wait_for 3 not has_address "$MASTER"
 check "by heartbeats alone" holds_on

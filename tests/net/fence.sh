@@ -60,20 +60,12 @@ tear_often()
 	done
 }
 
-agent_of()
-{
-	local pid
-	for pid in $(lictord_pids "$1"); do
-		! grep -q '^lictord: agent' "/proc/$pid/cmdline" || echo "$pid"
-	done
-}
-
 # The agent of the master does not run, its warden does; the fence is torn down until the
 # lease is over, and a while longer. Then the agent, which nobody has relieved, goes on.
 run_out()
 {
 	local agent frozen last until
-	agent=$(agent_of "$MASTER")
+	agent=$(process_of "$MASTER" agent)
 	prober_start $VIP || return 1
 	kill -STOP "$agent"
 	frozen=$(boot_ms)

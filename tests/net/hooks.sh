@@ -52,10 +52,7 @@ said_more()
 
 kill_agent()
 {
-	local pid
-	for pid in $(lictord_pids "$1"); do
-		! grep -q '^lictord: agent' "/proc/$pid/cmdline" || kill -KILL "$pid"
-	done
+	kill -KILL "$(process_of "$1" agent)"
 }
 
 # slow HOST KIND SECONDS: from now on; 0: no longer.

@@ -47,9 +47,9 @@ ready()
 replace_warden()
 {
 	local old
-	old=$(warden_of "$1")
+	old=$(process_of "$1" warden)
 	kill -KILL "$old"
-	wait_for 5 another_warden "$1" "$old"
+	wait_for 5 another_process "$1" warden "$old"
 }
 
 asks_for()

@@ -86,11 +86,9 @@ check "Consul never showed anything critical" not grep -q critical "$LAB_DIR/ser
 # agent_killed PATTERN: the backup's agent, after which its log has one more such line.
 agent_killed()
 {
-	local count pid
+	local count
 	count=$(log_count "$BACKUP" "$1")
-	for pid in $(lictord_pids "$BACKUP"); do
-		! grep -q '^lictord: agent' "/proc/$pid/cmdline" || kill -KILL "$pid"
-	done
+	kill -KILL "$(process_of "$BACKUP" agent)"
 	wait_for 10 eval "[ \"\$(log_count $BACKUP '$1')\" -gt $count ]"
 }
 

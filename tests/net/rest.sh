@@ -28,11 +28,7 @@ requests()
 # How often the host's agent has been woken.
 wakes()
 {
-	local pid
-	for pid in $(lictord_pids "$1"); do
-		! grep -q '^lictord: agent' "/proc/$pid/cmdline" ||
-		    awk '/^voluntary/ { print $2 }' "/proc/$pid/status"
-	done
+	awk '/^voluntary/ { print $2 }' "/proc/$(process_of "$1" agent)/status"
 }
 
 # What Consul has of lictor, and when any of it was changed last.

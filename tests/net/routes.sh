@@ -117,10 +117,10 @@ only_the_rule_changed()
 }
 
 start "$MASTER" monitor ip -details monitor route rule
-warden=$(warden_of "$MASTER")
+warden=$(process_of "$MASTER" warden)
 kill -KILL "$warden"
 check "the warden alone is killed: another one runs" \
-    wait_for 5 another_warden "$MASTER" "$warden"
+    wait_for 5 another_process "$MASTER" warden "$warden"
 ip -n "$LAB-$MASTER" rule del from "$VIP"
 check "a rule that somebody removes is put back by it" wait_for 10 has_all "$MASTER"
 check "it has left all else as it was" only_the_rule_changed

@@ -26,7 +26,7 @@ pair_start lictord_start
 observer_start
 start "$MASTER" lock flock "$LAB_DIR/$MASTER/run/warden.lock" sleep 1000
 check "another process waits for the warden's lock" wait_for 5 lock_is_awaited
-kill -KILL "$(warden_of "$MASTER")"
+kill -KILL "$(process_of "$MASTER" warden)"
 check "the other host takes the role" wait_for 20 has_address "$BACKUP"
 check "the log says why" grep -q 'the warden, which sets addresses, does not answer' \
     "$LAB_DIR/$MASTER/lictord.log"
