@@ -93,6 +93,13 @@ registers_seen(
 	tell_register(registers, role, entry, sent_at, false);
 }
 
+static void
+await_init(struct registers *registers, struct seat *seat)
+{
+	seat->awaited = true;
+	loop_timer_after(registers->init_timer, INIT_MS);
+}
+
 /* Consul says that there is no register. */
 static void
 register_missing(struct registers *registers, uint32_t role, int64_t sent_at)
@@ -107,7 +114,7 @@ register_missing(struct registers *registers, uint32_t role, int64_t sent_at)
 	else if (registers->out.may_init(registers->out.arg, role, &rev))
 		registers_init(registers, role, rev);
 	else
-		loop_timer_after(registers->init_timer, INIT_MS);
+		await_init(registers, seat);
 }
 
 static void
@@ -240,13 +247,25 @@ registers_read_due(void *arg)
 	}
 }
 
+/* That is this host's own question, and may be one for long: Consul is asked no more often for
+ * that. */
 void
 registers_init_due(void *arg)
 {
 	struct registers *registers = arg;
+	uint64_t rev;
 
 	for (uint32_t i = 0; i < registers->conf->n_roles; i++) {
-		if (!registers->seats[i].seen)
+		struct seat *seat = &registers->seats[i];
+
+		if (!seat->awaited)
+			continue;
+		seat->awaited = false;
+		if (seat->seen)
+			continue;
+		if (registers->out.may_init(registers->out.arg, i, &rev))
 			registers_read(registers, i);
+		else
+			await_init(registers, seat);
 	}
 }

@@ -31,6 +31,7 @@ struct seat {
 	char *key;
 	bool due;			/* a read was asked for */
 	bool asking;			/* is the key really missing? */
+	bool awaited;			/* it is, and a first one may not be made yet */
 	bool seen;			/* this host has seen a register of the role */
 	bool unreadable;		/* said */
 	bool read_denied, write_denied;	/* said */

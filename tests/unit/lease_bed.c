@@ -92,8 +92,9 @@ on_unreadable(void *arg, uint32_t role)
 static bool
 on_may_init(void *arg, uint32_t role, uint64_t *rev)
 {
-	const struct fixture *f = arg;
+	struct fixture *f = arg;
 
+	f->asked++;
 	*rev = f->heard_rev + role;
 	return clock_boot_ms() >= f->began + INIT_MS;
 }

@@ -45,6 +45,7 @@ struct fixture {
 	int64_t began;
 	uint64_t heard_rev;
 	unsigned int duplicates, stopped;
+	unsigned int asked; /* whether a first register may be made */
 	bool duplicate;
 	const char *text; /* what a condition waits for */
 	unsigned int count;

@@ -118,6 +118,38 @@ test_first_start(void)
 	tear_down(&f);
 }
 
+static bool
+has_asked(void *arg)
+{
+	const struct fixture *f = arg;
+
+	return f->asked >= f->count;
+}
+
+/* Whether one may be made is this host's own question: for that Consul is not asked again and
+ * again, and it may as well hang. */
+static void
+test_first_awaited(void)
+{
+	struct fixture f;
+
+	set_up(&f, "awaited", 1);
+	f.began += 3600 * 1000;
+	start(&f, "i1");
+	lease_read(f.lease, 0);
+	f.count = 1;
+	CU_ASSERT_TRUE(until(f.loop, has_asked, &f, LIMIT_MS));
+	consul_server_freeze(server);
+	f.count = f.asked + 3;
+	CU_ASSERT_TRUE(until(f.loop, has_asked, &f, 1000));
+	consul_server_thaw(server);
+	f.began -= 3600 * 1000;
+	f.count = 1;
+	CU_ASSERT_TRUE(until(f.loop, is_read, &f, LIMIT_MS));
+	CU_ASSERT_TRUE(is_marked(&f));
+	tear_down(&f);
+}
+
 /* As where the mark is in a folder of another user's. */
 static void
 mark_blindly(const struct fixture *f)
@@ -409,6 +441,7 @@ test_base64(void)
 static const struct tap_case cases[] = {
 	{ "base64 goes there and back, strictly", test_base64 },
 	{ "the first start makes the register", test_first_start },
+	{ "whether it may is asked here, not of Consul", test_first_awaited },
 	{ "a register that was there once is not made again", test_missing },
 	{ "a write needs the right index", test_write },
 	{ "many roles are read at once", test_many },
