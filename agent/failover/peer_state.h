@@ -63,6 +63,7 @@ struct peer {
 	unsigned int version_said;	/* another than ours, in the log: once */
 	uint64_t sent, heard, refused, errors;
 	struct peer_trouble in, out;
+	int64_t said_at[PEER_FAULTS];	/* of each, when it was last said; 0: never */
 };
 
 /* A node and a role. */

@@ -13,7 +13,7 @@
 #include "agent/conf/conf.h"
 #include "agent/failover/peer_state.h"
 
-#define STRANGER_SAY_MS (3600 * 1000)
+#define UNSIGNED_SAY_MS (3600 * 1000)
 
 /* A peer that is cut off is present for up to 20 s more (its session's TTL). */
 static const int64_t say_after_ms[] = {
@@ -57,6 +57,16 @@ put_words(const struct peers *peers, const struct peer *peer,
 	}
 }
 
+/* What is not signed anybody can write, in any host's name, and again and again. */
+static bool
+is_said_enough(const struct peer *peer, enum peer_fault fault, int64_t now)
+{
+	if (fault == PEER_VERSION)
+		return peer->version_said == peer->version;
+	return (fault == PEER_KEY || fault == PEER_ERROR) &&
+	    peer->said_at[fault] != 0 && now - peer->said_at[fault] < UNSIGNED_SAY_MS;
+}
+
 void
 peers_trouble(struct peers *peers, struct peer *peer, struct peer_trouble *trouble,
     enum peer_fault fault, int error)
@@ -75,10 +85,11 @@ peers_trouble(struct peers *peers, struct peer *peer, struct peer_trouble *troub
 	if (fault == PEER_FINE || trouble->said ||
 	    now - trouble->since < say_after_ms[fault])
 		return;
-	if (fault == PEER_VERSION && peer->version_said == peer->version)
+	if (is_said_enough(peer, fault, now))
 		return;
 	if (fault == PEER_VERSION)
 		peer->version_said = peer->version;
+	peer->said_at[fault] = now;
 	trouble->said = true;
 	put_words(peers, peer, trouble, words, sizeof(words));
 	log_warning("peer", "%s (%s)", words,
@@ -95,7 +106,7 @@ peers_stranger(struct peers *peers, const struct sockaddr_storage *from)
 
 	peers->strangers++;
 	if (peers->stranger_said_at != 0 &&
-	    now - peers->stranger_said_at < STRANGER_SAY_MS)
+	    now - peers->stranger_said_at < UNSIGNED_SAY_MS)
 		return;
 	peers->stranger_said_at = now;
 	if (from->ss_family == AF_INET)

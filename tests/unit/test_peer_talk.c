@@ -4,7 +4,7 @@
  * repeats, and writes messages by hand. What is heard must be signed, fresh, of a version
  * that is known and of a process that lives.
  */
-#include "agent/failover/peer.h"
+#include "agent/failover/peer_state.h"
 
 #include <string.h>
 
@@ -376,6 +376,36 @@ test_version(void)
 	close_fixture(&f);
 }
 
+/* A fault that anybody can feign, by a message with a peer's address or an error that a router
+ * might tell, is said once, however often it comes and goes; one that a peer itself shows, each
+ * time. */
+static void
+test_feigned(void)
+{
+	static const enum peer_fault faults[] = { PEER_KEY, PEER_ERROR, PEER_SILENT };
+
+	for (size_t i = 0; i < ARRAY_LENGTH(faults); i++) {
+		struct conf conf = { .failover.port = 8521 };
+		struct peers peers = { .conf = &conf };
+		struct peer peer = { .node = "db-2" };
+		unsigned int said = 0;
+
+		for (int time = 0; time < 3; time++) {
+			peers_trouble(&peers, &peer, &peer.in, faults[i], 0);
+			peer.in.since -= 60 * 1000;
+			peers_trouble(&peers, &peer, &peer.in, faults[i], 0);
+			said += peer.in.said;
+			peers_trouble(&peers, &peer, &peer.in, PEER_FINE, 0);
+		}
+		CU_ASSERT_EQUAL(said, faults[i] == PEER_SILENT ? 3 : 1);
+		peer.said_at[faults[i]] -= 3600 * 1000;
+		peers_trouble(&peers, &peer, &peer.in, faults[i], 0);
+		peer.in.since -= 60 * 1000;
+		peers_trouble(&peers, &peer, &peer.in, faults[i], 0);
+		CU_ASSERT_TRUE(peer.in.said); /* after an hour again */
+	}
+}
+
 static bool
 knows_namesake(void *arg)
 {
@@ -424,6 +454,7 @@ static const struct tap_case cases[] = {
 	{ "a rotation loses nothing", test_rotation },
 	{ "who has only the key before is answered by it", test_left_behind },
 	{ "another version", test_version },
+	{ "what anybody can feign is said once", test_feigned },
 	{ "two agents of one name", test_namesake },
 };
 
