@@ -113,13 +113,16 @@ take_text(const cJSON *request, const char *name, char *out, size_t size)
 	    json_get_text(request, name, out, size);
 }
 
-/* As they call themselves, or by the kernel's word. */
-static void
-take_who(
-    const struct command_call *call, const cJSON *request, char who[UPKEEP_WHO_SIZE])
+/* Who asks, as they call themselves or by the kernel's word, and why: NULL, or a refusal. */
+static cJSON *
+take_cause(const struct command_call *call, const cJSON *request,
+    char who[UPKEEP_WHO_SIZE], char reason[UPKEEP_REASON_SIZE])
 {
 	if (!take_text(request, "who", who, UPKEEP_WHO_SIZE) || who[0] == '\0')
 		snprintf(who, UPKEEP_WHO_SIZE, "the user %u", call->uid);
+	if (take_text(request, "reason", reason, UPKEEP_REASON_SIZE))
+		return NULL;
+	return refusal("a reason has at most 120 bytes and no control character");
 }
 
 static cJSON *
@@ -128,6 +131,7 @@ do_maintenance(struct command_call *call, const cJSON *request)
 	const struct control_out *out = call->out;
 	char reason[UPKEEP_REASON_SIZE], who[UPKEEP_WHO_SIZE], why[256] = "";
 	struct control_maintenance wanted = { .reason = reason, .who = who };
+	cJSON *refused;
 	uint64_t span = 0;
 
 	const cJSON *length = cJSON_GetObjectItemCaseSensitive(request, "span_ms");
@@ -144,10 +148,8 @@ do_maintenance(struct command_call *call, const cJSON *request)
 		span > UPKEEP_SPAN_MAX_MS))
 		return refusal("a maintenance lasts from 1 ms to a year");
 	wanted.span_ms = (int64_t)span;
-	if (!take_text(request, "reason", reason, sizeof(reason)))
-		return refusal(
-		    "a reason has at most 120 bytes and no control character");
-	take_who(call, request, who);
+	if ((refused = take_cause(call, request, who, reason)) != NULL)
+		return refused;
 	return outcome(
 	    out->maintenance(out->arg, service, &wanted, why, sizeof(why)), why);
 }
@@ -198,13 +200,12 @@ pause_role(struct command_call *call, const cJSON *request, bool on)
 	const struct control_out *out = call->out;
 	char reason[UPKEEP_REASON_SIZE], who[UPKEEP_WHO_SIZE], why[256] = "";
 	const char *role = json_text(request, "role");
+	cJSON *refused;
 
 	if (role == NULL)
 		return refusal(on ? "pause needs a role" : "resume needs a role");
-	if (!take_text(request, "reason", reason, sizeof(reason)))
-		return refusal(
-		    "a reason has at most 120 bytes and no control character");
-	take_who(call, request, who);
+	if ((refused = take_cause(call, request, who, reason)) != NULL)
+		return refused;
 	return outcome(
 	    out->pause(out->arg, role, on, who, reason, why, sizeof(why)), why);
 }
