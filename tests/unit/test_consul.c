@@ -115,70 +115,68 @@ ask(struct script *s, const struct consul_request *request)
 	return &s->reply;
 }
 
+static const struct {
+	int status;
+	const char *body;
+	enum consul_result result;
+	const char *why;
+} results[] = {
+	{ 200, "", CONSUL_OK, "ok" },
+	{ 200, "\n", CONSUL_OK, "ok" },
+	{ 200, "true", CONSUL_OK, "ok" },
+	{ 200, "[{\"a\":1}]\n", CONSUL_OK, "ok" },
+	{ 200, "null", CONSUL_OK, "ok" },
+	{ 200, "<html>hotel wifi</html>", CONSUL_AWAY, "not Consul's answer" },
+	{ 200, "{\"a\":", CONSUL_AWAY, "not Consul's answer" },
+	{ 404, "", CONSUL_NOT_FOUND, "404 " },
+	{ 404, "Unknown check ID \"x\". Ensure that", CONSUL_NOT_FOUND,
+	    "404 Unknown check ID \"x\". Ensure that" },
+	{ 500, "CheckID \"nope\" does not have associated TTL", CONSUL_NOT_FOUND,
+	    "500 CheckID \"nope\" does not have associated TTL" },
+	{ 500, "Unknown check \"nope\"", CONSUL_NOT_FOUND,
+	    "500 Unknown check \"nope\"" },
+	{ 403, "Permission denied", CONSUL_DENIED, "403 Permission denied" },
+	{ 403, "ACL not found", CONSUL_DENIED, "403 ACL not found" },
+	{ 409,
+	    "{\"Results\":null,\"Errors\":[{\"OpIndex\":0,\"What\":"
+	    "\"Permission "
+	    "denied: token with AccessorID '1' lacks permission\"}]}",
+	    CONSUL_DENIED, NULL },
+	{ 409,
+	    "{\"Results\":null,\"Errors\":[{\"OpIndex\":0,\"What\":\"failed\"}]"
+	    "}",
+	    CONSUL_CONFLICT, NULL },
+	{ 429, "rate limit exceeded, try a different server", CONSUL_BUSY, NULL },
+	{ 500, "No cluster leader\n", CONSUL_BUSY, "500 No cluster leader" },
+	{ 500, "rpc error making call: EOF", CONSUL_BUSY, NULL },
+	{ 500, "rpc error making call: i/o deadline reached", CONSUL_BUSY, NULL },
+	{ 503, "rate limit exceeded, try again later", CONSUL_BUSY, NULL },
+	{ 502, "bad\tgate\001way", CONSUL_BUSY, "502 bad\\tgate\\x01way" },
+	{ 400, "Request decode failed: x", CONSUL_BAD, NULL },
+	{ 401, "ACL support disabled", CONSUL_BAD, NULL },
+	{ 405, "method PUT not allowed", CONSUL_BAD, NULL },
+	{ 413, "Request body too large", CONSUL_BAD, NULL },
+	{ 301, "", CONSUL_BAD, NULL },
+};
+
 static void
 test_results(void)
 {
-	static const struct {
-		int status;
-		const char *body;
-		enum consul_result result;
-		const char *why;
-	} table[] = {
-		{ 200, "", CONSUL_OK, "ok" },
-		{ 200, "\n", CONSUL_OK, "ok" },
-		{ 200, "true", CONSUL_OK, "ok" },
-		{ 200, "[{\"a\":1}]\n", CONSUL_OK, "ok" },
-		{ 200, "null", CONSUL_OK, "ok" },
-		{ 200, "<html>hotel wifi</html>", CONSUL_AWAY, "not Consul's answer" },
-		{ 200, "{\"a\":", CONSUL_AWAY, "not Consul's answer" },
-		{ 404, "", CONSUL_NOT_FOUND, "404 " },
-		{ 404, "Unknown check ID \"x\". Ensure that", CONSUL_NOT_FOUND,
-		    "404 Unknown check ID \"x\". Ensure that" },
-		{ 500, "CheckID \"nope\" does not have associated TTL",
-		    CONSUL_NOT_FOUND,
-		    "500 CheckID \"nope\" does not have associated TTL" },
-		{ 500, "Unknown check \"nope\"", CONSUL_NOT_FOUND,
-		    "500 Unknown check \"nope\"" },
-		{ 403, "Permission denied", CONSUL_DENIED, "403 Permission denied" },
-		{ 403, "ACL not found", CONSUL_DENIED, "403 ACL not found" },
-		{ 409,
-		    "{\"Results\":null,\"Errors\":[{\"OpIndex\":0,\"What\":"
-		    "\"Permission "
-		    "denied: token with AccessorID '1' lacks permission\"}]}",
-		    CONSUL_DENIED, NULL },
-		{ 409,
-		    "{\"Results\":null,\"Errors\":[{\"OpIndex\":0,\"What\":\"failed\"}]"
-		    "}",
-		    CONSUL_CONFLICT, NULL },
-		{ 429, "rate limit exceeded, try a different server", CONSUL_BUSY,
-		    NULL },
-		{ 500, "No cluster leader\n", CONSUL_BUSY, "500 No cluster leader" },
-		{ 500, "rpc error making call: EOF", CONSUL_BUSY, NULL },
-		{ 500, "rpc error making call: i/o deadline reached", CONSUL_BUSY,
-		    NULL },
-		{ 503, "rate limit exceeded, try again later", CONSUL_BUSY, NULL },
-		{ 502, "bad\tgate\001way", CONSUL_BUSY, "502 bad\\tgate\\x01way" },
-		{ 400, "Request decode failed: x", CONSUL_BAD, NULL },
-		{ 401, "ACL support disabled", CONSUL_BAD, NULL },
-		{ 405, "method PUT not allowed", CONSUL_BAD, NULL },
-		{ 413, "Request body too large", CONSUL_BAD, NULL },
-		{ 301, "", CONSUL_BAD, NULL },
-	};
 	struct script s;
 
 	open_script(&s);
-	for (size_t i = 0; i < ARRAY_LENGTH(table); i++) {
-		s.status = table[i].status;
-		s.body = table[i].body;
+	for (size_t i = 0; i < ARRAY_LENGTH(results); i++) {
+		s.status = results[i].status;
+		s.body = results[i].body;
 		ask(&s, NULL);
-		CU_ASSERT_EQUAL(s.reply.result, table[i].result);
+		CU_ASSERT_EQUAL(s.reply.result, results[i].result);
 		CU_ASSERT_EQUAL(s.reply.status,
-		    table[i].result == CONSUL_AWAY ? 0 : table[i].status);
-		if (table[i].why)
-			CU_ASSERT_STRING_EQUAL(s.why, table[i].why);
+		    results[i].result == CONSUL_AWAY ? 0 : results[i].status);
+		if (results[i].why)
+			CU_ASSERT_STRING_EQUAL(s.why, results[i].why);
 		CU_ASSERT_EQUAL(s.json[0] != '\0',
-		    table[i].body[0] && strchr("[{tn", table[i].body[0]) &&
-			table[i].result != CONSUL_AWAY);
+		    results[i].body[0] && strchr("[{tn", results[i].body[0]) &&
+			results[i].result != CONSUL_AWAY);
 	}
 	close_script(&s);
 }

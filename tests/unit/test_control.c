@@ -280,100 +280,141 @@ exchange(struct bench *bench, const char *line, char *out, size_t size)
 	str_copy(out, size, ok ? "ok" : json_text(answer, "error"));
 }
 
+/* What a line is answered, and what the owner was told: "" is nothing. */
+struct row {
+	const char *line, *answer, *said;
+};
+
 static void
-test_commands(void)
+exchange_rows(const struct row *rows, size_t count)
 {
-	static const struct {
-		const char *line, *answer, *said;
-	} rows[] = {
-		{ "{\"command\":\"status\"}\n", "ok", "" },
-		{ "{\"command\":\"switchover\",\"role\":\"db\"}\n", "ok",
-		    "switchover db " },
-		{ "{\"command\":\"switchover\",\"role\":\"db\",\"to\":\"n2\"}\n", "ok",
-		    "switchover db n2" },
-		{ "{\"command\":\"switchover\",\"role\":\"db\",\"to\":\"n9\"}\n",
-		    "no such candidate", "switchover db n9" },
-		{ "{\"command\":\"switchover\"}\n", "switchover needs a role", "" },
-		{ "{\"command\":\"init\",\"role\":\"db\"}\n", "ok", "init db" },
-		{ "{\"command\":\"pause\",\"role\":\"db\",\"who\":\"bob\","
-		  "\"reason\":\"new switch\"}\n",
-		    "ok", "pause db bob new switch" },
-		{ "{\"command\":\"resume\",\"role\":\"db\",\"who\":\"bob\"}\n",
-		    "it is not paused", "resume db bob " },
-		{ "{\"command\":\"pause\"}\n", "pause needs a role", "" },
-		{ "{\"command\":\"resume\",\"role\":7}\n", "resume needs a role", "" },
-		{ "{\"command\":\"pause\",\"role\":\"db\",\"reason\":7}\n",
-		    "a reason has at most 120 bytes and no control character", "" },
-		{ "{\"command\":\"explain\",\"role\":\"db\"}\n", "ok", "" },
-		{ "{\"command\":\"explain\",\"role\":\"x\"}\n", "no such role", "" },
-		{ "{\"command\":\"explain\"}\n", "explain needs a role", "" },
-		{ "{\"command\":\"failover\",\"role\":\"db\",\"to\":\"n2\","
-		  "\"fenced\":\"n1\"}\n",
-		    "ok", "force db n2 n1" },
-		{ "{\"command\":\"failover\",\"role\":\"db\",\"to\":\"n2\","
-		  "\"fenced\":\"n3\"}\n",
-		    "the fence names another node", "force db n2 n3" },
-		{ "{\"command\":\"failover\",\"role\":\"none\",\"to\":\"n2\","
-		  "\"fenced\":\"n1\"}\n",
-		    "lictor stops", "force none n2 n1" },
-		{ "{\"command\":\"failover\",\"role\":\"db\",\"to\":\"n2\"}\n",
-		    "failover needs a role, the node that gets it and the node that is "
-		    "fenced",
-		    "" },
-		{ "{\"command\":\"key\",\"act\":\"rotate\"}\n", "ok", "rotate" },
-		{ "{\"command\":\"key\"}\n", "a key can be rotated, and nothing else",
-		    "" },
-		{ "{\"command\":\"upgrade\"}\n", "lictor stops", "" },
-		{ "{\"command\":\"handover\",\"on\":true}\n", "ok", "handover on" },
-		{ "{\"command\":\"handover\",\"on\":false}\n", "lictor stops",
-		    "handover off" },
-		{ "{\"command\":\"handover\"}\n", "a handover is to be on or off", "" },
-		{ "{\"command\":\"init\",\"role\":7}\n", "init needs a role", "" },
-		{ "{\"command\":\"pass\",\"check\":\"db/job\",\"output\":\"done\"}\n",
-		    "ok", "passing db/job done" },
-		{ "{\"command\":\"warn\",\"check\":\"db/job\"}\n", "ok",
-		    "warning db/job " },
-		{ "{\"command\":\"fail\",\"check\":\"none\",\"output\":\"x\"}\n",
-		    "no such check", "critical none x" },
-		{ "{\"command\":\"fail\"}\n", "a report needs a check", "" },
-		{ "{\"command\":\"maintenance\",\"on\":true,\"service\":\"db\","
-		  "\"span_ms\":5000,\"reason\":\"new disk\",\"who\":\"alice\"}\n",
-		    "ok", "on db 5000 new disk alice" },
-		{ "{\"command\":\"maintenance\",\"on\":false,\"who\":\"bob\"}\n", "ok",
-		    "off - 0  bob" },
-		{ "{\"command\":\"maintenance\",\"on\":true,\"service\":\"none\","
-		  "\"who\":\"bob\"}\n",
-		    "no such service", "on none 0  bob" },
-		{ "{\"command\":\"maintenance\"}\n", "maintenance is to be on or off",
-		    "" },
-		{ "{\"command\":\"maintenance\",\"on\":true,\"service\":7}\n",
-		    "a service is named by a text", "" },
-		{ "{\"command\":\"maintenance\",\"on\":true,"
-		  "\"span_ms\":31536000001}\n",
-		    "a maintenance lasts from 1 ms to a year", "" },
-		{ "{\"command\":\"maintenance\",\"on\":true,\"span_ms\":-1}\n",
-		    "a maintenance lasts from 1 ms to a year", "" },
-		{ "{\"command\":\"maintenance\",\"on\":true,\"span_ms\":0}\n",
-		    "a maintenance lasts from 1 ms to a year", "" },
-		{ "{\"command\":\"maintenance\",\"on\":true,\"reason\":\"a\\nb\"}\n",
-		    "a reason has at most 120 bytes and no control character", "" },
-		{ "{\"command\":\"fly\"}\n", "unknown command", "" },
-		{ "{}\n", "a request is one JSON object with a \"command\"", "" },
-		{ "\n", "a request is one JSON object with a \"command\"", "" },
-		{ "{\"command\":\"status\"} {}\n",
-		    "a request is one JSON object with a \"command\"", "" },
-	};
 	struct bench bench;
 	char answer[256];
 
 	bench_open(&bench);
-	for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
+	for (size_t i = 0; i < count; i++) {
 		bench.said[0] = '\0';
 		exchange(&bench, rows[i].line, answer, sizeof(answer));
 		CU_ASSERT_STRING_EQUAL(answer, rows[i].answer);
 		CU_ASSERT_STRING_EQUAL(bench.said, rows[i].said);
 	}
 	bench_close(&bench);
+}
+
+static const struct row orders_of_roles[] = {
+	{ "{\"command\":\"switchover\",\"role\":\"db\"}\n", "ok", "switchover db " },
+	{ "{\"command\":\"switchover\",\"role\":\"db\",\"to\":\"n2\"}\n", "ok",
+	    "switchover db n2" },
+	{ "{\"command\":\"switchover\",\"role\":\"db\",\"to\":\"n9\"}\n",
+	    "no such candidate", "switchover db n9" },
+	{ "{\"command\":\"switchover\"}\n", "switchover needs a role", "" },
+	{ "{\"command\":\"init\",\"role\":\"db\"}\n", "ok", "init db" },
+	{ "{\"command\":\"init\",\"role\":7}\n", "init needs a role", "" },
+	{ "{\"command\":\"pause\",\"role\":\"db\",\"who\":\"bob\","
+	  "\"reason\":\"new switch\"}\n",
+	    "ok", "pause db bob new switch" },
+	{ "{\"command\":\"resume\",\"role\":\"db\",\"who\":\"bob\"}\n",
+	    "it is not paused", "resume db bob " },
+	{ "{\"command\":\"pause\"}\n", "pause needs a role", "" },
+	{ "{\"command\":\"resume\",\"role\":7}\n", "resume needs a role", "" },
+	{ "{\"command\":\"pause\",\"role\":\"db\",\"reason\":7}\n",
+	    "a reason has at most 120 bytes and no control character", "" },
+	{ "{\"command\":\"explain\",\"role\":\"db\"}\n", "ok", "" },
+	{ "{\"command\":\"explain\",\"role\":\"x\"}\n", "no such role", "" },
+	{ "{\"command\":\"explain\"}\n", "explain needs a role", "" },
+	{ "{\"command\":\"failover\",\"role\":\"db\",\"to\":\"n2\","
+	  "\"fenced\":\"n1\"}\n",
+	    "ok", "force db n2 n1" },
+	{ "{\"command\":\"failover\",\"role\":\"db\",\"to\":\"n2\","
+	  "\"fenced\":\"n3\"}\n",
+	    "the fence names another node", "force db n2 n3" },
+	{ "{\"command\":\"failover\",\"role\":\"none\",\"to\":\"n2\","
+	  "\"fenced\":\"n1\"}\n",
+	    "lictor stops", "force none n2 n1" },
+	{ "{\"command\":\"failover\",\"role\":\"db\",\"to\":\"n2\"}\n",
+	    "failover needs a role, the node that gets it and the node that is "
+	    "fenced",
+	    "" },
+};
+
+static void
+test_roles(void)
+{
+	exchange_rows(orders_of_roles, ARRAY_LENGTH(orders_of_roles));
+}
+
+static const struct row orders_of_the_host[] = {
+	{ "{\"command\":\"status\"}\n", "ok", "" },
+	{ "{\"command\":\"key\",\"act\":\"rotate\"}\n", "ok", "rotate" },
+	{ "{\"command\":\"key\"}\n", "a key can be rotated, and nothing else", "" },
+	{ "{\"command\":\"upgrade\"}\n", "lictor stops", "" },
+	{ "{\"command\":\"handover\",\"on\":true}\n", "ok", "handover on" },
+	{ "{\"command\":\"handover\",\"on\":false}\n", "lictor stops", "handover off" },
+	{ "{\"command\":\"handover\"}\n", "a handover is to be on or off", "" },
+};
+
+static void
+test_host(void)
+{
+	exchange_rows(orders_of_the_host, ARRAY_LENGTH(orders_of_the_host));
+}
+
+static const struct row reports[] = {
+	{ "{\"command\":\"pass\",\"check\":\"db/job\",\"output\":\"done\"}\n", "ok",
+	    "passing db/job done" },
+	{ "{\"command\":\"warn\",\"check\":\"db/job\"}\n", "ok", "warning db/job " },
+	{ "{\"command\":\"fail\",\"check\":\"none\",\"output\":\"x\"}\n",
+	    "no such check", "critical none x" },
+	{ "{\"command\":\"fail\"}\n", "a report needs a check", "" },
+};
+
+static void
+test_reports(void)
+{
+	exchange_rows(reports, ARRAY_LENGTH(reports));
+}
+
+static const struct row maintenances[] = {
+	{ "{\"command\":\"maintenance\",\"on\":true,\"service\":\"db\","
+	  "\"span_ms\":5000,\"reason\":\"new disk\",\"who\":\"alice\"}\n",
+	    "ok", "on db 5000 new disk alice" },
+	{ "{\"command\":\"maintenance\",\"on\":false,\"who\":\"bob\"}\n", "ok",
+	    "off - 0  bob" },
+	{ "{\"command\":\"maintenance\",\"on\":true,\"service\":\"none\","
+	  "\"who\":\"bob\"}\n",
+	    "no such service", "on none 0  bob" },
+	{ "{\"command\":\"maintenance\"}\n", "maintenance is to be on or off", "" },
+	{ "{\"command\":\"maintenance\",\"on\":true,\"service\":7}\n",
+	    "a service is named by a text", "" },
+	{ "{\"command\":\"maintenance\",\"on\":true,"
+	  "\"span_ms\":31536000001}\n",
+	    "a maintenance lasts from 1 ms to a year", "" },
+	{ "{\"command\":\"maintenance\",\"on\":true,\"span_ms\":-1}\n",
+	    "a maintenance lasts from 1 ms to a year", "" },
+	{ "{\"command\":\"maintenance\",\"on\":true,\"span_ms\":0}\n",
+	    "a maintenance lasts from 1 ms to a year", "" },
+	{ "{\"command\":\"maintenance\",\"on\":true,\"reason\":\"a\\nb\"}\n",
+	    "a reason has at most 120 bytes and no control character", "" },
+};
+
+static void
+test_maintenance(void)
+{
+	exchange_rows(maintenances, ARRAY_LENGTH(maintenances));
+}
+
+static const struct row no_orders[] = {
+	{ "{\"command\":\"fly\"}\n", "unknown command", "" },
+	{ "{}\n", "a request is one JSON object with a \"command\"", "" },
+	{ "\n", "a request is one JSON object with a \"command\"", "" },
+	{ "{\"command\":\"status\"} {}\n",
+	    "a request is one JSON object with a \"command\"", "" },
+};
+
+static void
+test_no_orders(void)
+{
+	exchange_rows(no_orders, ARRAY_LENGTH(no_orders));
 }
 
 /* The answer to a reload comes later; what the client sends meanwhile waits for it, and it may
@@ -528,7 +569,11 @@ test_strangers_are_refused(void)
 }
 
 static const struct tap_case cases[] = {
-	{ "every command is answered as its table says", test_commands },
+	{ "what concerns a role", test_roles },
+	{ "what concerns the host", test_host },
+	{ "reports of checks", test_reports },
+	{ "maintenance", test_maintenance },
+	{ "what is no command", test_no_orders },
 	{ "a reload is answered when it is over", test_reload },
 	{ "a line without an end is closed", test_endless_line_is_closed },
 	{ "the longest report is taken", test_longest_report_is_taken },

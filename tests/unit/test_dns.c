@@ -315,53 +315,32 @@ test_ipv6(void)
 	try_all(AF_INET6);
 }
 
+/* A name as a question has it: each label behind its length. */
+static size_t
+as_labels(const char *name, char out[256])
+{
+	size_t at = 0;
+
+	for (size_t len; *name; name += len + (name[len] == '.')) {
+		len = strcspn(name, ".");
+		out[at++] = (char)len;
+		memcpy(out + at, name, len);
+		at += len;
+	}
+	out[at++] = '\0';
+	return at;
+}
+
 /* The name is asked for under the one that RFC 1035 and RFC 3596 give an address: a server
  * that is not there for it would not notice, so the question is read. */
 static void
 test_reverse(void)
 {
 	static const char *const names[][2] = {
-		{ "192.0.2.1",
-		    "\1"
-		    "1\1"
-		    "2\1"
-		    "0\3"
-		    "192\7in-addr\4arpa" },
+		{ "192.0.2.1", "1.2.0.192.in-addr.arpa" },
 		{ "2001:db8::1",
-		    "\1"
-		    "1\1"
-		    "0\1"
-		    "0\1"
-		    "0\1"
-		    "0\1"
-		    "0\1"
-		    "0\1"
-		    "0\1"
-		    "0\1"
-		    "0\1"
-		    "0\1"
-		    "0\1"
-		    "0\1"
-		    "0\1"
-		    "0\1"
-		    "0\1"
-		    "0\1"
-		    "0\1"
-		    "0\1"
-		    "0\1"
-		    "0\1"
-		    "0\1"
-		    "0\1"
-		    "0\1"
-		    "8\1"
-		    "b\1"
-		    "d\1"
-		    "0\1"
-		    "1\1"
-		    "0\1"
-		    "0\1"
-		    "2"
-		    "\3ip6\4arpa" },
+		    "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0."
+		    "0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa" },
 	};
 	struct one_run *bench = one_run_new();
 	unsigned int port;
@@ -370,8 +349,8 @@ test_reverse(void)
 	CU_ASSERT_TRUE_FATAL(bind_both(AF_INET, &udp, &tcp, &port));
 	close(tcp);
 	for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
-		char section[256], asked[512];
-		size_t len = strlen(names[i][1]) + 1;
+		char section[256], asked[512], labels[256];
+		size_t len = as_labels(names[i][1], labels);
 		snprintf(section, sizeof(section),
 		    "dns \"d\" { server = \"127.0.0.1:%u\" name = '%s' record = 'PTR' "
 		    "}",
@@ -379,7 +358,7 @@ test_reverse(void)
 		one_run_expect_silence(bench, section);
 		ssize_t n = recv(udp, asked, sizeof(asked), MSG_DONTWAIT);
 		CU_ASSERT_EQUAL(n, (ssize_t)(12 + len + 4));
-		CU_ASSERT_EQUAL(memcmp(asked + 12, names[i][1], len), 0);
+		CU_ASSERT_EQUAL(memcmp(asked + 12, labels, len), 0);
 	}
 	close(udp);
 	one_run_free(bench);

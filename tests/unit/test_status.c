@@ -170,88 +170,89 @@ at(const cJSON *json, const char *path)
 	return json;
 }
 
+static const struct {
+	const char *path, *text; /* as JSON */
+} members[] = {
+	{ "version", "\"" PACKAGE_VERSION "\"" },
+	{ "node", "\"web-1\"" },
+	{ "consul.address", "\"http://127.0.0.1:8500\"" },
+	{ "consul.in_sync", "false" },
+	{ "fence.kind", "\"lifetime\"" },
+	{ "fence.ok", "true" },
+	{ "fence.why", "\"there is no clang\"" },
+	{ "fence.lease_ms", "2250" },
+	{ "fence.late_ms", "1500" },
+	{ "maintenance.kept", "false" },
+	{ "maintenance.list.0.service", NULL },
+	{ "maintenance.list.0.by", "\"consul\"" },
+	{ "maintenance.list.0.reason", "\"\"" },
+	{ "maintenance.list.0.who", NULL },
+	{ "maintenance.list.0.until", NULL },
+	{ "maintenance.list.1.service", "\"web\"" },
+	{ "maintenance.list.1.by", "\"lictor\"" },
+	{ "maintenance.list.1.reason", "\"new disk\"" },
+	{ "maintenance.list.1.who", "\"alice\"" },
+	{ "maintenance.list.2.service", "\"web\"" },
+	{ "maintenance.list.2.by", "\"consul\"" },
+	{ "maintenance.list.2.reason", "\"by hand\"" },
+	{ "maintenance.list.3", NULL },
+	{ "roles.0.name", "\"web\"" },
+	{ "roles.0.priority", "70" },
+	{ "roles.0.state", "\"backup\"" },
+	{ "roles.0.ready", "\"unknown\"" },
+	{ "roles.0.services.0", "\"web\"" },
+	{ "roles.0.vips.0.address", "\"192.0.2.9\"" },
+	{ "roles.0.vips.0.prefix", "32" },
+	{ "roles.0.vips.0.interface", "\"eth0\"" },
+	{ "roles.0.vips.0.held", "false" },
+	{ "services.0.name", "\"web\"" },
+	{ "services.0.id", "\"web\"" },
+	{ "services.0.known", "false" },
+	{ "services.0.role", "\"web\"" },
+	{ "services.0.checks.0.name", "\"port\"" },
+	{ "services.0.checks.0.type", "\"tcp\"" },
+	{ "services.0.checks.0.status", "\"critical\"" },
+	{ "services.0.checks.0.known", "false" },
+	{ "services.0.checks.0.runs", "0" },
+	{ "services.0.checks.0.interval_ms", "2000" },
+	{ "services.1.status", "\"passing\"" },
+	{ "services.1.known", "true" },
+	{ "services.1.checks", "[]" },
+	{ "checks.0.name", "\"uplink\"" },
+	{ "checks.0.flapping", "false" },
+	{ "checks.0.flap_percent", "0" },
+	{ "checks.0.error_percent", NULL },
+	{ "checks.0.latency_ms", NULL },
+	{ "checks.1.name", "\"job\"" },
+	{ "checks.1.type", "\"ttl\"" },
+	{ "checks.1.status", "\"critical\"" },
+	{ "checks.1.reason", "\"state\"" },
+	{ "checks.1.interval_ms", "10000" },
+	{ "checks.1.flap_percent", NULL },
+	{ "checks.1.error_percent", "100" },
+	{ "checks.1.latency_ms", NULL },
+	{ "checks.1.took_ms", NULL },
+	{ "checks.2.error_percent", NULL },
+	{ "checks.3", NULL },
+	{ "services.0.checks.0.took_ms", NULL },
+	{ "services.0.checks.0.changed_at", NULL },
+};
+
 static void
 test_members(void)
 {
-	static const struct {
-		const char *path, *text; /* as JSON */
-	} rows[] = {
-		{ "version", "\"" PACKAGE_VERSION "\"" },
-		{ "node", "\"web-1\"" },
-		{ "consul.address", "\"http://127.0.0.1:8500\"" },
-		{ "consul.in_sync", "false" },
-		{ "fence.kind", "\"lifetime\"" },
-		{ "fence.ok", "true" },
-		{ "fence.why", "\"there is no clang\"" },
-		{ "fence.lease_ms", "2250" },
-		{ "fence.late_ms", "1500" },
-		{ "maintenance.kept", "false" },
-		{ "maintenance.list.0.service", NULL },
-		{ "maintenance.list.0.by", "\"consul\"" },
-		{ "maintenance.list.0.reason", "\"\"" },
-		{ "maintenance.list.0.who", NULL },
-		{ "maintenance.list.0.until", NULL },
-		{ "maintenance.list.1.service", "\"web\"" },
-		{ "maintenance.list.1.by", "\"lictor\"" },
-		{ "maintenance.list.1.reason", "\"new disk\"" },
-		{ "maintenance.list.1.who", "\"alice\"" },
-		{ "maintenance.list.2.service", "\"web\"" },
-		{ "maintenance.list.2.by", "\"consul\"" },
-		{ "maintenance.list.2.reason", "\"by hand\"" },
-		{ "maintenance.list.3", NULL },
-		{ "roles.0.name", "\"web\"" },
-		{ "roles.0.priority", "70" },
-		{ "roles.0.state", "\"backup\"" },
-		{ "roles.0.ready", "\"unknown\"" },
-		{ "roles.0.services.0", "\"web\"" },
-		{ "roles.0.vips.0.address", "\"192.0.2.9\"" },
-		{ "roles.0.vips.0.prefix", "32" },
-		{ "roles.0.vips.0.interface", "\"eth0\"" },
-		{ "roles.0.vips.0.held", "false" },
-		{ "services.0.name", "\"web\"" },
-		{ "services.0.id", "\"web\"" },
-		{ "services.0.known", "false" },
-		{ "services.0.role", "\"web\"" },
-		{ "services.0.checks.0.name", "\"port\"" },
-		{ "services.0.checks.0.type", "\"tcp\"" },
-		{ "services.0.checks.0.status", "\"critical\"" },
-		{ "services.0.checks.0.known", "false" },
-		{ "services.0.checks.0.runs", "0" },
-		{ "services.0.checks.0.interval_ms", "2000" },
-		{ "services.1.status", "\"passing\"" },
-		{ "services.1.known", "true" },
-		{ "services.1.checks", "[]" },
-		{ "checks.0.name", "\"uplink\"" },
-		{ "checks.0.flapping", "false" },
-		{ "checks.0.flap_percent", "0" },
-		{ "checks.0.error_percent", NULL },
-		{ "checks.0.latency_ms", NULL },
-		{ "checks.1.name", "\"job\"" },
-		{ "checks.1.type", "\"ttl\"" },
-		{ "checks.1.status", "\"critical\"" },
-		{ "checks.1.reason", "\"state\"" },
-		{ "checks.1.interval_ms", "10000" },
-		{ "checks.1.flap_percent", NULL },
-		{ "checks.1.error_percent", "100" },
-		{ "checks.1.latency_ms", NULL },
-		{ "checks.1.took_ms", NULL },
-		{ "checks.2.error_percent", NULL },
-		{ "checks.3", NULL },
-		{ "services.0.checks.0.took_ms", NULL },
-		{ "services.0.checks.0.changed_at", NULL },
-	};
 	cJSON *status AUTO_JSON = draw("web-1");
 
-	for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
-		const cJSON *found = at(status, rows[i].path);
+	for (size_t i = 0; i < ARRAY_LENGTH(members); i++) {
+		const cJSON *found = at(status, members[i].path);
 		char *text AUTO_FREE = found != NULL ? json_print(found) : NULL;
-		bool same = rows[i].text == NULL
+		bool same = members[i].text == NULL
 		    ? text == NULL
-		    : text != NULL && strcmp(text, rows[i].text) == 0;
+		    : text != NULL && strcmp(text, members[i].text) == 0;
 		if (!same)
-			printf("# %s is %s, expected %s\n", rows[i].path,
+			printf("# %s is %s, expected %s\n", members[i].path,
 			    text != NULL ? text : "absent",
-			    rows[i].text != NULL ? rows[i].text : "absent");
+			    members[i].text != NULL ? members[i].text : "absent");
 		CU_ASSERT(same);
 	}
 }
