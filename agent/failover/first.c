@@ -47,6 +47,8 @@ first_may_init(struct seat *seat, uint64_t *rev)
 
 	if (seat->role == NULL || !is_quiet(seat, now))
 		return false;
+	if (seat->conf->n_vips > 0 && !seat->usable)
+		return false; /* a probe by an interface that is down finds nobody */
 	if (seat->conf->n_vips > 0 &&
 	    (!seat->nobody || now >= seat->nobody_at + FRESH_MS)) {
 		if (now >= seat->somebody_until)

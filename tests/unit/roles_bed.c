@@ -44,6 +44,8 @@ answer_probe(struct agent *agent, const struct wire_probe *probe)
 	};
 
 	CU_ASSERT_FALSE(holds(agent) && agent->master);
+	if (agent->down)
+		answer.probed.found = WIRE_FOUND_UNKNOWN;
 	agent->probes++;
 	if (agent->probed != SILENT)
 		wire_send(agent->warden, &answer, -1);
@@ -94,15 +96,23 @@ on_closed(void *arg, const char *why)
 	CU_FAIL("the wire was closed");
 }
 
+void
+set_carrier(struct agent *agent, bool up)
+{
+	struct wire_message carrier = {
+		.type = WIRE_CARRIER,
+		.carrier = { .vip = 0, .up = up },
+	};
+
+	agent->down = !up;
+	wire_send(agent->warden, &carrier, -1);
+}
+
 static void
 link_warden(struct agent *agent)
 {
 	struct wire_out to_agent = { on_answer, on_closed, agent };
 	struct wire_out to_warden = { on_order, on_closed, agent };
-	struct wire_message carrier = {
-		.type = WIRE_CARRIER,
-		.carrier = { .vip = 0, .up = 1 },
-	};
 	struct loop *loop = agent->test->loop;
 	int fds[2];
 
@@ -110,7 +120,7 @@ link_warden(struct agent *agent)
 	agent->wire = wire_new(loop, fds[0], WIRE_AGENT, WIRE_WARDEN, 1, &to_agent);
 	agent->warden = wire_new(loop, fds[1], WIRE_WARDEN, WIRE_AGENT, 1, &to_warden);
 	vips_link(agent->vips, agent->wire, 1);
-	wire_send(agent->warden, &carrier, -1);
+	set_carrier(agent, !agent->down);
 }
 
 /* ---- the agent's wiring ---- */

@@ -38,6 +38,7 @@ struct agent {
 	bool hooks_end; /* at once, well */
 	unsigned int promoted, demoted, changes, stopped;
 	bool bpf; /* the kind of its fence */
+	bool down; /* its interface */
 	bool master; /* as told to tags */
 	uint64_t term;
 	int64_t held_until; /* as the warden has it; 0: dropped */
@@ -63,6 +64,8 @@ void set_up_agents(struct test *test, const char *role_name, size_t n_agents,
     bool with_vip);
 void tear_down(struct test *test);
 /* A register that nobody holds: an election without the waits of a first start. */
+/* Its interface comes up, or goes down. */
+void set_carrier(struct agent *agent, bool up);
 void put_free_register(const struct test *test);
 /* All of them, with a service that is well. */
 void start_all(struct test *test);

@@ -162,6 +162,32 @@ test_lost(void)
 	tear_down(&test);
 }
 
+static bool
+has_register(void *arg)
+{
+	const struct test *test = arg;
+	AUTO_FREE char *path = xasprintf("/v1/kv/lictor/roles/%s/register", test->name);
+	char out[16];
+
+	return consul_server_ask(server, "GET", path, NULL, out, sizeof(out)) == 200;
+}
+
+/* Whose interface is down has looked for nobody: it makes no first register until it is up. */
+static void
+test_first_start_blind(void)
+{
+	struct test test;
+	struct agent *agent = &test.agents[0];
+
+	set_up_agents(&test, "blind", 1, true);
+	agent->bpf = agent->down = true;
+	start(agent);
+	CU_ASSERT_FALSE(until(test.loop, has_register, &test, 3000));
+	set_carrier(agent, true);
+	CU_ASSERT_TRUE(until(test.loop, has_register, &test, LIMIT_MS));
+	tear_down(&test);
+}
+
 /* The host that made the first register had a clock that was far ahead. An operator's word
  * makes one that those who knew it take for newer. */
 static void
@@ -289,6 +315,7 @@ test_paused(void)
 
 /* The longest first: they run side by side. */
 static const struct tap_case cases[] = {
+	{ "a first register by a host that cannot look", test_first_start_blind },
 	{ "a register that is lost", test_lost },
 	{ "a lost one from a clock that was ahead", test_lost_from_the_future },
 	{ "an address that another host has", test_foreign },
