@@ -522,7 +522,7 @@ test_orphan_lane(void)
 	give(file);
 	for (size_t i = 0; i < 2; i++) {
 		snprintf(text[i], sizeof(text[i]),
-		    "mkdir %s.%d || exit 9; echo >> %s; sleep 0.6; rmdir %s.%d", file,
+		    "mkdir %s.%d || exit 9; echo >> %s; sleep 1.5; rmdir %s.%d", file,
 		    (int)getpid(), file, file, (int)getpid());
 		hooks[i].kind = CONF_COMMAND_HOOK;
 		hooks[i].role = &role;
@@ -530,7 +530,8 @@ test_orphan_lane(void)
 	commands_run(bed->commands, 1, &hooks[0], NULL, NULL, LIMIT_MS);
 	CU_ASSERT(await_size(bed, fd, 1));
 	commands_orphan(bed->commands);
-	commands_run(bed->commands, 1, &hooks[1], NULL, NULL, 1000);
+	/* more than either takes, less than both */
+	commands_run(bed->commands, 1, &hooks[1], NULL, NULL, 2900);
 	CU_ASSERT(await(bed, 1, LIMIT_MS));
 	CU_ASSERT(bed->results[0].exited.how == WIRE_EXIT_CODE &&
 	    bed->results[0].exited.value == 0);
