@@ -388,6 +388,21 @@ learn_of_loss(struct role *role, const struct role_register *content)
 		      "is the word that nobody has its address");
 }
 
+/* What is known, again. At another index somebody has written it anew, word for word: brought
+ * back from a copy, say. Over the old index nothing can be written any more; and what it said
+ * in between nobody knows, so that whoever waits begins again. */
+static void
+learn_again(struct role *role, const struct role_register *content)
+{
+	role->lost = false;
+	if (content->index == role->reg.index)
+		return;
+	role->reg.index = content->index;
+	role->learnt_at = role->now.boot;
+	if (role->state == ROLE_WAITING && role->reg.fence.present)
+		role_wait(role, role->now);
+}
+
 void
 role_learn_register(struct role *role, int64_t sent_at, bool consistent,
     const struct role_register *content /* NULL: missing */)
@@ -416,7 +431,7 @@ role_learn_register(struct role *role, int64_t sent_at, bool consistent,
 	if (!role->known || content->rev > role->reg.rev || mutated(STALEREAD))
 		learn(role, content, consistent ? sent_at : ROLE_NEVER);
 	else if (later)
-		role->lost = false;
+		learn_again(role, content);
 	if (consistent)
 		confirm(role, sent_at, content);
 }

@@ -470,9 +470,12 @@ nonsense(struct noise *noise)
 	event.reg.sent_at = noise->now.boot - between(noise, -1, 400);
 	event.reg.consistent = chance(noise, 700);
 	event.reg.content = &content;
-	switch (between(noise, 0, 5)) {
+	switch (between(noise, 0, 6)) {
 	case 0: content = noise->old; break;
 	case 1: event.reg.content = NULL; break;
+	case 6: /* word for word, from now on */
+		noise->reg.index += (uint64_t)between(noise, 1, 50);
+		return;
 	case 2: some_wid(noise, &content, some_node(noise)); break;
 	case 3: content.rev -= (uint64_t)between(noise, 1, 3); break;
 	case 4:

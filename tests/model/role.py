@@ -368,8 +368,19 @@ class Role:
             self.confirm_by(sent, consistent, content)
         else:
             if later:
-                self.lost = None
+                self.learn_again(content)
             self.confirm_by(sent, consistent, content)
+
+    def learn_again(self, content):
+        """What is known; at another index somebody has written it anew, word for word."""
+        self.lost = None
+        if content.index == self.reg.index:
+            return
+        self.reg = Register(content.index, self.reg.rev, self.reg.wid, self.reg.holder,
+                            self.reg.fence)
+        self.learnt_at = self.boot
+        if self.state == WAITING and self.reg.fence:
+            self.start_wait()
 
     def is_behind(self, sent, consistent, content):
         """S17: a master was heard that this register does not know."""

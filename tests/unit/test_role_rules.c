@@ -401,6 +401,48 @@ test_duplicate_and_branch(void)
 	bench_free(bench);
 }
 
+/* Word for word the same at another index, as when a copy is brought back: the next write is over
+ * that index, and whoever waits begins again. A hint alone changes nothing. */
+static void
+test_written_anew(void)
+{
+	struct bench *bench = master_new(&usual);
+	const struct role_action *write;
+	int64_t until;
+
+	for (int consistent = 0; consistent < 2; consistent++) {
+		bench->reg.index += 10;
+		show(bench, consistent);
+		CU_ASSERT_EQUAL(bench->view.state, ROLE_MASTER);
+		CU_ASSERT_EQUAL(
+		    bench->view.reg.index, bench->reg.index - (consistent ? 0 : 10));
+	}
+	stop(bench);
+	gone(bench);
+	write = find(bench, ROLE_ACTION_WRITE);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(write);
+	CU_ASSERT_EQUAL(write->kind, ROLE_GIVE);
+	CU_ASSERT_EQUAL(write->base, bench->reg.index);
+	bench_free(bench);
+	bench = bench_new(&usual);
+	health(bench, ROLE_READY_YES);
+	peers(bench, "", true, 100);
+	other_writes(bench, "web-9.i9.FORCE.1", "web-1", "web-2");
+	CU_ASSERT_EQUAL_FATAL(bench->view.state, ROLE_WAITING);
+	until = bench->view.wait_until;
+	pass(bench, 100);
+	show(bench, true);
+	CU_ASSERT_EQUAL(bench->view.wait_until, until);
+	bench->reg.index += 10;
+	show(bench, true);
+	CU_ASSERT_EQUAL(bench->view.wait_until, until + 104);
+	write = await(bench, ROLE_ACTION_WRITE, 60000);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(write);
+	CU_ASSERT_EQUAL(write->base, bench->reg.index);
+	CU_ASSERT_TRUE(bench->now.boot >= until + 104);
+	bench_free(bench);
+}
+
 /* An OWN whose success is learnt too late makes nobody master; the next one does. */
 static void
 test_late_own(void)
@@ -612,6 +654,7 @@ static const struct tap_case cases[] = {
 	{ "an agent restarts", test_restart },
 	{ "Consul forgets the register", test_lost },
 	{ "one name twice, one revision twice", test_duplicate_and_branch },
+	{ "the same content at another index", test_written_anew },
 	{ "an OWN that comes too late", test_late_own },
 	{ "a write that is refused", test_refused_write },
 	{ "a shorter lease", test_shorter_lease },
