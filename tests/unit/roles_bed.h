@@ -63,9 +63,9 @@ struct test {
 void set_up_agents(struct test *test, const char *role_name, size_t n_agents,
     bool with_vip);
 void tear_down(struct test *test);
-/* A register that nobody holds: an election without the waits of a first start. */
 /* Its interface comes up, or goes down. */
 void set_carrier(struct agent *agent, bool up);
+/* A register that nobody holds: an election without the waits of a first start. */
 void put_free_register(const struct test *test);
 /* All of them, with a service that is well. */
 void start_all(struct test *test);
