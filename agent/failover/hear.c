@@ -132,7 +132,9 @@ role_take_ack(struct role *role, const struct role_event *event)
 bool
 role_must_read(struct role *role)
 {
-	int64_t from = role->started_at + 2 * role->params.heartbeat_ms;
+	/* the page's 2 B with its B of D/4: two heartbeats may be lost, one answers HELLO */
+	int64_t from =
+	    role->started_at + (role_beats(role) ? role->params.silence_ms / 2 : 0);
 
 	if (role->beat_rev > role->max_rev && !mutated(NOHBREV))
 		return true;

@@ -38,7 +38,10 @@
 #define WAIT_MS (5 * 60 * 1000)
 #define CALL_MS 5000
 #define MAKE_MS 3000 /* between two tries to make it */
-#define LOOK_MS 1000 /* between two looks for a key that somebody signs with */
+/* Between two looks for a key that somebody signs with: anybody can say that he does, so that
+ * looks without a find are twice as far apart each time. */
+#define LOOK_MS 1000
+#define LOOK_MAX_MS 64000
 #define FILE_MS 2000
 #define ROTATE_MS 10000
 #define ROTATE_OTHER_MS 13000 /* and up to three seconds more */
@@ -62,9 +65,10 @@ struct heartkey {
 	    saved; /* the newest that is to be kept, whatever came since */
 	uint64_t index; /* of the record; 0: Consul has not shown it */
 	bool asked; /* by an operator here for the rotation that goes on */
-	bool refused; /* said */
+	bool refused, late; /* said */
 	bool missing; /* from Consul's data */
 	int64_t made_at, looked_at; /* 0: not yet */
+	int64_t look_ms; /* until the next look */
 	int64_t rotate_at; /* when the second write is due */
 	struct heartkeys told;
 };
@@ -77,6 +81,7 @@ tell(struct heartkey *heartkey)
 	if (memcmp(keys, &heartkey->told, sizeof(*keys)) == 0)
 		return;
 	heartkey->told = *keys;
+	heartkey->look_ms = 0;
 	heartkey->out.changed(heartkey->out.arg, keys);
 }
 
@@ -240,7 +245,7 @@ take(struct heartkey *heartkey, const cJSON *entry)
 		    heartkey->asked ? ROTATE_MS
 				    : ROTATE_OTHER_MS + (int64_t)(random_u64() % 3000));
 	else
-		heartkey->asked = false;
+		heartkey->asked = heartkey->late = false;
 }
 
 static void
@@ -275,10 +280,11 @@ on_rotated(void *arg, const struct consul_reply *reply)
 	heartkey->call = NULL;
 	if (done)
 		log_notice("peer", "the new key of heartbeats signs");
-	else if (heartkey->asked)
+	else if (heartkey->asked && !heartkey->late)
 		log_warning("peer", "the new key of heartbeats does not sign yet: %s",
 		    reply->result == CONSUL_OK ? "somebody else wrote " KEY
 					       : reply->why);
+	heartkey->late = !done && heartkey->asked;
 	watch_again(heartkey->watch);
 	if (!done)
 		rotate_in(heartkey, ROTATE_MS);
@@ -356,16 +362,23 @@ heartkey_rotate(struct heartkey *heartkey, char *why, size_t why_size)
 	return 0;
 }
 
-void
+bool
 heartkey_look(struct heartkey *heartkey)
 {
-	int64_t now = loop_now(heartkey->loop);
+	int64_t now = loop_now(heartkey->loop), since = now - heartkey->looked_at;
 
-	if (heartkey->watch == NULL ||
-	    (heartkey->looked_at != 0 && now - heartkey->looked_at < LOOK_MS))
-		return;
+	if (heartkey->watch == NULL || since < heartkey->look_ms)
+		return false;
+	if (since >= 2 * LOOK_MAX_MS)
+		heartkey->look_ms = 0;
+	heartkey->look_ms *= 2;
+	if (heartkey->look_ms == 0)
+		heartkey->look_ms = LOOK_MS;
+	if (heartkey->look_ms > LOOK_MAX_MS)
+		heartkey->look_ms = LOOK_MAX_MS;
 	heartkey->looked_at = now;
 	watch_again(heartkey->watch);
+	return true;
 }
 
 /* ---- life ---- */
@@ -380,8 +393,9 @@ end(struct heartkey *heartkey)
 	heartkey_file_close(&heartkey->file);
 	heartkey->record = (struct heartkey_record){ 0 };
 	heartkey->index = 0;
-	heartkey->asked = heartkey->refused = heartkey->missing = false;
-	heartkey->made_at = heartkey->looked_at = 0;
+	heartkey->asked = heartkey->refused = heartkey->late = false;
+	heartkey->missing = false;
+	heartkey->made_at = heartkey->looked_at = heartkey->look_ms = 0;
 }
 
 static void

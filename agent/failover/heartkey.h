@@ -2,6 +2,7 @@
 #ifndef LICTOR_HEARTKEY_H
 #define LICTOR_HEARTKEY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,8 +39,9 @@ void heartkey_free(struct heartkey *heartkey);
 void heartkey_start(struct heartkey *heartkey);
 void heartkey_reload(struct heartkey *heartkey, const struct conf *next);
 
-/* Somebody signs with a key that is not known here: it may be new. */
-void heartkey_look(struct heartkey *heartkey);
+/* Somebody signs with a key that is not known here: it may be new. Returns whether Consul is
+ * asked for it, which is less and less often as long as it has no other. */
+bool heartkey_look(struct heartkey *heartkey);
 
 /* Begins a new key: both are taken at once, in ten seconds the new one signs. 0: Consul is
  * being asked, the log says how it ends; or -errno with `why`. */

@@ -572,7 +572,8 @@ class Role:
             self.decide_standby()
 
     def is_starting(self):
-        return not self.warm and self.boot < self.started + 2 * self.heartbeat
+        grace = self.silence // 2 if self.hb else 0      # 2 B, with B = D/4
+        return not self.warm and self.boot < self.started + grace
 
     def may_write(self):
         return self.cas is None and self.boot >= self.write_after

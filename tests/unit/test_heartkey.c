@@ -42,6 +42,7 @@ struct fixture {
 	struct conf conf;
 	struct host hosts[AGENTS];
 	size_t running;
+	unsigned int looks;
 	unsigned int torn; /* one signed what another did not take */
 	struct heartkeys wanted;
 };
@@ -260,6 +261,45 @@ test_rotation_left(void)
 }
 
 static bool
+looks_thrice(void *arg)
+{
+	struct fixture *f = arg;
+
+	f->looks += heartkey_look(f->hosts[0].heartkey);
+	return f->looks == 3;
+}
+
+static bool
+is_told_again(void *arg)
+{
+	const struct fixture *f = arg;
+
+	return f->hosts[0].told == 2;
+}
+
+/* Anybody can sign with what is no key: Consul is asked for it after one second, two, four. A
+ * new key is looked for at once again. */
+static void
+test_strangers(void)
+{
+	struct fixture f;
+	char why[256] = "";
+	int64_t began;
+
+	open_fixture(&f);
+	start_all(&f);
+	began = loop_now(f.loop);
+	CU_ASSERT_TRUE(until(f.loop, looks_thrice, &f, LIMIT_MS));
+	CU_ASSERT_TRUE(loop_now(f.loop) - began >= 3000);
+	CU_ASSERT_FALSE(heartkey_look(f.hosts[0].heartkey));
+	CU_ASSERT_EQUAL(heartkey_rotate(f.hosts[0].heartkey, why, sizeof(why)), 0);
+	CU_ASSERT_TRUE(until(f.loop, is_told_again, &f, LIMIT_MS));
+	CU_ASSERT_TRUE(heartkey_look(f.hosts[0].heartkey));
+	CU_ASSERT_FALSE(heartkey_look(f.hosts[0].heartkey));
+	close_fixture(&f);
+}
+
+static bool
 is_there(void *arg)
 {
 	char body[1024];
@@ -419,6 +459,7 @@ static const struct tap_case cases[] = {
 	{ "all get one key", test_made_once },
 	{ "a rotation tears nothing", test_rotation },
 	{ "a rotation is ended by another", test_rotation_left },
+	{ "strangers make ever fewer looks", test_strangers },
 	{ "a key that is lost comes back", test_lost },
 	{ "a kept key serves without Consul", test_kept },
 	{ "what is no key", test_garbage },
