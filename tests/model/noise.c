@@ -504,7 +504,8 @@ some_timers(struct noise *noise, struct role_params *params)
 	params->silence_ms = ONE_OF(noise, 200, 300, 600);
 	params->stagger_ms = 100;
 	params->grace_ms = ONE_OF(noise, 300, 1000);
-	params->heartbeat_ms = chance(noise, 800) ? params->silence_ms / 4 : 0;
+	params->heartbeat_ms =
+	    chance(noise, 800) ? params->silence_ms / (chance(noise, 500) ? 4 : 8) : 0;
 	params->member_ms = ONE_OF(noise, 700, 1500, 3000, 10000);
 	params->calm_ms = ONE_OF(noise, 0, 1000, 1000);
 	params->hold_alone_ms = ONE_OF(noise, 0, 1200, 4000);

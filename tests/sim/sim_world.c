@@ -47,7 +47,7 @@ set_timers(struct host *host, const struct common *common, uint64_t *random)
 	params->stagger_ms = 200;
 	params->grace_ms = host->bpf ? 500 : 1000;
 	params->heartbeat_ms = common->heartbeats && !draw_chance(random, 0.03)
-	    ? params->silence_ms / 4
+	    ? params->silence_ms / 8
 	    : 0;
 	params->member_ms = host->bpf ? 4000 : 6000;
 	params->calm_ms = 1000;
