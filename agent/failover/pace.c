@@ -10,9 +10,11 @@
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
+#include "agent/failover/peer.h"
 #include "agent/failover/roles_state.h"
 
 #define IDLE_MS 60000 /* the clocks may be looked at no more rarely */
+#define LATE_MS 20 /* two of the loop's slots */
 
 /* Machines count CLOCK_BOOTTIME, timers CLOCK_MONOTONIC, which stands still while the host
  * sleeps: set anew each time. A millisecond more, since both are cut to whole ones. */
@@ -34,6 +36,9 @@ pace_tick(void *arg)
 	struct roles *roles = arg;
 	struct role_event event = { .type = ROLE_EVENT_TICK };
 
+	/* who stood still himself listens before he takes others for silent */
+	if (loop_lag(roles->loop) > LATE_MS)
+		peers_listen(roles->peers);
 	roles->pacing = true;
 	for (size_t i = 0; i < roles->conf->n_roles; i++)
 		if (roles->seats[i]->due <= clock_boot_ms())

@@ -151,6 +151,13 @@ on_readable(void *arg, unsigned int events)
 		;
 }
 
+void
+peers_listen(struct peers *peers)
+{
+	if (peers->fd >= 0)
+		on_readable(peers, LOOP_READ);
+}
+
 static bool
 set(int fd, int level, int name, int value)
 {

@@ -65,6 +65,8 @@ void peers_ack(struct peers *peers, uint32_t role, const char *node, uint64_t in
 
 /* Socket and key are there: else this host publishes hb false, sends and acks nothing. */
 bool peers_able(const struct peers *peers);
+/* Takes in what has come, before the loop's turn for it. */
+void peers_listen(struct peers *peers);
 /* What presence shall say (lease_reach): "" and 0 while this host is not able. */
 void peers_reach(const struct peers *peers, char address[INET6_ADDRSTRLEN],
     uint16_t *port);

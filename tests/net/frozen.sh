@@ -3,7 +3,8 @@
 #
 # The master's local Consul agent is stopped (SIGSTOP) for 30 s: it takes connections and
 # never answers. Checks go on at their interval, lictorctl is answered at once, the log
-# says it once when it begins and once when it ends, and the address stays where it is.
+# says it once when it begins and once when it ends, and the address stays where it is. A
+# backup that stood still itself takes nobody for silent.
 . "${top_srcdir:-.}/tests/net/setup.sh"
 
 runs()
@@ -22,6 +23,22 @@ slowest_status()
 		sleep 0.2
 	done
 	echo $slowest
+}
+
+# The backup's agent is stopped for a second, less than makes it no member any more.
+stand_still()
+{
+	local agent
+	agent=$(process_of "$BACKUP" agent)
+	kill -STOP "$agent"
+	sleep 1
+	kill -CONT "$agent"
+	wait_for 5 acks
+}
+
+acks()
+{
+	[ "$(lictorctl_at "$MASTER" status --json | jq '.roles[0].peers[0].answered_ms < 100')" = true ]
 }
 
 pair_start lictord_start
@@ -46,5 +63,11 @@ check "the beginning was said once" \
     test $(($(log_count "$MASTER" 'does not answer') - begins)) = 1
 check "the end was said once" \
     test $(($(log_count "$MASTER" 'answers again') - ends)) = 1
+claims=$(log_count "$BACKUP" 'backup -> waiting')
+for _ in 1 2 3 4 5; do
+	stand_still
+done
+check "a backup that stood still claims nothing" \
+    test $(($(log_count "$BACKUP" 'backup -> waiting') - claims)) = 0
 check "never two holders" never_two "$(observer_stop)"
 tap_end
