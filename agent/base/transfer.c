@@ -235,6 +235,8 @@ transfers_set_connections(struct transfers *transfers, unsigned int connections)
 {
 	curl_multi_setopt(
 	    transfers->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)connections);
+	/* curl counts those in use: fewer, and one would be closed after each answer */
+	curl_multi_setopt(transfers->multi, CURLMOPT_MAXCONNECTS, (long)connections);
 }
 
 void

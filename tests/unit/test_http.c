@@ -383,6 +383,29 @@ test_connections_are_kept_or_fresh(void)
 	client_close(&client);
 }
 
+/* Watches wait on theirs: a connection beside them is as much kept as if it were the only one. */
+static void
+test_connections_beside_others(void)
+{
+	struct client client;
+	struct http_call *waiting[4];
+
+	client_open(&client);
+	http_be_narrow(client.http, ARRAY_LENGTH(waiting) + 1);
+	for (size_t i = 0; i < ARRAY_LENGTH(waiting); i++) {
+		start(&client, "/silent", plain);
+		waiting[i] = client.call;
+	}
+	for (int i = 1; i <= 3; i++) {
+		AUTO_FREE char *number = xasprintf("number %d", i);
+		ask(&client, "/count", plain);
+		CU_ASSERT_STRING_EQUAL(client.body, number);
+	}
+	for (size_t i = 0; i < ARRAY_LENGTH(waiting); i++)
+		http_cancel(waiting[i]);
+	client_close(&client);
+}
+
 /* What the server sees of each method, with and without a body. */
 static void
 test_requests_as_the_server_sees_them(void)
@@ -809,6 +832,7 @@ test_names_are_asked_for_aside(void)
 static const struct tap_case cases[] = {
 	{ "an answer", test_an_answer },
 	{ "connections are kept or fresh", test_connections_are_kept_or_fresh },
+	{ "kept beside those that wait", test_connections_beside_others },
 	{ "requests as the server sees them", test_requests_as_the_server_sees_them },
 	{ "every ending has its name", test_every_ending_has_its_name },
 	{ "deadlines", test_deadlines },
