@@ -17,7 +17,7 @@
 #define WAIT_MS 60000
 #define SETTLE_MS \
 	500 /* until the new master is heard, or its addresses are seen here */
-#define LOOK_MS 2
+#define LOOK_MS 5 /* it is the master that is asked, at work on the very thing */
 #define LOOK_SLOWLY_MS 20
 #define QUICK_MS 1000
 
