@@ -350,7 +350,9 @@ check_loss(struct world *world, const struct host *host,
 	if (world->now > host->consul_bad_at + UNDISTURBED && !host->foreign)
 		sim_fail(world, "I11: %s lost the role undisturbed: %s", host->name,
 		    state->why);
+	/* an OWN that came when its lease was almost over gave nobody time for an ack */
 	if (fenced(reg, host->name) && reg->fence.n_members > 0 &&
+	    world->now > host->entered_at + host->params.silence_ms * MS &&
 	    now.boot + host->params.margin_ms <
 		host->confirmed_ms + reg->fence.hold_ms &&
 	    all_acked(world, host))
