@@ -31,6 +31,12 @@ wakes()
 	awk '/^voluntary/ { print $2 }' "/proc/$(process_of "$1" agent)/status"
 }
 
+# What the host's agent has had of a processor, in hundredths of a second.
+ticks()
+{
+	awk '{ print $14 + $15 }' "/proc/$(process_of "$1" agent)/stat"
+}
+
 # What Consul has of lictor, and when any of it was changed last.
 index()
 {
@@ -52,9 +58,11 @@ before=$(index)
 for host in $HOSTS; do
 	was[${#was[@]}]=$(requests "$host")
 done
-woken=$(wakes web-1)
+woken=$(wakes web-1) worked=$(ticks web-1)
 wait_for $SPAN false || true
 diag "web-1 woke $((($(wakes web-1) - woken) / SPAN)) times a second"
+worked=$((($(ticks web-1) - worked) * 100 / SPAN))
+diag "and took $((worked / 100)).$(printf %02d $((worked % 100))) % of a processor"
 for host in $HOSTS; do
 	now=$(requests "$host")
 	rate=$(((now - was[0]) * 100 / SPAN))
