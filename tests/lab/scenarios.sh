@@ -158,10 +158,12 @@ fault_6()
 
 fault_6.600() { fault_6; }
 
+# Who sees its link go gives the role away at once, though it can tell nobody.
 fault_7()
 {
 	ip -n "$LAB-switch" link set "$MASTER" down
 	moves 10 || return 1
+	given
 	sleep 1
 	ip -n "$LAB-switch" link set "$MASTER" up
 }
