@@ -80,7 +80,7 @@ log_new()
 
 said()
 {
-	log_new "$1" | grep -qE -- "${2//NODE/$1}"
+	grep -qE -- "${2//NODE/$1}" <(log_new "$1")
 }
 
 complaints()

@@ -153,7 +153,7 @@ agent_pid()
 {
 	local pid
 	for pid in $(lictord_pids server); do
-		! tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q 'process agent' || echo "$pid"
+		! grep -q 'process agent' <(tr '\0' ' ' <"/proc/$pid/cmdline") || echo "$pid"
 	done
 }
 

@@ -46,7 +46,7 @@ status()
 
 says()
 {
-	status | grep -qx -- "$1"
+	grep -qx -- "$1" <(status)
 }
 
 check "what others need is installed" install_for_others

@@ -32,7 +32,7 @@ hooked()
 {
 	local way
 	for way in ingress egress; do
-		in_host "$1" tc filter show dev "$2" "$way" | grep -q lictor || return 1
+		grep -q lictor <(in_host "$1" tc filter show dev "$2" "$way") || return 1
 	done
 }
 
@@ -113,8 +113,8 @@ way()
 # heard ADDRESS INTERFACE MAC
 heard()
 {
-	! in_host client "$LICTOR_BUILD/tests/tools/prober" --for 100 "$2" "$1" "$3" |
-	    grep -q ': answers 0'
+	! grep -q ': answers 0' \
+	    <(in_host client "$LICTOR_BUILD/tests/tools/prober" --for 100 "$2" "$1" "$3")
 }
 
 # each_way COMMAND...: with ADDRESS, and the interface and the MAC of each way behind it.

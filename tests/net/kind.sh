@@ -36,7 +36,7 @@ is()
 
 status_says()
 {
-	lictorctl_at "$1" status | grep -qE "^fence: $2\$"
+	grep -qE "^fence: $2\$" <(lictorctl_at "$1" status)
 }
 
 ready()
@@ -60,7 +60,8 @@ asks_for()
 # tested HOST TEXT: the line of lictord -t about the fence.
 tested()
 {
-	in_host "$1" "$LICTOR_BUILD/lictord" -t -c "$LAB_DIR/$1/etc" 2>&1 | grep -qE "^fence $2\$"
+	grep -qE "^fence $2\$" \
+	    <(in_host "$1" "$LICTOR_BUILD/lictord" -t -c "$LAB_DIR/$1/etc" 2>&1)
 }
 
 grep -q 'define HAVE_BPF 1' "$LICTOR_BUILD/config.h" ||

@@ -9,7 +9,7 @@
 # said HOST WORDS: explain says so there.
 said()
 {
-	lictorctl_at "$1" explain web | grep -qF -- "$2"
+	grep -qF -- "$2" <(lictorctl_at "$1" explain web)
 }
 
 status_of()

@@ -24,8 +24,8 @@ marked()
 has_all()
 {
 	[ "$(marked "$1" | wc -l)" = 3 ] &&
-	    ip -n "$LAB-$1" rule show | grep -q "from $VIP lookup 100" &&
-	    ip -n "$LAB-$1" route get 192.0.2.77 | grep -q "via $CLIENT.*src $VIP"
+	    grep -q "from $VIP lookup 100" <(ip -n "$LAB-$1" rule show) &&
+	    grep -q "via $CLIENT.*src $VIP" <(ip -n "$LAB-$1" route get 192.0.2.77)
 }
 
 has_none()

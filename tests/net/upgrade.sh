@@ -135,7 +135,7 @@ check "the backup is upgraded" \
     wait_for 10 said "$BACKUP" $((n + 1)) 'goes on from an earlier version'
 in_maintenance()
 {
-	lictorctl_at "$BACKUP" status --json 2>/dev/null | grep -q 'new disk'
+	grep -q 'new disk' <(lictorctl_at "$BACKUP" status --json 2>/dev/null)
 }
 check "it knows of the maintenance" wait_for 10 in_maintenance
 lictorctl_at "$BACKUP" maintenance off web >/dev/null

@@ -38,7 +38,7 @@ refused()
 	local dir=$1 status=0
 	"$build/lictord" -c "$dir" -t >"$dir/out" 2>"$dir/err" </dev/null || status=$?
 	if [ "$status" = 1 ] && [ ! -s "$dir/out" ] && [ "$(wc -l <"$dir/err")" = 1 ] &&
-	    sed "s|^$dir/||" "$dir/err" | grep -qEx -- "$2"; then
+	    grep -qEx -- "$2" <(sed "s|^$dir/||" "$dir/err"); then
 		return 0
 	fi
 	echo "# exit status $status, expected 1; one line: $2"
