@@ -8,6 +8,7 @@
  */
 #include <libpq-fe.h>
 #include <linux/tcp.h>
+#include <malloc.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -173,7 +174,20 @@ judge(struct check_run *run, PGresult *result)
 		judge_value(run, "");
 }
 
-/* libpq keeps all of a row, which has no limit of its own. */
+/* What this process has got of its memory's allocator, in bytes. */
+static size_t
+allocated(void)
+{
+#ifdef HAVE_MALLINFO2
+	struct mallinfo2 info = mallinfo2();
+
+	return info.uordblks + info.hblkhd;
+#else
+	return 0;
+#endif
+}
+
+/* Where the allocator does not say. */
 static bool
 is_too_long(const struct pgsql_run *pgsql)
 {
@@ -194,8 +208,12 @@ read_answer(struct check_run *run, unsigned int events)
 		end_by_server(run, CHECK_REASON_CLOSED, "the connection ended");
 		return;
 	}
+	size_t before = allocated();
+
+	/* libpq keeps all of a row, which has no limit of its own: it makes room for it when
+	 * it knows the length, and then reads on for as long as the server sends */
 	if (PQisBusy(pgsql->connection)) {
-		if (is_too_long(pgsql))
+		if (allocated() > before + RECEIVED_MAX || is_too_long(pgsql))
 			end(run, CHECK_CRITICAL, CHECK_REASON_PROTOCOL,
 			    "a row of the answer is longer than 4 MiB");
 		return;
