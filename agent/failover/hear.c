@@ -132,7 +132,9 @@ role_take_ack(struct role *role, const struct role_event *event)
 bool
 role_must_read(struct role *role)
 {
-	/* the page's 2 B with its B of D/4: two heartbeats may be lost, one answers HELLO */
+	/* The page's 2 B, with its B of D/4. Where B is D/8 a master sends four heartbeats in
+	 * that time: the first to come is answered by HELLO alone, since peers do not know
+	 * one another yet, the next one is heard, and two may be lost. */
 	int64_t from =
 	    role->started_at + (role_beats(role) ? role->params.silence_ms / 2 : 0);
 
