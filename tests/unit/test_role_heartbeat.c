@@ -273,25 +273,37 @@ test_two_masters(void)
 	}
 }
 
-/* S17: nothing for 2 B, unless an own deadline still runs. */
+/* S17: nothing for D/2 (the page's 2 B), however often heartbeats are sent, unless an own
+ * deadline still runs or there are none. */
 static void
 test_start(void)
 {
+	static const struct {
+		int64_t heartbeat_ms;
+		bool warm;
+		int64_t grace_ms;
+	} rows[] = {
+		{ 75, false, 150 },
+		{ 37, false, 150 },
+		{ 37, true, 0 },
+		{ 0, false, 0 },
+	};
 	struct role_params params = peered;
 
-	for (int warm = 0; warm < 2; warm++) {
+	for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
 		struct bench *bench;
 		int64_t start;
 
-		params.warm = warm;
+		params.heartbeat_ms = rows[i].heartbeat_ms;
+		params.warm = rows[i].warm;
 		bench = bench_new(&params);
 		start = bench->now.boot;
 		health(bench, ROLE_READY_YES);
 		other_writes(bench, "web-1.0000000000000000.OWN.1", "web-1", "web-1");
-		if (!warm) {
+		if (rows[i].grace_ms > 0) {
 			CU_ASSERT_PTR_NULL(find(bench, ROLE_ACTION_WRITE));
 			CU_ASSERT_PTR_NOT_NULL(await(bench, ROLE_ACTION_WRITE, 1000));
-			CU_ASSERT_EQUAL(bench->now.boot, start + 150);
+			CU_ASSERT_EQUAL(bench->now.boot, start + rows[i].grace_ms);
 		}
 		expect_write(bench, ROLE_OWN, "web-1", "web-1");
 		bench_free(bench);
