@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -52,6 +53,7 @@ struct state {
 	bool moved, full, asked;
 	const char *fence; /* its members */
 	char maintenance[256];
+	unsigned int *looks; /* how often a status was asked for */
 	struct control *control;
 	struct loop_timer *reloaded;
 	uint64_t reload; /* the first is taken, the second is not */
@@ -68,6 +70,7 @@ on_status(void *arg)
 		state->full ? "\"error\":\"No space left on device\"," : "",
 		state->maintenance, master, master);
 
+	++*state->looks;
 	return cJSON_Parse(text);
 }
 
@@ -189,9 +192,9 @@ on_reloaded(void *arg)
 }
 
 static void
-serve(int listener, const char *fence)
+serve(int listener, const char *fence, unsigned int *looks)
 {
-	struct state state = { .fence = fence };
+	struct state state = { .fence = fence, .looks = looks };
 	struct control_out out = { .status = on_status,
 		.switchover = on_switchover,
 		.init = on_init,
@@ -217,6 +220,7 @@ serve(int listener, const char *fence)
 struct bench {
 	char dir[40], path[64], out[64], err[64];
 	pid_t server;
+	unsigned int *looks; /* shared with it */
 };
 
 static void
@@ -226,6 +230,9 @@ bench_open_with(struct bench *bench, const char *fence)
 
 	*bench = (struct bench){ .dir = "/tmp/lictor-test-XXXXXX" };
 	CU_ASSERT_FATAL(mkdtemp(bench->dir) != NULL);
+	bench->looks = mmap(NULL, sizeof(*bench->looks), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CU_ASSERT_FATAL(bench->looks != MAP_FAILED);
 	snprintf(bench->path, sizeof(bench->path), "%s/lictor.sock", bench->dir);
 	snprintf(bench->out, sizeof(bench->out), "%s/out", bench->dir);
 	snprintf(bench->err, sizeof(bench->err), "%s/err", bench->dir);
@@ -236,7 +243,7 @@ bench_open_with(struct bench *bench, const char *fence)
 	fflush(stdout);
 	bench->server = fork();
 	if (bench->server == 0)
-		serve(fd, fence);
+		serve(fd, fence, bench->looks);
 	close(fd);
 }
 
@@ -251,6 +258,7 @@ bench_close(struct bench *bench)
 {
 	kill(bench->server, SIGKILL);
 	waitpid(bench->server, NULL, 0);
+	munmap(bench->looks, sizeof(*bench->looks));
 	unlink(bench->path);
 	unlink(bench->out);
 	unlink(bench->err);
@@ -405,6 +413,22 @@ test_switchover(void)
 	bench_close(&bench);
 	bench_open(&bench);
 	CU_ASSERT(run(&bench, WORDS(W("switchover"), W("web"), W("web-2"))) == 0);
+	bench_close(&bench);
+}
+
+/* A master is at work on the very move that it is asked about: no more than each 5 ms. */
+static void
+test_pace(void)
+{
+	struct bench bench;
+	int64_t began = clock_boot_ms();
+
+	bench_open(&bench);
+	CU_ASSERT(run(&bench, WORDS(W("switchover"), W("web"))) == 0);
+	int64_t took = clock_boot_ms() - began;
+	/* all but the one before it is asked to move, and the first after that */
+	CU_ASSERT(*bench.looks > 2);
+	CU_ASSERT(5 * (int64_t)(*bench.looks - 2) <= took);
 	bench_close(&bench);
 }
 
@@ -659,6 +683,7 @@ static const struct tap_case cases[] = {
 	{ "status prints the tables", test_status_table },
 	{ "status --json prints the object", test_status_json },
 	{ "switchover says why not, or waits until it is seen", test_switchover },
+	{ "a switchover is looked at each 5 ms", test_pace },
 	{ "pause, resume, explain and keys", test_policy },
 	{ "failover needs an oath", test_failover },
 	{ "a reload is waited for", test_reload },
