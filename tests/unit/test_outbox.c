@@ -5,15 +5,14 @@
  */
 #include "agent/consul/outbox.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
+#include "tests/unit/captured.h"
 #include "tests/unit/scripted.h"
 #include "tests/unit/tap.h"
 #include "tests/unit/until.h"
@@ -223,38 +222,6 @@ test_flying(void)
 	close_fixture(&f);
 }
 
-static int
-capture_log(void)
-{
-	int log = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	int keep = fcntl(2, F_DUPFD_CLOEXEC, 3);
-
-	CU_ASSERT_TRUE_FATAL(log >= 0 && keep >= 0);
-	dup2(log, 2);
-	close(log);
-	return keep;
-}
-
-static void
-release_log(int keep, char *out, size_t size)
-{
-	ssize_t len = pread(2, out, size - 1, 0);
-
-	out[len > 0 ? len : 0] = '\0';
-	dup2(keep, 2);
-	close(keep);
-}
-
-static size_t
-lines(const char *text)
-{
-	size_t n = 0;
-
-	for (; *text; text++)
-		n += *text == '\n';
-	return n;
-}
-
 /* For each failure: said once, tried again, its end said once; others are not held up. */
 static void
 test_failures(void)
@@ -290,7 +257,7 @@ test_failures(void)
 		CU_ASSERT_TRUE(until(f.loop, settled, &f, LIMIT_MS));
 		CU_ASSERT_EQUAL(f.things[1].sent, 1);
 		release_log(keep, log, sizeof(log));
-		CU_ASSERT_EQUAL(lines(log), table[i].said ? 2 : 0);
+		CU_ASSERT_EQUAL(count_words(log, "\n"), table[i].said ? 2 : 0);
 		if (table[i].said) {
 			CU_ASSERT_PTR_NOT_NULL(strstr(log, table[i].said));
 			CU_ASSERT_PTR_NOT_NULL(strstr(log, "telling 0 works again"));
@@ -336,7 +303,7 @@ test_refused(void)
 		wait_asked(&f, 3);
 		CU_ASSERT_TRUE(until(f.loop, settled, &f, LIMIT_MS));
 		release_log(keep, log, sizeof(log));
-		CU_ASSERT_EQUAL(lines(log), 2);
+		CU_ASSERT_EQUAL(count_words(log, "\n"), 2);
 		CU_ASSERT_PTR_NOT_NULL(strstr(log, "telling 0 failed ("));
 		CU_ASSERT_PTR_NOT_NULL(strstr(log, "telling 0 works again"));
 		close_fixture(&f);

@@ -7,11 +7,9 @@
  */
 #include "agent/consul/report.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "agent/base/json.h"
 #include "agent/base/loop.h"
@@ -20,6 +18,7 @@
 #include "agent/consul/consul.h"
 #include "agent/consul/desired.h"
 #include "agent/consul/self.h"
+#include "tests/unit/captured.h"
 #include "tests/unit/consul_server.h"
 #include "tests/unit/pace.h"
 #include "tests/unit/tap.h"
@@ -661,41 +660,6 @@ test_restart_late(void)
 	close_fixture(&f);
 }
 
-static int
-capture_log(void)
-{
-	int log = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	int keep = fcntl(2, F_DUPFD_CLOEXEC, 3);
-
-	CU_ASSERT_TRUE_FATAL(log >= 0 && keep >= 0);
-	dup2(log, 2);
-	close(log);
-	return keep;
-}
-
-static void
-release_log(int keep, char *out, size_t size)
-{
-	ssize_t len = pread(2, out, size - 1, 0);
-
-	out[len > 0 ? len : 0] = '\0';
-	dup2(keep, 2);
-	close(keep);
-	fputs(out, stderr);
-}
-
-static unsigned int
-count(const char *text, const char *word)
-{
-	unsigned int n = 0;
-
-	while ((text = strstr(text, word))) {
-		text += strlen(word);
-		n++;
-	}
-	return n;
-}
-
 /* What is told to a Consul that hangs blocks nothing, and is shown when it goes on. */
 static void
 test_frozen(void)
@@ -727,9 +691,9 @@ test_frozen(void)
 	CU_ASSERT_TRUE(until(f.loop, all_shown, &f, LIMIT_MS));
 	CU_ASSERT_TRUE(consul_reachable(f.consul));
 	release_log(keep, log, sizeof(log));
-	CU_ASSERT_EQUAL(count(log, "does not answer (timeout)"), 1);
-	CU_ASSERT_EQUAL(count(log, "answers again after"), 1);
-	CU_ASSERT_EQUAL(count(log, "\n"), 2);
+	CU_ASSERT_EQUAL(count_words(log, "does not answer (timeout)"), 1);
+	CU_ASSERT_EQUAL(count_words(log, "answers again after"), 1);
+	CU_ASSERT_EQUAL(count_words(log, "\n"), 2);
 	close_fixture(&f);
 }
 
@@ -763,8 +727,8 @@ test_wrong_address(void)
 	CU_ASSERT_EQUAL(f.adopted, 1);
 	CU_ASSERT_FALSE(report_in_sync(f.report));
 	release_log(keep, log, sizeof(log));
-	CU_ASSERT_EQUAL(count(log, "is this Consul's address?"), 1);
-	CU_ASSERT_EQUAL(count(log, "\n"), 1);
+	CU_ASSERT_EQUAL(count_words(log, "is this Consul's address?"), 1);
+	CU_ASSERT_EQUAL(count_words(log, "\n"), 1);
 	close_fixture(&f);
 }
 
