@@ -41,7 +41,7 @@
 /* Between two looks for a key that somebody signs with: anybody can say that he does, so that
  * looks without a find are twice as far apart each time. */
 #define LOOK_MS 1000
-#define LOOK_MAX_MS 64000
+#define LOOK_MAX_MS (64 * LOOK_MS)
 #define FILE_MS 2000
 #define ROTATE_MS 10000
 #define ROTATE_OTHER_MS 13000 /* and up to three seconds more */
@@ -369,13 +369,10 @@ heartkey_look(struct heartkey *heartkey)
 
 	if (heartkey->watch == NULL || since < heartkey->look_ms)
 		return false;
-	if (since >= 2 * LOOK_MAX_MS)
-		heartkey->look_ms = 0;
-	heartkey->look_ms *= 2;
-	if (heartkey->look_ms == 0)
+	if (heartkey->look_ms == 0 || since >= 2 * LOOK_MAX_MS)
 		heartkey->look_ms = LOOK_MS;
-	if (heartkey->look_ms > LOOK_MAX_MS)
-		heartkey->look_ms = LOOK_MAX_MS;
+	else if (heartkey->look_ms < LOOK_MAX_MS)
+		heartkey->look_ms *= 2;
 	heartkey->looked_at = now;
 	watch_again(heartkey->watch);
 	return true;
