@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A reload, from the signal or the operator's request to the answer. The files are read and
- * parsed here, where who may read them is; plugins try them in a process of their own
- * (trial.h); the rest is commit.c's to decide, and what it decides is carried out here. What
- * is wrong is said once, to the log and to whoever asked, and leaves everything as it was.
- *
- * The next configuration is owned here until it counts, and the runner's from then on.
+ * A reload, from the signal or the operator's request to the answer. The next configuration
+ * is made and owned by the draft until it counts, and the runner's from then on; the rest is
+ * commit.c's to decide, and what it decides is carried out here. What is wrong is said once,
+ * to the log and to whoever asked, and leaves everything as it was.
  */
 #include "agent/runner/reload.h"
 
@@ -14,17 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "agent/base/log.h"
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
 #include "agent/base/wire.h"
-#include "agent/conf/bundle.h"
 #include "agent/conf/conf.h"
-#include "agent/conf/merge.h"
-#include "agent/conf/trial.h"
 #include "agent/runner/commit.h"
+#include "agent/runner/draft.h"
 #include "agent/runner/notify.h"
 #include "agent/runner/process.h"
 
@@ -40,17 +35,12 @@ struct askers {
 };
 
 struct reload {
-	struct loop *loop;
-	const char *folder;
+	struct draft *draft;
 	struct process *processes[COMMIT_PROCESSES];
 	const struct conf *conf; /* that counts */
 	struct reload_out out;
 	struct commit commit;
-	struct conf *next; /* ours until the swap, or NULL */
-	struct process_conf as_started; /* its bytes, ours as long; -1 */
-	struct trial *trial;
-	struct loop_io *trial_io;
-	struct loop_timer *reading, *limit;
+	struct loop_timer *limit;
 	enum commit_state limited; /* the state that `limit` is of */
 	bool ready; /* systemd was told so */
 	struct askers open, waiting; /* since before the files were read; since then */
@@ -66,26 +56,6 @@ which(const struct process *process)
 }
 
 /* ---- the beginning and the end ---- */
-
-static void
-end_trial(struct reload *reload)
-{
-	loop_io_free(reload->trial_io);
-	trial_free(reload->trial);
-	reload->trial_io = NULL;
-	reload->trial = NULL;
-}
-
-/* Forgets the next one, unless it has become the runner's. */
-static void
-drop_next(struct reload *reload)
-{
-	end_trial(reload);
-	conf_free(reload->next);
-	reload->next = NULL;
-	cleanup_close(&reload->as_started.fd);
-	reload->as_started.fd = -1;
-}
 
 static void
 tell_reloading(void)
@@ -108,7 +78,7 @@ begin(struct reload *reload)
 	reload->good = false;
 	if (reload->ready)
 		tell_reloading();
-	loop_timer_at(reload->reading, 0);
+	draft_read(reload->draft, reload->conf);
 }
 
 void
@@ -135,7 +105,7 @@ answer(struct reload *reload)
 		reload_answer(
 		    reload, reload->open.requests[i], reload->good, reload->why);
 	reload->open.count = 0;
-	drop_next(reload);
+	draft_drop(reload->draft);
 	if (reload->ready)
 		notify_send("READY=1");
 }
@@ -154,24 +124,24 @@ send_step(struct process *process, uint32_t type, uint64_t next)
 static void
 prepare(const struct reload *reload, struct process *process)
 {
+	const struct process_conf *next = draft_as_started(reload->draft);
 	struct wire_message message = { .type = WIRE_PREPARE,
-		.prepare = { reload->as_started.generation } };
+		.prepare = { next->generation } };
 
 	if (process->wire != NULL)
-		wire_send(process->wire, &message, reload->as_started.fd);
+		wire_send(process->wire, &message, next->fd);
 }
 
 static void
 swap(struct reload *reload)
 {
-	struct conf *next = reload->next;
+	struct process_conf as_started;
+	struct conf *next = draft_take(reload->draft, &as_started);
 
 	snprintf(reload->why, sizeof(reload->why), "reloaded: %s", reload->what);
 	reload->good = true;
-	reload->next = NULL;
 	reload->conf = next;
-	reload->out.swap(reload->out.arg, next, &reload->as_started);
-	reload->as_started.fd = -1;
+	reload->out.swap(reload->out.arg, next, &as_started);
 	for (int i = 0; i < COMMIT_PROCESSES; i++)
 		reload->processes[i]->conf = &reload->processes[i]->shared->conf;
 }
@@ -189,7 +159,7 @@ bear(struct reload *reload)
 {
 	struct process *warden = reload->processes[COMMIT_WARDEN];
 
-	warden->conf = &reload->as_started;
+	warden->conf = draft_as_started(reload->draft);
 	process_start(warden);
 }
 
@@ -217,7 +187,6 @@ limit_of(const struct reload *reload)
 	return 0;
 }
 
-/* Of a trial it is set where that begins. */
 static void
 set_limit(struct reload *reload)
 {
@@ -236,12 +205,10 @@ carry_out(struct reload *reload, unsigned int actions)
 {
 	struct process *agent = reload->processes[COMMIT_AGENT];
 	struct process *warden = reload->processes[COMMIT_WARDEN];
-	uint64_t next = reload->as_started.generation;
+	uint64_t next = draft_as_started(reload->draft)->generation;
 
-	if ((actions & COMMIT_CANCEL) != 0) {
-		loop_timer_stop(reload->reading);
-		end_trial(reload);
-	}
+	if ((actions & COMMIT_CANCEL) != 0)
+		draft_drop(reload->draft);
 	if ((actions & COMMIT_PREPARE) != 0)
 		prepare(reload, agent);
 	if ((actions & COMMIT_PREPARE_WARDEN) != 0)
@@ -289,113 +256,25 @@ step_simply(struct reload *reload, enum commit_happening happening)
 	step(reload, &(struct commit_event){ .happening = happening });
 }
 
-/* ---- the files ---- */
+/* ---- what happens ---- */
 
 static void
-tried(struct reload *reload, bool good)
+on_tried(void *arg, enum draft_verdict verdict, const char *words)
 {
-	struct commit_event event = { .happening = COMMIT_TRIED, .good = good };
+	struct reload *reload = arg;
+	struct commit_event event = { .happening = COMMIT_TRIED,
+		.good = verdict == DRAFT_GOOD };
 
-	loop_timer_stop(reload->limit);
-	end_trial(reload);
-	if (good) {
+	if (event.good) {
 		event.warden_now = reload->conf->n_vips > 0;
-		event.warden_next = reload->next->n_vips > 0;
+		event.warden_next = draft_conf(reload->draft)->n_vips > 0;
+		str_copy(reload->what, sizeof(reload->what), words);
+	} else {
+		reload->good = verdict == DRAFT_SAME;
+		str_copy(reload->why, sizeof(reload->why), words);
 	}
 	step(reload, &event);
 }
-
-static void
-take_trial(struct reload *reload)
-{
-	tried(reload, trial_end(reload->trial, reload->why) == 0);
-}
-
-static void
-on_trial(void *arg, unsigned int events)
-{
-	take_trial(arg);
-}
-
-static void
-begin_trial(struct reload *reload)
-{
-	reload->trial = trial_start(reload->next, reload->why);
-	if (reload->trial == NULL) {
-		tried(reload, false);
-		return;
-	}
-	reload->trial_io =
-	    loop_io_new(reload->loop, trial_fd(reload->trial), on_trial, reload);
-	loop_io_watch(reload->trial_io, LOOP_READ);
-	loop_timer_after(reload->limit, TRIAL_LIMIT_MS);
-}
-
-/* Does the next one mean something else, as far as that is seen without plugins? */
-static bool
-changes(struct reload *reload)
-{
-	struct conf_changes changes;
-
-	conf_compare(reload->next, reload->conf, &changes);
-	conf_changes_text(&changes, reload->what, sizeof(reload->what));
-	bool anything = changes.anything || reload->next->n_plugins > 0;
-	conf_changes_clear(&changes);
-	return anything;
-}
-
-/* 0 or -1 with `why`. */
-static int
-seal_next(struct reload *reload)
-{
-	reload->as_started.generation = reload->next->generation;
-	reload->as_started.fd = conf_send(reload->next);
-	if (reload->as_started.fd >= 0)
-		return 0;
-	snprintf(reload->why, sizeof(reload->why),
-	    "the configuration cannot be handed on: %s",
-	    strerror(-reload->as_started.fd));
-	return -1;
-}
-
-/* 0; 1: nothing has changed; -1 with `why`. */
-static int
-read_next(struct reload *reload)
-{
-	struct conf_bundle *bundle = conf_read(reload->folder, reload->why);
-	const struct conf_bundle *now = reload->conf->bundle;
-
-	if (bundle == NULL)
-		return -1;
-	if (bundle->len == now->len &&
-	    memcmp(bundle->bytes, now->bytes, now->len) == 0) {
-		conf_bundle_free(bundle);
-		return 1;
-	}
-	reload->next = conf_parse(bundle, reload->why);
-	if (reload->next == NULL ||
-	    !conf_reloadable(reload->next, reload->conf, reload->why))
-		return -1;
-	return changes(reload) ? seal_next(reload) : 1;
-}
-
-static void
-on_reading(void *arg)
-{
-	struct reload *reload = arg;
-	int result = read_next(reload);
-
-	if (result > 0) {
-		reload->good = true;
-		str_copy(reload->why, sizeof(reload->why), "nothing has changed");
-	}
-	if (result == 0 && reload->next->n_plugins > 0)
-		begin_trial(reload);
-	else
-		tried(reload, result == 0);
-}
-
-/* ---- what happens ---- */
 
 static bool
 is_preparing(const struct reload *reload)
@@ -428,10 +307,6 @@ on_limit(void *arg)
 {
 	struct reload *reload = arg;
 
-	if (reload->commit.state == COMMIT_TRYING) {
-		take_trial(reload);
-		return;
-	}
 	if (reload->commit.state == COMMIT_TURNING)
 		log_error("runner",
 		    "the %s is killed, for it did not take the new configuration "
@@ -495,7 +370,7 @@ take_prepared(struct reload *reload, const struct process *process,
 	struct commit_event event = { .happening = COMMIT_PREPARED,
 		.process = which(process),
 		.good = prepared->ok != 0 &&
-		    prepared->next == reload->as_started.generation };
+		    prepared->next == draft_as_started(reload->draft)->generation };
 
 	if (!event.good && is_preparing(reload))
 		text_escape(reload->why, sizeof(reload->why), prepared->why,
@@ -572,15 +447,13 @@ reload_new(struct loop *loop, const char *folder, struct process *agent,
     struct process *warden, const struct conf *conf, const struct reload_out *out)
 {
 	struct reload *reload = xcalloc(1, sizeof(*reload));
+	struct draft_out draft_out = { on_tried, reload };
 
-	reload->loop = loop;
-	reload->folder = folder;
+	reload->draft = draft_new(loop, folder, &draft_out);
 	reload->processes[COMMIT_AGENT] = agent;
 	reload->processes[COMMIT_WARDEN] = warden;
 	reload->conf = conf;
 	reload->out = *out;
-	reload->as_started.fd = -1;
-	reload->reading = loop_timer_new(loop, on_reading, reload);
 	reload->limit = loop_timer_new(loop, on_limit, reload);
 	return reload;
 }
@@ -590,8 +463,7 @@ reload_free(struct reload *reload)
 {
 	if (reload == NULL)
 		return;
-	drop_next(reload);
+	draft_free(reload->draft);
 	loop_timer_free(reload->limit);
-	loop_timer_free(reload->reading);
 	free(reload);
 }
