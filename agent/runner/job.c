@@ -26,8 +26,8 @@
 #include "agent/conf/conf.h"
 #include "agent/runner/cgroup.h"
 #include "agent/runner/launch.h"
+#include "agent/runner/printed.h"
 #include "agent/runner/sweep.h"
-#include "agent/runner/tail.h"
 #include "agent/runner/words.h"
 
 #define KILL_AFTER_MS 2000
@@ -37,7 +37,6 @@
 #define LOOK_MAX_MS 1000
 #define FREE_MS 5000 /* one stuck in the kernel is waited for, but not for ever */
 #define SPARE_MAX 64
-#define READ_SIZE ((size_t)65536) /* all that a pipe holds */
 
 struct job {
 	struct sweep_run mark;
@@ -49,17 +48,15 @@ struct job {
 	char **argv, **environment; /* of the order, added when it starts; or NULL */
 	bool started, dead, answered, settled, orphan;
 	bool ending, killed, gone, timed_out;
-	int pidfd, output_fd; /* -1: none */
+	int pidfd; /* -1: none */
 	struct cgroup *cgroup; /* NULL: the sweep looks after it */
 	enum wire_exit how; /* once dead */
 	uint32_t value;
-	struct loop_edge *death, *output;
+	struct loop_edge *death;
 	struct loop_timer *limit; /* the deadline, the KILL, then looks */
 	int64_t look_ms;
-	struct loop_timer
-	    *more; /* of the output, which the kernel will not say again */
 	struct loop_timer *drain; /* what is left of the output, once dead */
-	struct tail tail;
+	struct printed printed;
 };
 
 struct jobs {
@@ -71,7 +68,7 @@ struct jobs {
 	struct job *started, *spare;
 	size_t n_spare;
 	struct wire_message message; /* the answer that is being given */
-	char data[READ_SIZE];
+	char room[PRINTED_ROOM];
 };
 
 static const char not_its_turn[] = "not started: ended before its turn came";
@@ -94,13 +91,13 @@ job_answer(struct job *job, enum wire_exit how, uint32_t value, const char *why)
 	if (job->orphan)
 		return;
 	if (why != NULL)
-		tail_add(&job->tail, why, strlen(why));
+		tail_add(&job->printed.tail, why, strlen(why));
 	jobs->message.type = WIRE_EXITED;
 	exited->run = job->run;
 	exited->how = how;
 	exited->value = value;
 	exited->output_len =
-	    tail_copy(&job->tail, exited->output, sizeof(exited->output));
+	    tail_copy(&job->printed.tail, exited->output, sizeof(exited->output));
 	jobs->out.answered(jobs->out.arg, &jobs->message);
 }
 
@@ -206,21 +203,11 @@ close_death(struct job *job)
 	job->pidfd = -1;
 }
 
-static void
-close_output(struct job *job)
-{
-	loop_timer_stop(job->more);
-	loop_edge_free(job->output);
-	job->output = NULL;
-	cleanup_close(&job->output_fd);
-	job->output_fd = -1;
-}
-
 /* The answer is due: the process has ended and its output is read as far as it will be. */
 static void
 job_finish(struct job *job)
 {
-	close_output(job);
+	printed_close(&job->printed);
 	loop_timer_stop(job->drain);
 	if (job->timed_out)
 		job_answer(job, WIRE_EXIT_TIMEOUT, 0, NULL);
@@ -229,41 +216,13 @@ job_finish(struct job *job)
 	job_let_go(job);
 }
 
-/* Reads what there is, at most what a pipe holds at a time, for others have their turn
- * too. True: the output has ended. */
-static bool
-job_read(struct job *job)
-{
-	char *data = job->jobs->data;
-	ssize_t got = read(job->output_fd, data, READ_SIZE);
-
-	if (got > 0)
-		tail_add(&job->tail, data, (size_t)got);
-	if (got == (ssize_t)READ_SIZE || (got < 0 && errno == EINTR))
-		loop_timer_at(job->more, 0);
-	return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
-}
-
 static void
-job_read_on(struct job *job)
+on_printed(void *arg)
 {
-	if (!job_read(job))
-		return;
-	close_output(job);
+	struct job *job = arg;
+
 	if (job->dead)
 		job_finish(job);
-}
-
-static void
-on_output(void *arg, unsigned int events)
-{
-	job_read_on(arg);
-}
-
-static void
-on_more(void *arg)
-{
-	job_read_on(arg);
 }
 
 static void
@@ -291,7 +250,7 @@ on_death(void *arg, unsigned int events)
 		loop_timer_stop(job->limit);
 	jobs->out.ended(jobs->out.arg, job);
 	job_look_behind(job);
-	if (job->output == NULL || job_read(job))
+	if (!printed_goes_on(&job->printed) || printed_read(&job->printed))
 		job_finish(job);
 	else
 		loop_timer_after(job->drain, DRAIN_MS);
@@ -374,7 +333,7 @@ job_launch(struct job *job, const char **step)
 		return error;
 	job->mark.pid = launched.pid;
 	job->pidfd = launched.pidfd;
-	job->output_fd = launched.output_fd;
+	printed_take(&job->printed, launched.output_fd);
 	return 0;
 }
 
@@ -385,14 +344,12 @@ job_watch(struct job *job)
 	struct loop *loop = job->jobs->loop;
 
 	job->death = loop_edge_new(loop, job->pidfd, on_death, job);
-	if (job->death != NULL)
-		job->output = loop_edge_new(loop, job->output_fd, on_output, job);
-	if (job->output != NULL)
+	int error = job->death != NULL ? printed_watch(&job->printed) : -errno;
+	if (error == 0)
 		return 0;
-	int error = errno;
 	kill(job->mark.pid, SIGKILL);
 	waitpid(job->mark.pid, NULL, 0);
-	return -error;
+	return error;
 }
 
 static void
@@ -476,8 +433,8 @@ take_spare(struct jobs *jobs)
 		job = xcalloc(1, sizeof(*job));
 		job->jobs = jobs;
 		job->limit = loop_timer_new(jobs->loop, on_limit, job);
-		job->more = loop_timer_new(jobs->loop, on_more, job);
 		job->drain = loop_timer_new(jobs->loop, on_drain, job);
+		printed_init(&job->printed, jobs->loop, jobs->room, on_printed, job);
 		return job;
 	}
 	jobs->spare = job->next;
@@ -485,20 +442,18 @@ take_spare(struct jobs *jobs)
 	return job;
 }
 
-/* All but the output's bytes, of which none counts. */
 static void
 job_reset(struct job *job)
 {
 	struct jobs *jobs = job->jobs;
-	struct loop_timer *limit = job->limit, *more = job->more, *drain = job->drain;
+	struct loop_timer *limit = job->limit, *drain = job->drain;
 
-	memset(job, 0, offsetof(struct job, tail));
+	memset(job, 0, offsetof(struct job, printed));
 	job->jobs = jobs;
 	job->limit = limit;
-	job->more = more;
 	job->drain = drain;
-	job->tail.total = 0;
-	job->pidfd = job->output_fd = -1;
+	job->pidfd = -1;
+	printed_reset(&job->printed);
 }
 
 struct job *
@@ -534,7 +489,7 @@ static void
 job_destroy(struct job *job)
 {
 	loop_timer_free(job->limit);
-	loop_timer_free(job->more);
+	printed_clear(&job->printed);
 	loop_timer_free(job->drain);
 	free(job);
 }
@@ -550,7 +505,7 @@ job_free(struct job *job)
 		cgroup_give(job->cgroup);
 	job_unlink(job);
 	close_death(job);
-	close_output(job);
+	printed_close(&job->printed);
 	loop_timer_stop(job->limit);
 	loop_timer_stop(job->drain);
 	words_free(job->argv);
