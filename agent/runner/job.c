@@ -9,7 +9,7 @@
  * What a run started is what is in its control group or else what the sweep finds. Both are
  * asked after each run of a check, which costs a system call or two.
  */
-#include "agent/runner/job.h"
+#include "agent/runner/job_state.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -26,8 +26,6 @@
 #include "agent/conf/conf.h"
 #include "agent/runner/cgroup.h"
 #include "agent/runner/launch.h"
-#include "agent/runner/printed.h"
-#include "agent/runner/sweep.h"
 #include "agent/runner/words.h"
 
 #define KILL_AFTER_MS 2000
@@ -35,41 +33,6 @@
 #define WAITED_MS 20 /* less is nothing to speak of */
 #define LOOK_MS 10 /* until the first look whether what was killed is gone */
 #define LOOK_MAX_MS 1000
-#define FREE_MS 5000 /* one stuck in the kernel is waited for, but not for ever */
-#define SPARE_MAX 64
-
-struct job {
-	struct sweep_run mark;
-	struct jobs *jobs;
-	struct job *next; /* of those that were started, or of the spare ones */
-	uint64_t run;
-	int64_t ordered_ms, timeout_ms; /* clock_raw_ms */
-	const struct conf_command *command;
-	char **argv, **environment; /* of the order, added when it starts; or NULL */
-	bool started, dead, answered, settled, orphan;
-	bool ending, killed, gone, timed_out;
-	int pidfd; /* -1: none */
-	struct cgroup *cgroup; /* NULL: the sweep looks after it */
-	enum wire_exit how; /* once dead */
-	uint32_t value;
-	struct loop_edge *death;
-	struct loop_timer *limit; /* the deadline, the KILL, then looks */
-	int64_t look_ms;
-	struct loop_timer *drain; /* what is left of the output, once dead */
-	struct printed printed;
-};
-
-struct jobs {
-	struct loop *loop;
-	struct jobs_out out;
-	struct launcher *launcher;
-	struct cgroups *cgroups; /* NULL: there are none for us */
-	struct sweep *sweep;
-	struct job *started, *spare;
-	size_t n_spare;
-	struct wire_message message; /* the answer that is being given */
-	char room[PRINTED_ROOM];
-};
 
 static const char not_its_turn[] = "not started: ended before its turn came";
 
@@ -150,8 +113,8 @@ look_later(struct job *job)
 	job->look_ms = 2 * job->look_ms < LOOK_MAX_MS ? 2 * job->look_ms : LOOK_MAX_MS;
 }
 
-/* KILL of all that it started, first of its group, which takes one call. */
-static void
+/* First of its group, which takes one call. */
+void
 job_kill(struct job *job)
 {
 	job->killed = true;
@@ -166,8 +129,8 @@ job_kill(struct job *job)
 	}
 }
 
-static void
-on_gone(void *arg, struct sweep_run *run)
+void
+job_swept(void *arg, struct sweep_run *run)
 {
 	struct job *job =
 	    (struct job *)(void *)((char *)run - offsetof(struct job, mark));
@@ -424,22 +387,25 @@ job_command(const struct job *job)
 
 /* --- its memory --- */
 
-static struct job *
-take_spare(struct jobs *jobs)
+struct job *
+job_make(struct jobs *jobs)
 {
-	struct job *job = jobs->spare;
+	struct job *job = xcalloc(1, sizeof(*job));
 
-	if (job == NULL) {
-		job = xcalloc(1, sizeof(*job));
-		job->jobs = jobs;
-		job->limit = loop_timer_new(jobs->loop, on_limit, job);
-		job->drain = loop_timer_new(jobs->loop, on_drain, job);
-		printed_init(&job->printed, jobs->loop, jobs->room, on_printed, job);
-		return job;
-	}
-	jobs->spare = job->next;
-	jobs->n_spare--;
+	job->jobs = jobs;
+	job->limit = loop_timer_new(jobs->loop, on_limit, job);
+	job->drain = loop_timer_new(jobs->loop, on_drain, job);
+	printed_init(&job->printed, jobs->loop, jobs->room, on_printed, job);
 	return job;
+}
+
+void
+job_destroy(struct job *job)
+{
+	loop_timer_free(job->limit);
+	loop_timer_free(job->drain);
+	printed_clear(&job->printed);
+	free(job);
 }
 
 static void
@@ -460,7 +426,7 @@ struct job *
 job_new(struct jobs *jobs, uint64_t run, const struct conf_command *command,
     const char *const *arguments, const char *const *environment, int64_t timeout_ms)
 {
-	struct job *job = take_spare(jobs);
+	struct job *job = jobs_take(jobs);
 
 	job_reset(job);
 	job->run = run;
@@ -485,20 +451,9 @@ job_unlink(struct job *job)
 		}
 }
 
-static void
-job_destroy(struct job *job)
-{
-	loop_timer_free(job->limit);
-	printed_clear(&job->printed);
-	loop_timer_free(job->drain);
-	free(job);
-}
-
 void
 job_free(struct job *job)
 {
-	struct jobs *jobs = job->jobs;
-
 	if (job->started && !job->settled)
 		job_settle(job);
 	if (job->cgroup != NULL) /* it could not be started */
@@ -510,16 +465,10 @@ job_free(struct job *job)
 	loop_timer_stop(job->drain);
 	words_free(job->argv);
 	words_free(job->environment);
-	if (jobs->n_spare >= SPARE_MAX) {
-		job_destroy(job);
-		return;
-	}
-	job->next = jobs->spare;
-	jobs->spare = job;
-	jobs->n_spare++;
+	jobs_give(job);
 }
 
-static bool
+bool
 job_is_gone(const struct job *job)
 {
 	struct pollfd ended = { .fd = job->pidfd, .events = POLLIN };
@@ -527,56 +476,4 @@ job_is_gone(const struct job *job)
 	return job->settled ||
 	    ((job->dead || poll(&ended, 1, 0) == 1) &&
 		(job->cgroup != NULL ? cgroup_empty(job->cgroup) : job->gone));
-}
-
-static bool
-all_gone(const struct jobs *jobs)
-{
-	for (const struct job *job = jobs->started; job != NULL; job = job->next)
-		if (!job_is_gone(job))
-			return false;
-	return true;
-}
-
-void
-jobs_kill(struct jobs *jobs)
-{
-	int64_t end = clock_raw_ms() + FREE_MS;
-
-	for (struct job *job = jobs->started; job != NULL; job = job->next)
-		if (!job->settled)
-			job_kill(job);
-	sweep_wait(jobs->sweep, FREE_MS);
-	while (!all_gone(jobs) && clock_raw_ms() < end)
-		poll(NULL, 0, 1);
-}
-
-struct jobs *
-jobs_new(struct loop *loop, uint64_t place, const struct jobs_out *out)
-{
-	struct jobs *jobs = xcalloc(1, sizeof(*jobs));
-	struct sweep_out sweep_out = { .gone = on_gone, .arg = jobs };
-
-	jobs->loop = loop;
-	jobs->out = *out;
-	jobs->launcher = launcher_new();
-	jobs->cgroups = cgroups_new();
-	jobs->sweep = sweep_new(loop, place, jobs->cgroups == NULL, &sweep_out);
-	return jobs;
-}
-
-void
-jobs_free(struct jobs *jobs)
-{
-	if (jobs == NULL)
-		return;
-	while (jobs->spare != NULL) {
-		struct job *job = jobs->spare;
-		jobs->spare = job->next;
-		job_destroy(job);
-	}
-	sweep_free(jobs->sweep);
-	cgroups_free(jobs->cgroups);
-	launcher_free(jobs->launcher);
-	free(jobs);
 }
