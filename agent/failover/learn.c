@@ -395,7 +395,7 @@ static void
 learn_again(struct role *role, const struct role_register *content)
 {
 	role->lost = false;
-	if (content->index == role->reg.index)
+	if (content->index == role->reg.index || mutated(OLDINDEX))
 		return;
 	role->reg.index = content->index;
 	role->learnt_at = role->now.boot;

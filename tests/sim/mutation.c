@@ -11,7 +11,7 @@ static const char *const names[] = { "nothing", "resurrect", "readadopt", "later
 	"sameval", "restartkeep", "lowerlease", "goneorder", "longlife", "tsend",
 	"nopromise", "revive", "shortwn", "givewait", "growlate", "shrinkearly",
 	"literals14", "loweradopt", "nodup", "nohbrev", "equalrev", "nograce2b",
-	"hookhold", "hookgive", "calmkeep", "nodeadman", "oldsocket" };
+	"hookhold", "hookgive", "calmkeep", "oldindex", "nodeadman", "oldsocket" };
 _Static_assert(ARRAY_LENGTH(names) == MUTATIONS, "one name per broken rule");
 
 static enum mutation mutation;

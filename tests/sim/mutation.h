@@ -39,6 +39,7 @@ enum mutation {
 	MUTATE_HOOKHOLD,	/* 6.2: a lapse waits for the demote hook */
 	MUTATE_HOOKGIVE,	/* 6.2: GIVE while the demote hook runs */
 	MUTATE_CALMKEEP,	/* 6: a missing acknowledgement does not end the calm */
+	MUTATE_OLDINDEX,	/* 5: what is written anew is not taken at its new index */
 	/* in the simulation's own warden and kernel */
 	MUTATE_NODEADMAN,	/* A4: nothing removes the address at its deadline */
 	MUTATE_OLDSOCKET,	/* 9: the orders of a dead agent are carried out */

@@ -64,6 +64,7 @@ enum fault_kind {
 	FAULT_RELOAD,
 	FAULT_YIELD,
 	FAULT_FOREIGN,		/* a register of another version */
+	FAULT_REWRITE,		/* the register is written anew, word for word */
 	/* once in a schedule, if at all */
 	FAULT_WIPE,
 	FAULT_RESTORE,
@@ -159,6 +160,7 @@ struct order {
 struct cluster {
 	struct content *content;	/* NULL: the key does not exist */
 	uint64_t index;
+	int64_t moved_at;		/* when the key got the index that it has, or vanished */
 	size_t n_history;
 	struct content *history[HISTORY];
 };
@@ -313,8 +315,10 @@ void consul_write(struct world *world, struct host *host, uint64_t base,
 void consul_force(struct world *world, struct host *host, const struct role_register *reg);
 bool consul_unreachable(const struct world *world, const struct host *host);
 int64_t consul_delay(struct world *world);
+void consul_rewrite(struct world *world, struct host *host);
+void consul_delete(struct world *world, struct host *host, int64_t span);
 void consul_wipe(struct world *world, bool all);
-void consul_restore(struct world *world, uint64_t back);
+void consul_restore(struct world *world, uint64_t back, bool imported);
 void consul_split(struct world *world, unsigned int away);	/* a bit for each host */
 void consul_unite(struct world *world);
 void consul_bad(struct world *world, struct host *host, int64_t span);
@@ -362,6 +366,8 @@ void faults_end(struct world *world, struct host *only);	/* all is repaired */
 void check_write(struct world *world, const struct role_register *old,
     const struct role_register *reg);
 void check_addresses(struct world *world);
+/* A write over another index than the register has. */
+void check_refused(struct world *world, const struct host *host);
 void check_odd(struct world *world, int64_t limit);	/* what the page excepts begins */
 /* S17: where all have heard each other since the item was pushed a second ago. */
 void check_one_master(struct world *world, struct item *item);

@@ -2,7 +2,8 @@
 /*
  * The invariants of section 13 of the protocol's page, asserted at each step. They are
  * judged from outside where that is possible: from the world's own register, addresses and
- * links, and from what the machine is told and does. Only I4 looks inside.
+ * links, and from what the machine is told and does. Only I4 looks inside. I15 and I16 are no
+ * rules of the page: they say that a host can still write.
  *
  * What the page's sections 14 and 15 except (names that are double, clusters that are, the
  * past that comes back) is a limit on how long two may have the address, and no word on
@@ -82,6 +83,18 @@ check_write(struct world *world, const struct role_register *old,
 	    strcmp(old->holder, host->name) != 0)
 		world->objections++;
 	check_addresses(world);
+}
+
+/* I15: who reads undisturbed knows over which index to write. */
+void
+check_refused(struct world *world, const struct host *host)
+{
+	int64_t moved_at = world->clusters[host->cluster].moved_at;
+
+	if (!world->odd && !host->foreign && world->now > moved_at + UNDISTURBED &&
+	    world->now > host->consul_bad_at + UNDISTURBED)
+		sim_fail(world, "I15: %s writes over an index that was left %.3f s ago",
+		    host->name, (double)(world->now - moved_at) / S);
 }
 
 static void

@@ -111,6 +111,7 @@ put(struct world *world, struct cluster *cluster, struct content *content)
 	const struct role_register *reg = &content->reg;
 
 	content->reg.index = ++cluster->index;
+	cluster->moved_at = world->now;
 	content_drop(world, cluster->content);
 	cluster->content = content;
 	remember(world, cluster);
@@ -225,6 +226,8 @@ apply_write(struct world *world, struct item *item)
 			replace(world, cluster, item->content);
 		item->ok = !sim_chance(world, world->loss);
 		item->order = cluster->content->reg.index;
+	} else if (item->life == item->host->life) {
+		check_refused(world, item->host);
 	}
 	reply(world, item);
 }
@@ -265,6 +268,48 @@ consul_force(struct world *world, struct host *host, const struct role_register 
 	content_drop(world, content);
 }
 
+/* A transaction that deletes it and sets it again: nobody sees it missing. */
+void
+consul_rewrite(struct world *world, struct host *host)
+{
+	struct cluster *cluster = cluster_of(world, host);
+
+	if (!cluster->content)
+		return;
+	sim_say(world, NULL, "consul: the register is written anew, word for word");
+	put(world, cluster, content_new(world, &cluster->content->reg));
+}
+
+static void
+bring_back(struct world *world, struct item *item)
+{
+	struct cluster *cluster = &world->clusters[item->order];
+
+	if (cluster->content || cluster->moved_at != item->number)
+		return; /* it was made again meanwhile */
+	sim_say(world, NULL, "consul: the register is brought back as it was");
+	put(world, cluster, content_new(world, &item->content->reg));
+}
+
+/* By hand: deleted, and after a while set again if nobody has made another. */
+void
+consul_delete(struct world *world, struct host *host, int64_t span)
+{
+	struct cluster *cluster = cluster_of(world, host);
+	struct item *item;
+
+	if (!cluster->content)
+		return;
+	sim_say(world, NULL, "consul: the register is deleted");
+	item = sim_item(world, NULL, bring_back);
+	item->content = cluster->content;
+	item->order = host->cluster;
+	item->number = cluster->moved_at = world->now;
+	cluster->content = NULL;
+	world->wiped = true;
+	sim_push(world, span, item);
+}
+
 void
 consul_wipe(struct world *world, bool all)
 {
@@ -273,14 +318,16 @@ consul_wipe(struct world *world, bool all)
 	sim_say(world, NULL, "consul: the register is wiped");
 	content_drop(world, cluster->content);
 	cluster->content = NULL;
+	cluster->moved_at = world->now;
 	world->wiped = true;
 	if (all) /* of Consul's data, not just the key */
 		cluster->index = 5;
 }
 
-/* An older snapshot: its entries come back with the index they had. */
+/* An older snapshot, whose entries come back with the index they had; or, imported, a copy of the
+ * key, which is written at a new one. */
 void
-consul_restore(struct world *world, uint64_t back)
+consul_restore(struct world *world, uint64_t back, bool imported)
 {
 	struct cluster *cluster = &world->clusters[0];
 	size_t there = cluster->n_history < HISTORY ? cluster->n_history : HISTORY;
@@ -289,11 +336,17 @@ consul_restore(struct world *world, uint64_t back)
 	if (there < 2)
 		return;
 	old = cluster->history[(cluster->n_history - 2 - back % (there - 1)) % HISTORY];
+	world->wiped = world->restored = true;
+	sim_say(world, NULL, "consul: %s of revision %llu is %s",
+	    imported ? "a copy" : "a snapshot", (unsigned long long)old->reg.rev,
+	    imported ? "imported" : "restored");
+	if (imported) {
+		put(world, cluster, content_new(world, &old->reg));
+		return;
+	}
 	content_drop(world, cluster->content);
 	cluster->content = content_ref(old);
-	world->wiped = world->restored = true;
-	sim_say(world, NULL, "consul: a snapshot of revision %llu is restored",
-	    (unsigned long long)old->reg.rev);
+	cluster->moved_at = world->now;
 	tell_watchers(world, cluster);
 }
 

@@ -458,6 +458,7 @@ static const struct {
 	[FAULT_RELOAD] = { begin_reload, NULL },
 	[FAULT_YIELD] = { begin_yield, end_yield },
 	[FAULT_FOREIGN] = { begin_foreign, end_foreign },
+	[FAULT_REWRITE] = { begin_rewrite, NULL },
 	[FAULT_WIPE] = { begin_wipe, NULL },
 	[FAULT_RESTORE] = { begin_restore, NULL },
 	[FAULT_CLUSTERS] = { begin_clusters, end_clusters },

@@ -17,6 +17,7 @@ fault_step begin_mute;
 fault_step end_mute;
 fault_step begin_foreign;
 fault_step end_foreign;
+fault_step begin_rewrite;
 fault_step begin_session;
 fault_step begin_wipe;
 fault_step begin_restore;

@@ -93,6 +93,22 @@ begin_session(struct world *world, struct host *host, const struct fault *fault)
 	session_lose(world, host);
 }
 
+/*
+ * Somebody writes what is there already: from a copy, by a tool that sets what it finds. In
+ * one step most often; by hand it takes two. Consul keeps the index where value, flags and
+ * lock stay as they are, so that a plain set is none at all.
+ */
+void
+begin_rewrite(struct world *world, struct host *host, const struct fault *fault)
+{
+	if (world->outage || fault->random % 16 == 0)
+		sim_say(world, host, "consul: nothing is written");
+	else if (fault->random % 16 == 1)
+		consul_delete(world, host, fault->span);
+	else
+		consul_rewrite(world, host);
+}
+
 /* The operator's word after a wipe: nobody has the address. */
 static void
 init_again(struct world *world, struct item *item)
@@ -138,7 +154,7 @@ void
 begin_restore(struct world *world, struct host *host, const struct fault *fault)
 {
 	check_odd(world, 4 * S);
-	consul_restore(world, fault->random >> 8);
+	consul_restore(world, fault->random >> 8, fault->random & 2);
 	if (fault->random & 1)
 		forget(world);
 	fault_follow_up(world, host, 8 * S, init_again, 0);

@@ -14,7 +14,7 @@ static const char *const names[] = { "outage", "leader", "cut", "isolation", "ud
 	"upgrade", "power", "blackout", "stop", "session", "claimed-pause",
 	"claimed-restart", "claimed-mute", "flap", "warden-pause", "warden-crash",
 	"service", "switchover", "role-pause", "force", "clock", "reload", "yield",
-	"foreign", "wipe", "restore", "clusters", "namesake", "perjury" };
+	"foreign", "rewrite", "wipe", "restore", "clusters", "namesake", "perjury" };
 _Static_assert(ARRAY_LENGTH(names) == FAULTS, "one name per kind of fault");
 
 const char *

@@ -14,6 +14,7 @@
 
 #define SETTLE (60 * S)
 #define STEADY (20 * S)
+#define MOVED (20 * S)
 
 /* What the hosts of one world have in common. */
 struct common {
@@ -196,6 +197,23 @@ settle(struct world *world)
 	check_reads(world, world->reads - reads);
 }
 
+/* I16: an operator can move it, even just after the register was written anew;
+ * so whoever has it, and whoever gets it, can still write. */
+static void
+check_moves(struct world *world)
+{
+	const struct host *holder = NULL;
+	uint64_t masters = world->masters;
+
+	if (sim_chance(world, 0.5))
+		consul_rewrite(world, &world->hosts[0]);
+	for (size_t i = 0; i < HOSTS; i++)
+		host_tell(world, &world->hosts[i], ROLE_EVENT_SWITCHOVER, -1);
+	sim_run(world, world->now + MOVED);
+	if (addresses(world, &holder) != 1 || world->masters == masters)
+		sim_fail(world, "I16: the role cannot be moved though all is well");
+}
+
 static void
 play(struct world *world, const struct plan *plan)
 {
@@ -206,6 +224,8 @@ play(struct world *world, const struct plan *plan)
 		return;
 	faults_end(world, plan->only < 0 ? NULL : &world->hosts[plan->only]);
 	settle(world);
+	if (plan->only < 0 && (plan->hosts & (plan->hosts - 1)) != 0)
+		check_moves(world);
 }
 
 bool
