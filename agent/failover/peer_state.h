@@ -37,6 +37,12 @@ struct peer_trouble {
 	bool said;
 };
 
+/* So many answers in the second that began then. */
+struct peer_hellos {
+	int64_t since;
+	unsigned int count;
+};
+
 struct peer {
 	char node[ROLE_NODE_SIZE];
 	struct sockaddr_storage where;	/* family 0: not known */
@@ -53,12 +59,11 @@ struct peer {
 	size_t key;			/* which signed that */
 	uint64_t echo;			/* of us, the newest that a proof of it answered */
 	int64_t heard_at, answered_at;	/* any message; one that shows that it hears us */
-	int64_t asked_at;
-	uint64_t asked_seq;		/* of what was asked then, at ... */
+	int64_t asked_at;		/* for it was silent */
+	uint64_t asked_seq;		/* of what was asked last, at ... */
 	int64_t asked_us;
 	int64_t rtt_us;			/* -1: not known */
-	int64_t hellos_at;		/* of this second ... */
-	unsigned int hellos;		/* ... so many were sent */
+	struct peer_hellos hellos[2];	/* [1]: to where it is */
 	unsigned int version;
 	unsigned int version_said;	/* another than ours, in the log: once */
 	uint64_t sent, heard, refused, errors;

@@ -11,6 +11,7 @@
  * there before it is needed, and a firewall is found before it matters.
  */
 #include <errno.h>
+#include <string.h>
 #include <time.h>
 
 #include "agent/base/util.h"
@@ -29,17 +30,18 @@ peers_clock_us(void)
 	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-/* One of ten in this second: whoever repeats what it recorded gets no more. */
+/* One of ten in this second: whoever repeats what it recorded gets no more. What comes from where
+ * the peer is has ten of its own: whoever feigns that has the answer sent to the peer. */
 static bool
-take_hello(struct peer *peer)
+take_hello(struct peer *peer, const struct sockaddr_storage *from)
 {
+	bool home = memcmp(from, &peer->where, sizeof(*from)) == 0;
+	struct peer_hellos *hellos = &peer->hellos[home];
 	int64_t now = clock_boot_ms();
 
-	if (now - peer->hellos_at >= SECOND_MS) {
-		peer->hellos_at = now;
-		peer->hellos = 0;
-	}
-	return peer->hellos++ < HELLOS_MAX;
+	if (now - hellos->since >= SECOND_MS)
+		*hellos = (struct peer_hellos){ now, 0 };
+	return hellos->count++ < HELLOS_MAX;
 }
 
 /* `heard`: what it answers, by the key of that; or NULL. */
@@ -58,7 +60,6 @@ send_hello(struct peers *peers, struct peer *peer, const struct sockaddr_storage
 	}
 	peers_send(peers, peer, where, &hello);
 	if (ask) {
-		peer->asked_at = clock_boot_ms();
 		peer->asked_seq = hello.seq;
 		peer->asked_us = peers_clock_us();
 	}
@@ -132,7 +133,7 @@ hear_hello(struct peers *peers, struct peer *peer, const struct pulse *pulse,
 	else if (pulse->to == peers->inst && pulse->from == peer->inst &&
 	    pulse->seq > peer->seq)
 		take_message(peers, peer, pulse, from);
-	if (pulse->ask && (proof || take_hello(peer)))
+	if (pulse->ask && (proof || take_hello(peer, from)))
 		send_hello(peers, peer, from, pulse, peer->inst != pulse->from);
 }
 
@@ -160,7 +161,7 @@ hear_beat(struct peers *peers, struct peer *peer, const struct pulse *pulse,
     const struct sockaddr_storage *from)
 {
 	if (pulse->to != peers->inst || pulse->from != peer->inst) {
-		if (take_hello(peer))
+		if (take_hello(peer, from))
 			send_hello(peers, peer, from, pulse, true);
 		return;
 	}
@@ -249,8 +250,10 @@ care(struct peers *peers, struct peer *peer, int64_t now)
 		return;
 	}
 	if (!fresh && peer->where.ss_family != 0 &&
-	    (peer->asked_at == 0 || now - peer->asked_at >= SECOND_MS))
+	    (peer->asked_at == 0 || now - peer->asked_at >= SECOND_MS)) {
+		peer->asked_at = now;
 		send_hello(peers, peer, NULL, NULL, true);
+	}
 	if (!peers_is_self(peers, peer))
 		judge(peers, peer, now);
 }

@@ -163,6 +163,53 @@ test_other_lives(void)
 	close_fixture(&f);
 }
 
+static void
+flood(struct fixture *f, const uint8_t *data, size_t len)
+{
+	for (int i = 0; i < 30; i++)
+		send_to(f, 1, data, len);
+	run_for(f->loop, 10);
+}
+
+static bool
+knows_first(void *arg)
+{
+	const struct peer_view *view = view_of(arg, 1, "db-1");
+
+	return view != NULL && view->heard_at != 0;
+}
+
+/* What the stranger repeats is of lives that are over: he is answered a few times, and takes
+ * nothing from db-1: neither db-2's question, nor the answer when db-1 begins anew. */
+static void
+test_flood(void)
+{
+	struct fixture f;
+	uint8_t data[PULSE_MAX];
+	size_t len;
+
+	open_tapped(&f);
+	len = record(&f, data);
+	stop_host(&f, 1);
+	start_host(&f, 1, 0xb2);
+	flood(&f, data, len);
+	show_all(&f, 1, 0);
+	CU_ASSERT_TRUE(until(f.loop, knows_first, &f, 800));
+	CU_ASSERT_EQUAL(f.hosts[1].beats, 0);
+	stop_host(&f, 0);
+	start_host(&f, 0, 0xa2);
+	flood(&f, data, len);
+	show_all(&f, 0, 0);
+	for (int i = 0; i < 10 && f.hosts[1].beats == 0; i++) {
+		flood(&f, data, len);
+		beat(&f, 0, 7);
+		run_for(f.loop, 10);
+	}
+	CU_ASSERT_TRUE(f.hosts[1].beats > 0);
+	CU_ASSERT_EQUAL(f.hosts[1].beat.from, 0xa2);
+	close_fixture(&f);
+}
+
 /* ---- the stranger as a host "tap" that db-1 knows ---- */
 
 /* The number of the first question of db-1's that is higher than `last`. */
@@ -453,6 +500,7 @@ static const struct tap_case cases[] = {
 	{ "another key", test_keys },
 	{ "a rotation loses nothing", test_rotation },
 	{ "who has only the key before is answered by it", test_left_behind },
+	{ "a flood of what was recorded", test_flood },
 	{ "another version", test_version },
 	{ "what anybody can feign is said once", test_feigned },
 	{ "two agents of one name", test_namesake },
