@@ -64,6 +64,8 @@ take_able(struct roles *roles)
 	char address[INET6_ADDRSTRLEN];
 	uint16_t port;
 
+	if (peers_able(roles->peers) && !roles->able)
+		roles->able_at = clock_boot_ms();
 	roles->able = peers_able(roles->peers);
 	peers_reach(roles->peers, address, &port);
 	lease_reach(roles->lease, address, port);

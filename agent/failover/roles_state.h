@@ -55,9 +55,10 @@ struct seat {
 	uint64_t probe;			/* its order; 0: none goes on */
 	uint64_t probes;		/* asked for */
 	struct force *force;		/* NULL: none goes on */
-	int64_t born_at;		/* by clock_boot_ms; first.c's, as the next eight */
+	int64_t born_at;		/* by clock_boot_ms; first.c's, as the next nine */
 	int64_t heard_at;		/* any heartbeat of the role */
 	uint64_t heard_rev;		/* the highest in any */
+	bool deaf;			/* no first register: nobody can be heard */
 	uint64_t look;			/* the order of its probe; 0: none goes on */
 	int64_t looked_at;
 	bool nobody;			/* had the addresses, by the last one ... */
@@ -83,9 +84,10 @@ struct roles {
 	bool pacing;			/* a round over all seats goes on */
 	bool reads;			/* one of them reads its register */
 	struct loop_timer *grace_timer, *stop_timer;
-	struct peers *peers;		/* hearing.c's, as the next three */
+	struct peers *peers;		/* hearing.c's, as the next four */
 	struct heartkey *heartkey;
-	bool able;			/* of heartbeats */
+	bool able;			/* of heartbeats ... */
+	int64_t able_at;		/* ... by clock_boot_ms since then */
 	bool namesake;			/* an agent with our name is heard */
 	bool started;
 	bool duplicate;			/* another host uses our name, Consul says */

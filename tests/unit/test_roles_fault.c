@@ -7,11 +7,13 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
 #include "agent/failover/lease.h"
+#include "agent/failover/role_explain.h"
 #include "tests/unit/roles_bed.h"
 #include "tests/unit/tap.h"
 #include "tests/unit/until.h"
@@ -188,6 +190,63 @@ test_first_start_blind(void)
 	tear_down(&test);
 }
 
+/* Both agents have one loop: while that stands still neither is heard. */
+#define SILENCE_MS 900
+
+static void
+let_hear(struct test *test)
+{
+	for (unsigned int i = 0; i < test->n_agents; i++) {
+		struct agent *agent = &test->agents[i];
+
+		agent->bpf = true;
+		snprintf(agent->heard_at, sizeof(agent->heard_at), "127.0.7.%u", i + 1);
+		agent->conf.failover = (struct conf_failover){
+			.address = agent->heard_at,
+			.port = 20000 + (unsigned int)getpid() % 10000,
+			.heartbeats = true,
+			.hold_ms = 3600000,
+			.hold_alone_ms = 60000,
+			.silence_ms = SILENCE_MS,
+		};
+	}
+}
+
+static bool
+explains(const struct agent *agent, const char *words)
+{
+	char lines[20][ROLE_LINE_SIZE];
+	size_t count =
+	    roles_explain(agent->roles_module, 0, lines, ARRAY_LENGTH(lines));
+	bool found = false;
+
+	for (size_t i = 0; i < count; i++)
+		found |= strstr(lines[i], words) != NULL;
+	return found;
+}
+
+/* Who has no address to hear at yet has listened to nobody: he does so first, for 4 D. */
+static void
+test_first_start_deaf(void)
+{
+	struct test test;
+	struct agent *agent = &test.agents[0];
+	int64_t began;
+
+	set_up_agents(&test, "deaf", 1, true);
+	let_hear(&test);
+	agent->conf.failover.address = NULL;
+	start(agent);
+	CU_ASSERT_FALSE(until(test.loop, has_register, &test, 4 * SILENCE_MS + 1000));
+	CU_ASSERT_TRUE(explains(agent, "before heartbeats can be heard"));
+	began = clock_boot_ms();
+	roles_bind(agent->roles_module, agent->heard_at);
+	CU_ASSERT_TRUE(until(test.loop, has_register, &test, LIMIT_MS));
+	CU_ASSERT_TRUE(clock_boot_ms() - began >= 4 * SILENCE_MS);
+	CU_ASSERT_FALSE(explains(agent, "before heartbeats can be heard"));
+	tear_down(&test);
+}
+
 /* The host that made the first register had a clock that was far ahead. An operator's word
  * makes one that those who knew it take for newer. */
 static void
@@ -215,28 +274,6 @@ test_lost_from_the_future(void)
 	CU_ASSERT_TRUE(until(test.loop, is_master, agent, LIMIT_MS));
 	CU_ASSERT_TRUE((int64_t)agent->term > rev);
 	tear_down(&test);
-}
-
-/* Both agents have one loop: while that stands still neither is heard. */
-#define SILENCE_MS 900
-
-static void
-let_hear(struct test *test)
-{
-	for (unsigned int i = 0; i < test->n_agents; i++) {
-		struct agent *agent = &test->agents[i];
-
-		agent->bpf = true;
-		snprintf(agent->heard_at, sizeof(agent->heard_at), "127.0.7.%u", i + 1);
-		agent->conf.failover = (struct conf_failover){
-			.address = agent->heard_at,
-			.port = 20000 + (unsigned int)getpid() % 10000,
-			.heartbeats = true,
-			.hold_ms = 3600000,
-			.hold_alone_ms = 60000,
-			.silence_ms = SILENCE_MS,
-		};
-	}
 }
 
 /* The other is counted on: it takes over without a wait for more than the lease. */
@@ -321,6 +358,7 @@ test_paused(void)
 /* The longest first: they run side by side. */
 static const struct tap_case cases[] = {
 	{ "a first register by a host that cannot look", test_first_start_blind },
+	{ "a first register by a host that cannot hear", test_first_start_deaf },
 	{ "a register that is lost", test_lost },
 	{ "a lost one from a clock that was ahead", test_lost_from_the_future },
 	{ "an address that another host has", test_foreign },
