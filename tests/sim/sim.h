@@ -25,6 +25,7 @@
 #define MS INT64_C(1000)	/* world time is microseconds */
 #define S (1000 * MS)
 #define NEVER INT64_MAX
+#define UNDISTURBED (6 * S)	/* for so long; then more is asked of a host */
 
 struct world;
 struct host;
@@ -362,13 +363,17 @@ void kernel_remove(struct world *world, struct host *host, const char *why);
 void faults_start(struct world *world);
 void faults_end(struct world *world, struct host *only);	/* all is repaired */
 
-/* sim_check.c */
-void check_write(struct world *world, const struct role_register *old,
+/* sim_audit.c */
+/* It names that node in its fence record. */
+bool audit_fenced(const struct role_register *reg /* NULL: missing */, const char *node);
+void audit_write(struct world *world, const struct role_register *old,
     const struct role_register *reg);
-void check_addresses(struct world *world);
+void audit_addresses(struct world *world);
 /* A write over another index than the register has. */
-void check_refused(struct world *world, const struct host *host);
-void check_odd(struct world *world, int64_t limit);	/* what the page excepts begins */
+void audit_refused(struct world *world, const struct host *host);
+void audit_odd(struct world *world, int64_t limit);	/* what the page excepts begins */
+
+/* sim_check.c */
 /* S17: where all have heard each other since the item was pushed a second ago. */
 void check_one_master(struct world *world, struct item *item);
 void check_start(struct world *world, struct host *host);

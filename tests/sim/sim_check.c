@@ -1,155 +1,17 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The invariants of section 13 of the protocol's page, asserted at each step. They are
- * judged from outside where that is possible: from the world's own register, addresses and
- * links, and from what the machine is told and does. Only I4 looks inside. I15 and I16 are no
- * rules of the page: they say that a host can still write.
- *
- * What the page's sections 14 and 15 except (names that are double, clusters that are, the
- * past that comes back) is a limit on how long two may have the address, and no word on
- * the rest.
+ * The invariants of section 13 of the protocol's page that are about a host and what it does,
+ * asserted at each step. They are judged from outside where that is possible: from the world's
+ * own register and links, and from what the machine is told and does. Only I4 looks inside.
+ * Those about the register and the addresses are in sim_audit.c, those about the peace at the
+ * end of a schedule in sim_world.c.
  */
-#include <stdlib.h>
 #include <string.h>
 
-#include "agent/base/util.h"
 #include "agent/failover/role_state.h"
 #include "tests/sim/sim.h"
 
-#define UNDISTURBED (6 * S)
 #define SLOWEST_CLOCK 0.915
-
-static struct host *
-find_host(struct world *world, const struct role_wid *wid)
-{
-	uint64_t slot = strtoull(wid->inst, NULL, 16) >> 32;
-
-	return slot >= 1 && slot <= SLOTS ? &world->hosts[slot - 1] : NULL;
-}
-
-static bool
-fenced(const struct role_register *reg, const char *node)
-{
-	return reg && reg->fence.present && strcmp(reg->fence.node, node) == 0;
-}
-
-static bool
-write_allowed(const char *kind, const struct host *host,
-    const struct role_register *old, const struct role_register *reg)
-{
-	const char *me = host->name;
-	bool holder = strcmp(old->holder, me) == 0;
-	bool same_fence = old->fence.present == reg->fence.present &&
-	    strcmp(old->fence.text, reg->fence.text) == 0 &&
-	    strcmp(old->fence.node, reg->fence.node) == 0;
-
-	if (strcmp(kind, "OWN") == 0)
-		return strcmp(reg->holder, me) == 0 && fenced(reg, me) &&
-		    (!old->fence.present || fenced(old, me) || holder);
-	if (strcmp(kind, "CLAIM") == 0)
-		return strcmp(reg->holder, me) == 0 && same_fence &&
-		    old->fence.present && !fenced(old, me) && !holder;
-	if (strcmp(kind, "ABANDON") == 0)
-		return reg->holder[0] == '\0' && same_fence && holder &&
-		    !fenced(old, me);
-	if (strcmp(kind, "FORCE") == 0)
-		return reg->holder[0] && !reg->fence.present;
-	return strcmp(kind, "GIVE") == 0 && !reg->fence.present && fenced(old, me) &&
-	    !host->vip;
-}
-
-/* I3, I2: accepted writes follow the table of section 2. */
-void
-check_write(struct world *world, const struct role_register *old,
-    const struct role_register *reg)
-{
-	struct role_wid wid = { 0 };
-	const struct host *host = NULL;
-
-	if (role_wid_split(reg->wid, &wid))
-		host = find_host(world, &wid);
-	if (!host)
-		sim_fail(world, "I3: a write by nobody: %s", reg->wid);
-	if (old && !world->odd && reg->rev <= old->rev)
-		sim_fail(world, "I3: revision %llu after %llu",
-		    (unsigned long long)reg->rev, (unsigned long long)old->rev);
-	/* 10.8: whoever knows better writes over what came back from the past */
-	if (old && !world->odd && !write_allowed(wid.kind, host, old, reg))
-		sim_fail(world, "I3: %s is not allowed on holder %s fence %s", reg->wid,
-		    old->holder, old->fence.present ? old->fence.node : "null");
-	if (strcmp(wid.kind, "CLAIM") == 0)
-		world->claims++;
-	if (strcmp(wid.kind, "OWN") == 0 && fenced(old, host->name) &&
-	    strcmp(old->holder, host->name) != 0)
-		world->objections++;
-	check_addresses(world);
-}
-
-/* I15: who reads undisturbed knows over which index to write. */
-void
-check_refused(struct world *world, const struct host *host)
-{
-	int64_t moved_at = world->clusters[host->cluster].moved_at;
-
-	if (!world->odd && !host->foreign && world->now > moved_at + UNDISTURBED &&
-	    world->now > host->consul_bad_at + UNDISTURBED)
-		sim_fail(world, "I15: %s writes over an index that was left %.3f s ago",
-		    host->name, (double)(world->now - moved_at) / S);
-}
-
-static void
-overlap_ends(struct world *world, struct item *item)
-{
-	if (world->overlap_from == item->number && world->overlap_limit != NEVER)
-		sim_fail(world, "I1: two had the address for %.3f s",
-		    (double)(world->now - world->overlap_from) / S);
-}
-
-static void
-watch_overlap(struct world *world)
-{
-	struct item *item = sim_item(world, NULL, overlap_ends);
-
-	world->overlap_from = item->number = world->now;
-	sim_push(world, world->overlap_limit, item);
-}
-
-/* I1, I2 */
-void
-check_addresses(struct world *world)
-{
-	const struct host *holder = NULL;
-	bool two = false;
-
-	for (size_t i = 0; i < SLOTS; i++) {
-		const struct host *host = &world->hosts[i];
-
-		if (!host->vip)
-			continue;
-		if (holder && !world->odd)
-			sim_fail(world, "I1: %s and %s have the address", holder->name,
-			    host->name);
-		two = two || holder;
-		holder = host;
-		if (!world->wiped && !world->odd &&
-		    !fenced(consul_register(world, host), host->name))
-			sim_fail(world, "I2: %s has the address, the fence does not",
-			    host->name);
-	}
-	if (!two)
-		world->overlap_from = NEVER;
-	else if (world->overlap_from == NEVER && world->overlap_limit != NEVER)
-		watch_overlap(world);
-}
-
-void
-check_odd(struct world *world, int64_t limit)
-{
-	world->odd = true;
-	world->overlap_limit = limit;
-	world->overlap_from = NEVER;
-	check_addresses(world);
-}
 
 /* Two masters whose leases run at the same time. */
 static void
@@ -261,7 +123,7 @@ remember_confirm(struct host *host, const struct role_event *event)
 	if (event->type != ROLE_EVENT_REGISTER || !event->reg.consistent)
 		return;
 	reg = event->reg.content;
-	if (fenced(reg, host->name) && strcmp(reg->holder, host->name) == 0 &&
+	if (audit_fenced(reg, host->name) && strcmp(reg->holder, host->name) == 0 &&
 	    event->reg.sent_at > host->confirmed_ms)
 		host->confirmed_ms = event->reg.sent_at;
 }
@@ -316,7 +178,7 @@ check_hold(
 		sim_fail(world, "I5: %s sets the address beyond its lease", host->name);
 	if (host->given)
 		sim_fail(world, "I8: %s sets the address after a GIVE", host->name);
-	if (!world->odd && !world->wiped && fenced(reg, host->name) &&
+	if (!world->odd && !world->wiped && audit_fenced(reg, host->name) &&
 	    until > host->confirmed_ms + reg->fence.lease_ms)
 		check_failsafe(world, host, &reg->fence);
 }
@@ -364,7 +226,7 @@ check_loss(struct world *world, const struct host *host,
 		sim_fail(world, "I11: %s lost the role undisturbed: %s", host->name,
 		    state->why);
 	/* an OWN that came when its lease was almost over gave nobody time for an ack */
-	if (fenced(reg, host->name) && reg->fence.n_members > 0 &&
+	if (audit_fenced(reg, host->name) && reg->fence.n_members > 0 &&
 	    world->now > host->entered_at + host->params.silence_ms * MS &&
 	    now.boot + host->params.margin_ms <
 		host->confirmed_ms + reg->fence.hold_ms &&
@@ -475,7 +337,8 @@ check_master(struct world *world, const struct host *host, struct role_now now)
 		sim_fail(world, "S2: %s revived a lease that was over", host->name);
 	if (now.boot >= role_hold_until(role))
 		sim_fail(world, "S2: %s is master beyond its lease", host->name);
-	if (!world->odd && fenced(reg, host->name) && !is_bound(role, &reg->fence))
+	if (!world->odd && audit_fenced(reg, host->name) &&
+	    !is_bound(role, &reg->fence))
 		sim_fail(world, "I4: %s is not bound by its record in the register",
 		    host->name);
 }

@@ -206,7 +206,7 @@ replace(struct world *world, struct cluster *cluster, struct content *content)
 	/* a write of the same text as one before must not share its index */
 	put(world, cluster, content_new(world, &content->reg));
 	world->writes++;
-	check_write(world, old ? &old->reg : NULL, &cluster->content->reg);
+	audit_write(world, old ? &old->reg : NULL, &cluster->content->reg);
 	content_drop(world, old);
 }
 
@@ -227,7 +227,7 @@ apply_write(struct world *world, struct item *item)
 		item->ok = !sim_chance(world, world->loss);
 		item->order = cluster->content->reg.index;
 	} else if (item->life == item->host->life) {
-		check_refused(world, item->host);
+		audit_refused(world, item->host);
 	}
 	reply(world, item);
 }

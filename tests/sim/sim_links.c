@@ -153,7 +153,7 @@ forget(struct world *world)
 void
 begin_restore(struct world *world, struct host *host, const struct fault *fault)
 {
-	check_odd(world, 4 * S);
+	audit_odd(world, 4 * S);
 	consul_restore(world, fault->random >> 8, fault->random & 2);
 	if (fault->random & 1)
 		forget(world);
@@ -168,7 +168,7 @@ begin_clusters(struct world *world, struct host *host, const struct fault *fault
 
 	away |= (unsigned int)(fault->random >> 16) & world->plan->hosts &
 	    ~(unsigned int)(fault->random >> 24);
-	check_odd(world, NEVER);
+	audit_odd(world, NEVER);
 	for (size_t i = 0; i < SLOTS; i++)
 		for (size_t j = 0; j < SLOTS; j++)
 			if (((away >> i) ^ (away >> j)) & 1)
@@ -191,7 +191,7 @@ unite_later(struct world *world, struct item *item)
 {
 	(void)item;
 	consul_unite(world);
-	check_odd(world, 6 * S);
+	audit_odd(world, 6 * S);
 }
 
 /* The network heals first: the heartbeats alone must end it. */
@@ -202,7 +202,7 @@ end_clusters(struct world *world, struct host *host, const struct fault *fault)
 	for (size_t i = 0; i < SLOTS; i++)
 		for (size_t j = 0; j < SLOTS; j++)
 			net_cut(world, &world->hosts[i], &world->hosts[j], false);
-	check_odd(world, all_beat(world) ? 6 * S : NEVER);
+	audit_odd(world, all_beat(world) ? 6 * S : NEVER);
 	if (all_beat(world))
 		sim_push(world, S, sim_item(world, NULL, check_one_master));
 	sim_say(world, NULL, "the clusters' hosts hear each other again");

@@ -122,7 +122,7 @@ begin_namesake(struct world *world, struct host *host, const struct fault *fault
 	struct host *twin = &world->hosts[NAMESAKE];
 
 	(void)fault;
-	check_odd(world, 4 * S);
+	audit_odd(world, 4 * S);
 	str_copy(twin->name, sizeof(twin->name), host->name);
 	str_copy(twin->params.node, sizeof(twin->params.node), host->name);
 	twin->plays = true;
@@ -145,7 +145,7 @@ swear_falsely(struct world *world, struct item *item)
 	sim_say(
 	    world, item->host, "the operator forces %s out, which lives", old->name);
 	old->cut = true;
-	check_odd(world, 6 * S);
+	audit_odd(world, 6 * S);
 	consul_force(world, item->host, &reg);
 }
 

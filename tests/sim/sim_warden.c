@@ -19,7 +19,7 @@ kernel_remove(struct world *world, struct host *host, const char *why)
 		sim_say(world, host, "ADDRESS gone: %s", why);
 	host->vip = false;
 	host->vip_life++;
-	check_addresses(world);
+	audit_addresses(world);
 }
 
 static void
@@ -77,7 +77,7 @@ kernel_set(struct world *world, struct host *host, int64_t seconds)
 
 	address_up(world, host);
 	end_at(world, host, (int64_t)((double)(life_ms * MS) / host->raw.rate));
-	check_addresses(world);
+	audit_addresses(world);
 }
 
 static void
@@ -86,7 +86,7 @@ fence_set(struct world *world, struct host *host, int64_t until)
 	host->fence_ms = until;
 	address_up(world, host);
 	fence_watch(world, host);
-	check_addresses(world);
+	audit_addresses(world);
 }
 
 /* What a fresh agent is told: a deadline that an earlier one gave still runs. */
