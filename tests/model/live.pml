@@ -10,8 +10,9 @@
  *    drop, no change of master.
  *  -DP3: from ANY reachable state (all faults of vip.pml) everybody but one agent v dies,
  *    and Consul answers v within a tick: v is MASTER within D + wait + SLACK ticks (wait = W
- *    for a member, WN otherwise); an orphaned write of a dead agent can cost one more round.
- *    Its last states have no successor: run it with pan -E.
+ *    for a member, WN otherwise); an orphaned write of a dead agent can cost one more round,
+ *    and so can somebody who writes the register anew, word for word. Its last states have no
+ *    successor: run it with pan -E.
  *  -DP4: the calm pace. As P1, but agent 0 reads each CALMR ticks only, more than its lease,
  *    while the member's acks come; the first that is missing makes it read within R again.
  */
@@ -156,9 +157,19 @@ byte bound = 0;
 #define CLAIMS D
 #endif
 #define OK(v) (a[v].st == M && a[v].vip > 0)
+/* once somebody writes the register anew, word for word: v knows another index than it has,
+ * so that its next write is refused; the read that follows tells the index, and v, if it is
+ * WAITING, begins again */
+unsigned anew : 2 = 0;   /* 1: it was, and v does not know; 2: v knows */
+#ifdef OLDINDEX  /* mutation: what is known already is not taken at its new index */
+#define REREAD(v) skip
+#else
+#define REREAD(v) anew = 2; if :: a[v].st == F -> a[v].fw = FW(v) :: else fi
+#endif
+#define WRITE(v,what) if :: anew == 1 -> REREAD(v) :: else -> what fi
 /* one prompt reaction of v per tick; each Consul request is applied and answered at once */
-#define APPLYOWN(v) KILL; rH = v; rF = v; rM = 0; a[v].st = M; a[v].won = 0; a[v].wr = 0; \
-	a[v].fw = 0; a[v].req = 0; a[v].lease = L; a[v].lastc = H; RAISE(v)
+#define APPLYOWN(v) WRITE(v, KILL; rH = v; rF = v; rM = 0; a[v].st = M; a[v].won = 0; \
+	a[v].wr = 0; a[v].fw = 0; a[v].req = 0; a[v].lease = L; a[v].lastc = H; RAISE(v))
 #define ACTV(v) \
 	if :: a[v].st == M && HOLD(v) == 0 -> a[v].vip = 0; TOS(v) \
 	:: a[v].st == M && HOLD(v) > 0 && rF != v -> a[v].vip = 0; TOS(v) \
@@ -170,8 +181,8 @@ byte bound = 0;
 	if :: a[v].st == S && (rF == NONE || rF == v) -> APPLYOWN(v) \
 	:: a[v].st == S && rF != NONE && rF != v && rH == v -> a[v].st = F; \
 	a[v].fw = FW(v); a[v].won = 0; a[v].wr = 0 \
-	:: a[v].st == S && rF != NONE && rF != v && rH != v && since >= CLAIMS -> KILL; rH = v; \
-	a[v].st = F; a[v].fw = FW(v); a[v].won = 0; a[v].wr = 0 \
+	:: a[v].st == S && rF != NONE && rF != v && rH != v && since >= CLAIMS -> \
+	WRITE(v, KILL; rH = v; a[v].st = F; a[v].fw = FW(v); a[v].won = 0; a[v].wr = 0) \
 	:: a[v].st == F && rH == v && (a[v].fw == 0 || rF == NONE || rF == v) -> APPLYOWN(v) \
 	:: else fi
 #define CHK(v) if :: !OK(v) -> assert(since <= bound); since = since + 1 :: else -> \
@@ -192,6 +203,9 @@ byte bound = 0;
 	since = 0; \
 	bound = D + SLACK + (((rM >> v) & 1) -> W : WN); if :: NOFLY(v) -> skip :: else -> \
 	bound = D + SLACK + WN + D + SLACK + WN fi; Z }
+/* a write that is refused, and the wait from its begin */
+#define REWRITE d_step { calm && bound != 99 && rX && !anew -> printf("EV REWRITE\n"); anew = 1; \
+	KILL; bound = bound + 1 + WN; Z }
 #define E(x) :: !calm -> x
 #define ORPH(i) :: ACLAIM(i) :: AGIVE(i,NONE) :: AABN(i)
 #ifndef SLACK
@@ -199,7 +213,7 @@ byte bound = 0;
 #endif
 active proctype world() {
   do
-  :: CT(0) :: CT(1) :: CALM(0) :: CALM(1)
+  :: CT(0) :: CT(1) :: CALM(0) :: CALM(1) :: REWRITE
   :: AGIVE(0,1) :: AGIVE(1,0)
   ORPH(0) ORPH(1)
   :: AOWN(0,0) :: AOWN(0,2) :: AOWN(1,0) :: AOWN(1,1)
