@@ -72,7 +72,7 @@ find_mutant(struct world *world, enum fault_kind kind, char failure[512])
 	struct plan plan;
 
 	for (uint64_t seed = 1; seed <= MUTANT_SCHEDULES; seed++) {
-		plan_draw_with(&plan, seed, kind);
+		plan_draw(&plan, seed, kind);
 		if (!world_play(world, &plan, false)) {
 			str_copy(failure, 512, world->failure);
 			return seed;
@@ -124,7 +124,7 @@ run_many(const struct many *many, bool tap)
 	totals_print(&totals);
 	if (bad)
 		printf("# seed %llu: %s\n", (unsigned long long)failed, failure);
-	plan_draw_with(&plan, failed, many->kind);
+	plan_draw(&plan, failed, many->kind);
 	if (failed && shrink(&plan, failure)) {
 		printf("# the shortest that fails so, for sim --faults: %s\n", failure);
 		plan_print(&plan, stdout);
@@ -186,7 +186,7 @@ tell_shortest(uint64_t seed, enum fault_kind kind)
 	struct plan plan;
 	char failure[512];
 
-	plan_draw_with(&plan, seed, kind);
+	plan_draw(&plan, seed, kind);
 	if (!shrink(&plan, failure)) {
 		puts("# it violates nothing");
 		return 0;
@@ -198,7 +198,7 @@ tell_shortest(uint64_t seed, enum fault_kind kind)
 
 /* For tests/model/compare.py. */
 static int
-trace(uint64_t first, uint64_t count)
+trace(uint64_t first, uint64_t count, enum fault_kind kind)
 {
 	struct world *world = world_new();
 	struct plan plan;
@@ -206,7 +206,7 @@ trace(uint64_t first, uint64_t count)
 
 	world->trace = stdout;
 	for (uint64_t seed = first; good && seed < first + count; seed++) {
-		plan_draw(&plan, seed);
+		plan_draw(&plan, seed, kind);
 		good = world_play(world, &plan, false);
 		if (!good)
 			fprintf(stderr, "seed %llu: %s\n", (unsigned long long)seed,
@@ -222,7 +222,7 @@ usage(void)
 	fputs("usage: sim [-m RULE] [-x KIND] [-n COUNT [-j JOBS] [-r RESULTS]] [-s] "
 	      "[SEED]\n"
 	      "       sim [-m RULE] --faults FILE\n"
-	      "       sim [-m RULE] --trace COUNT [SEED]\n"
+	      "       sim [-m RULE] [-x KIND] --trace COUNT [SEED]\n"
 	      "       sim --mutations\n",
 	    stderr);
 	return 2;
@@ -247,14 +247,14 @@ answer(const struct request *request)
 		return !check_mutations(0);
 	}
 	if (request->traced)
-		return trace(many->first, request->traced);
+		return trace(many->first, request->traced, many->kind);
 	if (request->faults)
 		return tell_file(request->faults);
 	if (request->shortest)
 		return tell_shortest(many->first, many->kind);
 	if (many->count)
 		return run_many(many, false);
-	plan_draw_with(&plan, many->first, many->kind);
+	plan_draw(&plan, many->first, many->kind);
 	return tell(&plan);
 }
 

@@ -94,9 +94,8 @@ struct plan {
 };
 
 /* sim_plan.c */
-void plan_draw(struct plan *plan, uint64_t seed);
-/* The same with that kind in it, once or more; FAULTS: as above. */
-void plan_draw_with(struct plan *plan, uint64_t seed, enum fault_kind kind);
+/* With that kind in it, once or more; FAULTS: as it falls. */
+void plan_draw(struct plan *plan, uint64_t seed, enum fault_kind kind);
 void plan_print(const struct plan *plan, FILE *out);
 bool plan_read(struct plan *plan, FILE *in);
 const char *fault_name(enum fault_kind kind);

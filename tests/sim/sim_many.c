@@ -82,7 +82,7 @@ run_block(
 
 	*report = (struct report){ .first = first };
 	for (uint64_t seed = first; seed < end && !report->failed; seed++) {
-		plan_draw_with(&plan, seed, many->kind);
+		plan_draw(&plan, seed, many->kind);
 		if (!world_play(world, &plan, false)) {
 			report->failed = seed;
 			str_copy(

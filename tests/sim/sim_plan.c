@@ -93,13 +93,7 @@ fault_find(const char *name)
 }
 
 void
-plan_draw(struct plan *plan, uint64_t seed)
-{
-	plan_draw_with(plan, seed, FAULTS);
-}
-
-void
-plan_draw_with(struct plan *plan, uint64_t seed, enum fault_kind kind)
+plan_draw(struct plan *plan, uint64_t seed, enum fault_kind kind)
 {
 	static const unsigned int hosts[] = { 3, 3, 3, 3, 7, 7, 7, 7, 7, 15 };
 	uint64_t random = seed;
