@@ -26,6 +26,8 @@ struct lease_out {
 	/* A read or the watch: content, or missing (only from a consistent read). */
 	void (*reg)(void *arg, uint32_t role, int64_t sent_at, bool consistent,
 	    const struct role_register *content /* NULL: missing */);
+	/* Not ok: it may have been applied all the same, or be yet. One that the token may not
+	 * do is told a second late, since the next one would be refused as well. */
 	void (*wrote)(void *arg, uint32_t role, const char *wid, bool ok, uint64_t index);
 	void (*peers)(
 	    void *arg, uint32_t role, const struct roster_peer *list, size_t count);

@@ -29,6 +29,10 @@
 #include "agent/failover/marker.h"
 #include "agent/failover/roster.h"
 
+/* Between two writes of a role that Consul does not let this host do: who decides would try each C
+ * what an operator has to mend. */
+#define REFUSED_MS 1000
+
 struct errand *
 registers_errand_new(struct registers *registers)
 {
@@ -52,6 +56,7 @@ registers_errand(struct registers *registers, uint32_t role)
 void
 registers_errand_free(struct errand *errand)
 {
+	loop_timer_free(errand->refused);
 	LIST_REMOVE(errand, link);
 	free(errand);
 }
@@ -163,6 +168,24 @@ judge_write(
 	return true;
 }
 
+/* A token that Consul does not know yet it may know in a moment. */
+static bool
+is_refused(const struct consul_reply *reply)
+{
+	return reply->result == CONSUL_DENIED && !consul_token_unknown(reply);
+}
+
+static void
+tell_refused(void *arg)
+{
+	struct errand *errand = arg;
+	struct registers *registers = errand->registers;
+
+	registers->out.wrote(
+	    registers->out.arg, errand->roles[0], errand->wid, false, 0);
+	registers_errand_free(errand);
+}
+
 static void
 on_wrote(void *arg, const struct consul_reply *reply)
 {
@@ -171,6 +194,12 @@ on_wrote(void *arg, const struct consul_reply *reply)
 	uint64_t index = 0;
 	bool ok = judge_write(errand, reply, &index);
 
+	if (is_refused(reply)) {
+		errand->call = NULL;
+		errand->refused = loop_timer_new(registers->loop, tell_refused, errand);
+		loop_timer_after(errand->refused, REFUSED_MS);
+		return;
+	}
 	registers->out.wrote(
 	    registers->out.arg, errand->roles[0], errand->wid, ok, index);
 	registers_errand_free(errand);
@@ -196,6 +225,9 @@ on_init(void *arg, const struct consul_reply *reply)
 	bool ok = judge_write(errand, reply, &index);
 
 	registers_errand_free(errand);
+	if (is_refused(reply))
+		registers->seats[role].init_after =
+		    loop_now(registers->loop) + REFUSED_MS;
 	if (ok) {
 		registers_mark(registers, &registers->seats[role]);
 		log_notice("role",
@@ -327,7 +359,7 @@ registers_free(struct registers *registers)
 	     errand != NULL; errand = next) {
 		next = LIST_NEXT(errand, link);
 		consul_cancel(errand->call);
-		free(errand);
+		registers_errand_free(errand);
 	}
 	loop_timer_free(registers->read_timer);
 	loop_timer_free(registers->init_timer);

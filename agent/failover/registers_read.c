@@ -111,10 +111,10 @@ register_missing(struct registers *registers, uint32_t role, int64_t sent_at)
 	registers_granted(seat, false);
 	if (seat->seen || !seat->conf->auto_init)
 		registers->out.reg(registers->out.arg, role, sent_at, true, NULL);
-	else if (registers->out.may_init(registers->out.arg, role, &rev))
-		registers_init(registers, role, rev);
-	else
+	else if (!registers->out.may_init(registers->out.arg, role, &rev))
 		await_init(registers, seat);
+	else if (loop_now(registers->loop) >= seat->init_after)
+		registers_init(registers, role, rev);
 }
 
 static void

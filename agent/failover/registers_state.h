@@ -23,7 +23,8 @@ struct errand {
 	bool is_read;			/* counted in `reads` */
 	size_t n_roles;
 	uint32_t roles[REGISTERS_READ];
-	char wid[ROLE_WID_SIZE];	/* of a write */
+	char wid[ROLE_WID_SIZE];	/* of a write; one that was refused is told ... */
+	struct loop_timer *refused;	/* ... when this is due; or NULL */
 };
 
 struct seat {
@@ -35,6 +36,7 @@ struct seat {
 	bool seen;			/* this host has seen a register of the role */
 	bool unreadable;		/* said */
 	bool read_denied, write_denied;	/* said */
+	int64_t init_after;		/* by loop_now, a first one was refused before */
 	uint64_t index;			/* of the newest consistent read; 0: missing */
 };
 

@@ -14,7 +14,9 @@
 #include "agent/base/base64.h"
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
+#include "agent/consul/consul.h"
 #include "tests/unit/lease_bed.h"
+#include "tests/unit/scripted.h"
 #include "tests/unit/tap.h"
 #include "tests/unit/until.h"
 
@@ -314,6 +316,88 @@ test_denied(void)
 	server = open_one;
 }
 
+struct script {
+	struct scripted *server;
+	const char *why; /* writes are refused */
+	unsigned int writes;
+};
+
+/* There is no register, and none may be written. */
+static void
+on_asked(void *arg, const char *request, struct scripted_call *call)
+{
+	struct script *script = arg;
+
+	if (strstr(request, "\"cas\"") != NULL) {
+		script->writes++;
+		scripted_answer(call, 403, "", script->why);
+	} else if (strstr(request, "\"get-tree\"") != NULL) {
+		scripted_answer(call, 200, "", "{\"Results\":[],\"Errors\":null}");
+	} else {
+		scripted_answer(
+		    call, strstr(request, "?consistent") ? 404 : 500, "", "");
+	}
+}
+
+static void
+set_up_script(struct fixture *f, struct script *script)
+{
+	set_up(f, "refused", 1);
+	script->server = scripted_new(f->loop, on_asked, script);
+	consul_free(f->consul);
+	free(f->conf.consul.address);
+	f->conf.consul.address = xstrdup(scripted_address(script->server));
+	f->consul = consul_new(f->loop, &f->conf.consul);
+}
+
+/* How often a register that is not there is tried to be made, by who looks 20 times a second. */
+static void
+expect_inits(struct fixture *f, const struct script *script)
+{
+	int64_t began = clock_boot_ms();
+
+	for (int i = 0; i < 30; i++) {
+		lease_read(f->lease, 0);
+		run_for(f->loop, 50);
+	}
+	CU_ASSERT_TRUE(script->writes >= 1);
+	CU_ASSERT_TRUE((script->writes - 1) * 990 <= clock_boot_ms() - began);
+}
+
+/* Whoever decides tries again when he hears that a write came to nothing: a host that may not
+ * write is told late. But a token may only be so new that not all servers know it. */
+static void
+test_refused(void)
+{
+	static const struct {
+		const char *why;
+		bool late;
+	} rows[] = { { "Permission denied", true }, { "ACL not found", false } };
+
+	for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
+		struct script script = { .why = rows[i].why };
+		struct fixture f;
+		int64_t began;
+
+		set_up_script(&f, &script);
+		start(&f, "i1");
+		if (rows[i].late)
+			expect_inits(&f, &script);
+		began = clock_boot_ms();
+		CU_ASSERT_TRUE(write_and_wait(&f, 0, 1) && !f.told[0].wrote_ok);
+		CU_ASSERT_EQUAL(clock_boot_ms() - began >= 990, rows[i].late);
+		/* and one that waits ends with its owner */
+		lease_write(f.lease, 0, 0, &(struct role_register){ .wid = "w" }, 2000);
+		run_for(f.loop, 100);
+		lease_free(f.lease);
+		f.lease = NULL;
+		consul_free(f.consul);
+		f.consul = NULL;
+		scripted_free(script.server);
+		tear_down(&f);
+	}
+}
+
 /* ---- an operator's request ---- */
 
 static bool
@@ -448,6 +532,7 @@ static const struct tap_case cases[] = {
 	{ "what cannot be read is left alone", test_unreadable },
 	{ "a Consul that hangs", test_frozen },
 	{ "a token that may see nothing", test_denied },
+	{ "a token that may not write is in no hurry", test_refused },
 	{ "a pause is for all to see", test_pause },
 	{ "an operator's request is told once", test_switchover },
 };
