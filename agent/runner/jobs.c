@@ -9,7 +9,6 @@
 #include <poll.h>
 #include <stdlib.h>
 
-#include "agent/base/loop.h"
 #include "agent/base/util.h"
 #include "agent/runner/cgroup.h"
 #include "agent/runner/launch.h"

@@ -13,7 +13,6 @@
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
 #include "agent/conf/conf.h"
-#include "agent/consul/consul.h"
 #include "agent/consul/desired.h"
 #include "agent/consul/self.h"
 #include "checks/check.h"

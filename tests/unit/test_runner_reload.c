@@ -13,12 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "agent/base/util.h"
 #include "agent/base/wire.h"
 #include "agent/conf/conf.h"
-#include "agent/runner/runner.h"
 #include "tests/unit/runner_bed.h"
 #include "tests/unit/tap.h"
 

@@ -10,11 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include "agent/base/loop.h"
-#include "agent/base/resolve.h"
-#include "agent/base/tls.h"
 #include "agent/base/util.h"
 #include "tests/unit/name_server.h"
 #include "tests/unit/netns.h"

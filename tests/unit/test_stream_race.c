@@ -14,7 +14,6 @@
 
 #include "agent/base/loop.h"
 #include "agent/base/resolve.h"
-#include "agent/base/stream.h"
 #include "agent/base/util.h"
 #include "tests/unit/name_server.h"
 #include "tests/unit/stream_bed.h"
