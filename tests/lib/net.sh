@@ -440,6 +440,17 @@ lictord_gone()
 	[ -z "$(lictord_pids "$1")" ]
 }
 
+# All at once; again, should one have started another in between.
+lictord_kill_all()
+{
+	local pids
+	until lictord_gone "$1"; do
+		pids=$(lictord_pids "$1")
+		# shellcheck disable=SC2086 # one argument each
+		kill -KILL $pids 2>/dev/null || true
+	done
+}
+
 lictorctl_at()
 {
 	local host=$1

@@ -11,16 +11,6 @@ members()
 	[ "$(register '.fence.members | join(" ")')" = "$1" ]
 }
 
-kill_all()
-{
-	local pids
-	until lictord_gone "$1"; do
-		pids=$(lictord_pids "$1")
-		# shellcheck disable=SC2086 # one argument each
-		kill -KILL $pids 2>/dev/null || true
-	done
-}
-
 # refused PATTERN ARGUMENT...: failover web ... says so.
 refused()
 {
@@ -42,9 +32,9 @@ check "a master that lives is not taken for dead" \
 check "nor by itself" \
     not lictorctl_at "$MASTER" failover web "$BACKUP" --i-have-fenced "$MASTER"
 check "nor is a stranger the new one" refused 'no candidate' web-7 --i-have-fenced "$MASTER"
-kill_all "$BACKUP"
+lictord_kill_all "$BACKUP"
 check "after 10 s it is no member any more" wait_for 20 members ""
-kill_all "$MASTER"
+lictord_kill_all "$MASTER"
 lictord_start "$BACKUP"
 check "the other host is back, and the address nowhere" \
     wait_for 20 eval "ready $BACKUP && ! has_address $MASTER"

@@ -7,17 +7,6 @@
 # (4.1 s), and there are never two holders.
 . "${top_srcdir:-.}/tests/net/setup.sh"
 
-# All at once; again, should one have started another in between.
-kill_all()
-{
-	local pids
-	until lictord_gone "$1"; do
-		pids=$(lictord_pids "$1")
-		# shellcheck disable=SC2086 # one argument each
-		kill -KILL $pids 2>/dev/null || true
-	done
-}
-
 seconds_since()
 {
 	echo "$((($(now_ms) - $1) / 1000)).$(printf %03d $((($(now_ms) - $1) % 1000)))"
@@ -29,7 +18,7 @@ pair_start lictord_start
 observer_start
 asker_start "$VIP"
 killed=$(now_ms)
-kill_all "$MASTER"
+lictord_kill_all "$MASTER"
 check "the address leaves the dead host" wait_for 10 not has_address "$MASTER"
 gone=$(($(now_ms) - killed))
 check "it does within lease and lateness, 3750 ms" at_most $gone 3750

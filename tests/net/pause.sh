@@ -29,16 +29,6 @@ unwell()
 	[ "$(lictorctl_at "$1" status --json | jq -r '.roles[0].ready')" = no ]
 }
 
-kill_all()
-{
-	local pids
-	until lictord_gone "$1"; do
-		pids=$(lictord_pids "$1")
-		# shellcheck disable=SC2086 # one argument each
-		kill -KILL $pids 2>/dev/null || true
-	done
-}
-
 switch_over()
 {
 	local said
@@ -57,7 +47,7 @@ check "the other host takes nothing" stays_away "$BACKUP"
 check "the address stays" has_address "$MASTER"
 service_start "$MASTER"
 check "the service is well again" wait_for 10 not unwell "$MASTER"
-kill_all "$MASTER"
+lictord_kill_all "$MASTER"
 check "nobody takes the role of a dead master either" stays_away "$BACKUP"
 lictord_start "$MASTER"
 check "it has its role again when it is back" wait_for 20 is_master "$MASTER"

@@ -33,16 +33,6 @@ has_none()
 	[ -z "$(marked "$1")" ]
 }
 
-kill_all()
-{
-	local pids
-	until lictord_gone "$1"; do
-		pids=$(lictord_pids "$1")
-		# shellcheck disable=SC2086 # one argument each
-		kill -KILL $pids 2>/dev/null || true
-	done
-}
-
 # A client that connects, is silent until the file is there, and then asks.
 connection_start()
 {
@@ -125,7 +115,7 @@ ip -n "$LAB-$MASTER" rule del from "$VIP"
 check "a rule that somebody removes is put back by it" wait_for 10 has_all "$MASTER"
 check "it has left all else as it was" only_the_rule_changed
 
-kill_all "$MASTER"
+lictord_kill_all "$MASTER"
 check "all of lictord killed: the other host takes the address" \
     wait_for 40 has_address "$BACKUP"
 check "it has the routes and the rule" wait_for 5 has_all "$BACKUP"

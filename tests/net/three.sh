@@ -10,16 +10,6 @@
 HOSTS="web-1 web-2 web-3"
 ADDRESS[web-3]=13
 
-kill_all()
-{
-	local pids
-	until lictord_gone "$1"; do
-		pids=$(lictord_pids "$1")
-		# shellcheck disable=SC2086 # one argument each
-		kill -KILL $pids 2>/dev/null || true
-	done
-}
-
 # web-1 is master, and counts both others as members.
 at_rest()
 {
@@ -46,10 +36,10 @@ start client observer "$LICTOR_BUILD/tests/tools/observer" eth0 "$VIP" \
 asker_start "$VIP"
 waits=$(log_count web-2 'backup -> waiting')
 killed=$(now_ms)
-kill_all web-1
+lictord_kill_all web-1
 check "the second host claims the role" wait_for 10 waits web-2 "$waits"
 claimed=$(now_ms)
-kill_all web-2
+lictord_kill_all web-2
 check "the third one takes it" wait_for 10 has_address web-3
 taken=$(now_ms)
 waited=$(asker_stop)
