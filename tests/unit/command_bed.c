@@ -6,7 +6,6 @@
  */
 #include "tests/unit/command_bed.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -20,21 +19,10 @@
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
 #include "agent/runner/command.h"
+#include "tests/unit/entries.h"
 #include "tests/unit/tap.h"
 
 static char *no_environment[] = { NULL };
-
-int
-count_fds(void)
-{
-	int count = 0;
-	DIR *dir = opendir("/proc/self/fd");
-
-	while (readdir(dir) != NULL)
-		count++;
-	closedir(dir);
-	return count;
-}
 
 static void
 on_exited(void *arg, struct wire_message *message)
@@ -134,7 +122,7 @@ bed_new(bool delegated)
 		bed->group = enter_group();
 
 	loop_free(loop_new()); /* the first loop opens what all share */
-	bed->fds = count_fds();
+	bed->fds = count_entries("/proc/self/fd");
 	bed->results = xcalloc(RESULTS_MAX, sizeof(*bed->results));
 	bed->loop = loop_new();
 	bed->limit = loop_timer_new(bed->loop, on_limit, bed);
@@ -149,7 +137,7 @@ bed_free(struct bed *bed)
 	CU_ASSERT(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD);
 	loop_timer_free(bed->limit);
 	loop_free(bed->loop);
-	CU_ASSERT_EQUAL(count_fds(), bed->fds);
+	CU_ASSERT_EQUAL(count_entries("/proc/self/fd"), bed->fds);
 	leave_group(bed->group);
 	free(bed->results);
 	free(bed);

@@ -48,7 +48,6 @@ const struct wire_exited *run_shell(
     struct bed *bed, const char *text, int64_t timeout_ms);
 bool output_is(const struct wire_exited *exited, const char *text);
 
-int count_fds(void);
 bool process_lives(pid_t pid);
 /* Waits on the loop until the process is gone. */
 bool await_death(struct bed *bed, pid_t pid, int64_t limit_ms);

@@ -7,7 +7,6 @@
 #include "tests/unit/one_run.h"
 
 #include <CUnit/CUnit.h>
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +19,7 @@
 #include "agent/conf/bundle.h"
 #include "agent/conf/conf.h"
 #include "agent/health/run.h"
+#include "tests/unit/entries.h"
 #include "tests/unit/until.h"
 
 struct one_run {
@@ -29,21 +29,8 @@ struct one_run {
 	struct streams *streams;
 	struct runs *runs;
 	struct one_run_outcome outcome;
-	size_t descriptors; /* before it opened any */
+	int descriptors; /* before it opened any */
 };
-
-static size_t
-count_descriptors(void)
-{
-	DIR *folder = opendir("/proc/self/fd");
-	size_t count = 0;
-
-	while (folder != NULL && readdir(folder) != NULL)
-		count++;
-	if (folder != NULL)
-		closedir(folder);
-	return count;
-}
 
 static void
 on_done(void *owner, const struct run_outcome *outcome)
@@ -65,7 +52,7 @@ one_run_new(void)
 	struct runs_out out = { .done = on_done };
 
 	loop_free(loop_new()); /* the first one opens what all of them use */
-	bench->descriptors = count_descriptors();
+	bench->descriptors = count_entries("/proc/self/fd");
 	bench->loop = loop_new();
 	bench->resolve = resolve_new(bench->loop);
 	bench->tlss = tlss_new();
@@ -87,7 +74,7 @@ one_run_free(struct one_run *bench)
 	tlss_free(bench->tlss);
 	resolve_free(bench->resolve);
 	loop_free(bench->loop);
-	CU_ASSERT_EQUAL(count_descriptors(), bench->descriptors);
+	CU_ASSERT_EQUAL(count_entries("/proc/self/fd"), bench->descriptors);
 	free(bench);
 }
 

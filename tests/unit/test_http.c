@@ -6,7 +6,6 @@
 #include "agent/base/http.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -23,6 +22,7 @@
 
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
+#include "tests/unit/entries.h"
 #include "tests/unit/pace.h"
 #include "tests/unit/tap.h"
 
@@ -761,19 +761,6 @@ test_ended_in_a_callback(void)
 	}
 }
 
-static int
-open_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int count = 0;
-
-	while (dir != NULL && readdir(dir) != NULL)
-		count++;
-	if (dir != NULL)
-		closedir(dir);
-	return count;
-}
-
 /* Freed at any moment of a call: after each of its first turns. No descriptor stays. */
 static void
 test_freed_at_any_moment(void)
@@ -785,7 +772,7 @@ test_freed_at_any_moment(void)
 	client_open(&client);
 	http_free(client.http);
 	client.http = NULL;
-	int before = open_fds();
+	int before = count_entries("/proc/self/fd");
 	for (int turns = 0; turns < 24; turns++) {
 		struct loop_timer *timer =
 		    loop_timer_new(client.loop, on_time, client.loop);
@@ -799,7 +786,7 @@ test_freed_at_any_moment(void)
 		}
 		http_free(client.http);
 		loop_timer_free(timer);
-		CU_ASSERT_EQUAL(open_fds(), before);
+		CU_ASSERT_EQUAL(count_entries("/proc/self/fd"), before);
 	}
 	client.http = NULL;
 	http_free(NULL);
@@ -819,13 +806,7 @@ test_names_are_asked_for_aside(void)
 	CU_ASSERT_TRUE(reply->error == NET_RESOLVE || reply->error == NET_TIMEOUT);
 	CU_ASSERT_EQUAL(reply->sent_at, 0);
 	CU_ASSERT_NOT_EQUAL(reply->why[0], '\0');
-	DIR *tasks = opendir("/proc/self/task");
-	int threads = -2;
-	while (tasks != NULL && readdir(tasks) != NULL)
-		threads++;
-	if (tasks != NULL)
-		closedir(tasks);
-	CU_ASSERT_EQUAL(threads, 1);
+	CU_ASSERT_EQUAL(count_entries("/proc/self/task"), 1);
 	client_close(&client);
 }
 

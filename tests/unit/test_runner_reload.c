@@ -5,7 +5,6 @@
  */
 #include "agent/runner/reload.h"
 
-#include <dirent.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -17,6 +16,7 @@
 #include "agent/base/util.h"
 #include "agent/base/wire.h"
 #include "agent/conf/conf.h"
+#include "tests/unit/entries.h"
 #include "tests/unit/runner_bed.h"
 #include "tests/unit/tap.h"
 
@@ -419,14 +419,8 @@ static int
 open_fds(pid_t pid)
 {
 	AUTO_FREE char *path = xasprintf("/proc/%d/fd", (int)pid);
-	DIR *dir = opendir(path);
-	int count = 0;
 
-	while (dir != NULL && readdir(dir) != NULL)
-		count++;
-	if (dir != NULL)
-		closedir(dir);
-	return count;
+	return count_entries(path);
 }
 
 /* Good ones, faulty ones, aborted ones: no descriptor is left of any. */

@@ -6,12 +6,12 @@
  */
 #include "agent/base/stream.h"
 
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "agent/base/util.h"
+#include "tests/unit/entries.h"
 #include "tests/unit/name_server.h"
 #include "tests/unit/netns.h"
 #include "tests/unit/stream_bed.h"
@@ -292,25 +292,13 @@ test_tls_bulk(void)
 	encrypted_close(&e);
 }
 
-static size_t
-count_descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	size_t n = 0;
-
-	while (readdir(dir) != NULL)
-		n++;
-	closedir(dir);
-	return n;
-}
-
 static void
 test_sockets_are_used_again(void)
 {
 	enum { AT_ONCE = 8, ROUNDS = 100 };
 	struct world w;
 	struct client c[AT_ONCE];
-	size_t before = 0;
+	int before = 0;
 
 	world_open(&w);
 	struct server *server = server_new(w.loop, "127.0.0.1", 0, MUTE, 64);
@@ -322,8 +310,8 @@ test_sockets_are_used_again(void)
 		for (int i = 0; i < AT_ONCE; i++)
 			client_wait(&w, &c[i]);
 		if (round == 0)
-			before = count_descriptors();
-		CU_ASSERT_EQUAL(count_descriptors(), before);
+			before = count_entries("/proc/self/fd");
+		CU_ASSERT_EQUAL(count_entries("/proc/self/fd"), before);
 	}
 	server_free(server);
 	world_close(&w);

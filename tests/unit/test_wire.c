@@ -5,7 +5,6 @@
  */
 #include "agent/base/wire.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -15,6 +14,7 @@
 
 #include "agent/base/loop.h"
 #include "agent/base/util.h"
+#include "tests/unit/entries.h"
 #include "tests/unit/tap.h"
 
 #define GENERATION UINT64_C(0x1122334455667788)
@@ -111,19 +111,6 @@ end_send(struct end *end, uint32_t type)
 	end->sending = false;
 }
 
-static int
-open_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int count = 0;
-
-	while (dir != NULL && readdir(dir) != NULL)
-		count++;
-	if (dir != NULL)
-		closedir(dir);
-	return count;
-}
-
 /* The table once more, as the header tells it. */
 static bool
 allowed(uint32_t type, enum wire_process from, enum wire_process to)
@@ -181,7 +168,7 @@ comes_in(enum wire_process from, enum wire_process to,
     const struct wire_message *message, size_t len, size_t fd_count)
 {
 	struct loop *loop = loop_new();
-	int fds[2], before = open_fds(), pass[16];
+	int fds[2], before = count_entries("/proc/self/fd"), pass[16];
 	struct end end;
 
 	CU_ASSERT_EQUAL_FATAL(wire_pair(fds), 0);
@@ -197,7 +184,7 @@ comes_in(enum wire_process from, enum wire_process to,
 	end_close(&end);
 	close(fds[1]);
 	run_for(loop, 0);
-	CU_ASSERT_EQUAL(open_fds(), before);
+	CU_ASSERT_EQUAL(count_entries("/proc/self/fd"), before);
 	loop_free(loop);
 	return in;
 }
@@ -547,7 +534,7 @@ static void
 test_a_full_queue_closes_later(void)
 {
 	struct loop *loop = loop_new();
-	int fds[2], before = open_fds();
+	int fds[2], before = count_entries("/proc/self/fd");
 	struct end runner;
 
 	CU_ASSERT_EQUAL_FATAL(wire_pair(fds), 0);
@@ -562,7 +549,7 @@ test_a_full_queue_closes_later(void)
 	CU_ASSERT_EQUAL(runner.closed, 1);
 	end_close(&runner);
 	close(fds[1]);
-	CU_ASSERT_EQUAL(open_fds(), before);
+	CU_ASSERT_EQUAL(count_entries("/proc/self/fd"), before);
 	loop_free(loop);
 }
 
