@@ -517,6 +517,28 @@ test_too_many_clients(void)
 	bench_close(&bench);
 }
 
+/* A bench without a client, and this process is a stranger to it. False: it cannot become
+ * another user. */
+static bool
+open_to_strangers(struct bench *bench)
+{
+	if (geteuid() != 0) {
+		CU_PASS("only root can become another user");
+		return false;
+	}
+	bench_open(bench);
+	close(bench->client);
+	CU_ASSERT_FATAL(chmod(bench->dir, 0755) == 0 && chmod(bench->path, 0666) == 0);
+	CU_ASSERT_FATAL(setegid(65534) == 0 && seteuid(65534) == 0);
+	return true;
+}
+
+static void
+be_root(void)
+{
+	CU_ASSERT_FATAL(seteuid(0) == 0 && setegid(0) == 0);
+}
+
 /* Those who may nothing keep nobody out who may, however many they are. */
 static void
 test_strangers_leave_room(void)
@@ -525,17 +547,11 @@ test_strangers_leave_room(void)
 	int strangers[40];
 	char answer[256];
 
-	if (geteuid() != 0) {
-		CU_PASS("only root can become another user");
+	if (!open_to_strangers(&bench))
 		return;
-	}
-	bench_open(&bench);
-	close(bench.client);
-	CU_ASSERT_FATAL(chmod(bench.dir, 0755) == 0 && chmod(bench.path, 0666) == 0);
-	CU_ASSERT_FATAL(setegid(65534) == 0 && seteuid(65534) == 0);
 	for (size_t i = 0; i < ARRAY_LENGTH(strangers); i++)
 		strangers[i] = connect_client(&bench);
-	CU_ASSERT_FATAL(seteuid(0) == 0 && setegid(0) == 0);
+	be_root();
 	bench.client = connect_client(&bench);
 	exchange(&bench, "{\"command\":\"status\"}\n", answer, sizeof(answer));
 	CU_ASSERT_STRING_EQUAL(answer, "ok");
@@ -552,16 +568,10 @@ test_strangers_are_refused(void)
 	struct bench bench;
 	char answer[256] = "";
 
-	if (geteuid() != 0) {
-		CU_PASS("only root can become another user");
+	if (!open_to_strangers(&bench))
 		return;
-	}
-	bench_open(&bench);
-	close(bench.client);
-	CU_ASSERT_FATAL(chmod(bench.dir, 0755) == 0 && chmod(bench.path, 0666) == 0);
-	CU_ASSERT_FATAL(setegid(65534) == 0 && seteuid(65534) == 0);
 	bench.client = connect_client(&bench);
-	CU_ASSERT_FATAL(seteuid(0) == 0 && setegid(0) == 0);
+	be_root();
 	exchange(&bench, "{\"command\":\"status\"}\n", answer, sizeof(answer));
 	CU_ASSERT_STRING_EQUAL(
 	    answer, "permission denied: root, lictor-admin or lictor-status may");
