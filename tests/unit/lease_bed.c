@@ -204,6 +204,23 @@ candidate(const struct fixture *f)
 }
 
 static bool
+has_counted(void *arg)
+{
+	const struct fixture *f = arg;
+
+	return *f->counter >= f->count;
+}
+
+bool
+wait_count(struct fixture *f, const unsigned int *counter, unsigned int least,
+    int64_t limit_ms)
+{
+	f->counter = counter;
+	f->count = least;
+	return until(f->loop, has_counted, f, limit_ms);
+}
+
+static bool
 candidate_says(void *arg)
 {
 	const struct fixture *f = arg;

@@ -49,6 +49,7 @@ struct fixture {
 	bool duplicate;
 	const char *text; /* what a condition waits for */
 	unsigned int count;
+	const unsigned int *counter;
 };
 
 /* web-1 with roles PREFIX0, PREFIX1, ... and a state folder of its own; not started yet. */
@@ -62,6 +63,9 @@ int ask(const char *method, const char *body, char *out, size_t size, const char
     ...);
 /* This node's candidacy as Consul has it; NULL: no key. The caller frees it. */
 cJSON *candidate(const struct fixture *f);
+/* Until one of the fixture's counters is at least so much. */
+bool wait_count(struct fixture *f, const unsigned int *counter, unsigned int least,
+    int64_t limit_ms);
 /* Until it says so. */
 bool wait_candidate(struct fixture *f, const char *text);
 #endif

@@ -46,22 +46,14 @@ read_all(struct fixture *f)
 }
 
 static bool
-is_written(void *arg)
-{
-	const struct fixture *f = arg;
-
-	return f->told[0].wrote >= f->count;
-}
-
-static bool
 write_and_wait(struct fixture *f, uint64_t base, uint64_t rev)
 {
 	struct role_register reg = { .rev = rev, .wid = "web-1.i.OWN.7" };
 
 	str_copy(reg.holder, sizeof(reg.holder), f->node);
-	f->count = f->told[0].wrote + 1;
+	unsigned int wrote = f->told[0].wrote;
 	lease_write(f->lease, 0, base, &reg, 2000);
-	return until(f->loop, is_written, f, LIMIT_MS);
+	return wait_count(f, &f->told[0].wrote, wrote + 1, LIMIT_MS);
 }
 
 /* A register as JSON, with `holder` telling one from another. */
@@ -120,14 +112,6 @@ test_first_start(void)
 	tear_down(&f);
 }
 
-static bool
-has_asked(void *arg)
-{
-	const struct fixture *f = arg;
-
-	return f->asked >= f->count;
-}
-
 /* Whether one may be made is this host's own question: for that Consul is not asked again and
  * again, and it may as well hang. */
 static void
@@ -139,11 +123,9 @@ test_first_awaited(void)
 	f.began += 3600 * 1000;
 	start(&f, "i1");
 	lease_read(f.lease, 0);
-	f.count = 1;
-	CU_ASSERT_TRUE(until(f.loop, has_asked, &f, LIMIT_MS));
+	CU_ASSERT_TRUE(wait_count(&f, &f.asked, 1, LIMIT_MS));
 	consul_server_freeze(server);
-	f.count = f.asked + 3;
-	CU_ASSERT_TRUE(until(f.loop, has_asked, &f, 1000));
+	CU_ASSERT_TRUE(wait_count(&f, &f.asked, f.asked + 3, 1000));
 	consul_server_thaw(server);
 	f.began -= 3600 * 1000;
 	f.count = 1;
@@ -401,14 +383,6 @@ test_refused(void)
 /* ---- an operator's request ---- */
 
 static bool
-is_asked(void *arg)
-{
-	const struct fixture *f = arg;
-
-	return f->told[0].switchovers >= f->count;
-}
-
-static bool
 request_is_gone(void *arg)
 {
 	const struct fixture *f = arg;
@@ -433,15 +407,13 @@ test_switchover(void)
 	CU_ASSERT_TRUE(wait_candidate(&f, "\"inst\":\"i1\""));
 	CU_ASSERT_EQUAL(f.told[0].switchovers, 0);
 	lease_switchover(f.lease, 0, "web-2");
-	f.count = 1;
-	CU_ASSERT_TRUE(until(f.loop, is_asked, &f, LIMIT_MS));
+	CU_ASSERT_TRUE(wait_count(&f, &f.told[0].switchovers, 1, LIMIT_MS));
 	CU_ASSERT_STRING_EQUAL(f.told[0].to, "web-2");
 	lease_present(f.lease, 0, false); /* more news, the same request */
 	CU_ASSERT_TRUE(wait_candidate(&f, "\"ready\":false"));
 	CU_ASSERT_EQUAL(f.told[0].switchovers, 1);
 	lease_switchover(f.lease, 0, "");
-	f.count = 2;
-	CU_ASSERT_TRUE(until(f.loop, is_asked, &f, LIMIT_MS));
+	CU_ASSERT_TRUE(wait_count(&f, &f.told[0].switchovers, 2, LIMIT_MS));
 	CU_ASSERT_STRING_EQUAL(f.told[0].to, "");
 	lease_switchover_done(f.lease, 0);
 	CU_ASSERT_TRUE(until(f.loop, request_is_gone, &f, LIMIT_MS));

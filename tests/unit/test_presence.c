@@ -183,14 +183,6 @@ test_taken_away(void)
 	tear_down(&f);
 }
 
-static bool
-duplicates_told(void *arg)
-{
-	const struct fixture *f = arg;
-
-	return f->duplicates >= f->count;
-}
-
 static void
 test_duplicate(void)
 {
@@ -211,12 +203,10 @@ test_duplicate(void)
 	    200);
 	start(&f, "i1");
 	lease_present(f.lease, 0, true);
-	f.count = 1;
-	CU_ASSERT_TRUE(until(f.loop, duplicates_told, &f, LIMIT_MS) && f.duplicate);
+	CU_ASSERT_TRUE(wait_count(&f, &f.duplicates, 1, LIMIT_MS) && f.duplicate);
 	CU_ASSERT_EQUAL(
 	    ask("PUT", NULL, out, sizeof(out), "/v1/session/destroy/%s", session), 200);
-	f.count = 2;
-	CU_ASSERT_TRUE(until(f.loop, duplicates_told, &f, LIMIT_MS) && !f.duplicate);
+	CU_ASSERT_TRUE(wait_count(&f, &f.duplicates, 2, LIMIT_MS) && !f.duplicate);
 	CU_ASSERT_TRUE(wait_candidate(&f, "\"inst\":\"i1\""));
 	CU_ASSERT_EQUAL(f.duplicates, 2);
 	tear_down(&f);
@@ -228,14 +218,6 @@ on_stopped(void *arg)
 	struct fixture *f = arg;
 
 	f->stopped++;
-}
-
-static bool
-is_stopped(void *arg)
-{
-	const struct fixture *f = arg;
-
-	return f->stopped > 0;
 }
 
 static void
@@ -250,7 +232,7 @@ test_stop(void)
 	lease_present(f.lease, 0, true);
 	CU_ASSERT_TRUE(wait_candidate(&f, "\"inst\":\"i1\""));
 	lease_stop(f.lease, on_stopped, &f);
-	CU_ASSERT_TRUE(until(f.loop, is_stopped, &f, 1200));
+	CU_ASSERT_TRUE(wait_count(&f, &f.stopped, 1, 1200));
 	CU_ASSERT_EQUAL(f.stopped, 1);
 	CU_ASSERT_PTR_NULL(candidate(&f));
 	CU_ASSERT_NOT_EQUAL(access(path, F_OK), 0);
@@ -273,7 +255,7 @@ test_stop_without(void)
 		}
 		lease_stop(f.lease, on_stopped, &f);
 		CU_ASSERT_EQUAL(f.stopped, 0);
-		CU_ASSERT_TRUE(until(f.loop, is_stopped, &f, 1200));
+		CU_ASSERT_TRUE(wait_count(&f, &f.stopped, 1, 1200));
 		consul_server_thaw(server);
 		tear_down(&f);
 	}
