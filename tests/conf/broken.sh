@@ -3,7 +3,7 @@
 #
 # Every configuration of broken.table through the daemon's own `lictord -c DIR -t`: exit
 # status 1, nothing on standard output, and the one line on standard error that the table
-# asks for. tests/unit/test_conf.c reads the same table without a process for each.
+# asks for. tests/unit/test_conf_broken.c reads the same table without a process for each.
 set -euo pipefail
 top=$(realpath "${top_srcdir:-.}")
 lictord=$(realpath "${top_builddir:-.}")/lictord

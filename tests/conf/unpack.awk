@@ -2,7 +2,7 @@
 # Unpacks broken.table into one folder per case below OUT (awk -v out=OUT -f unpack.awk):
 # the configuration in NUMBER/, with what else the case says in NUMBER.name, NUMBER.expect,
 # NUMBER.environment and NUMBER.setup (to be run by sh inside the folder). Read by
-# tests/conf/broken.sh and tests/unit/test_conf.c.
+# tests/conf/broken.sh and tests/unit/test_conf_broken.c.
 
 function write(suffix, text)
 {

@@ -9,58 +9,13 @@
 #include <string.h>
 
 #include "agent/base/util.h"
-#include "agent/conf/bundle.h"
 #include "agent/conf/conf.h"
 #include "agent/conf/options.h"
 #include "agent/conf/scan.h"
 #include "agent/conf/schema.h"
 #include "agent/conf/tree.h"
+#include "tests/unit/conf_bed.h"
 #include "tests/unit/tap.h"
-
-static const char whole[] =
-    "# the file of the tests\n"
-    "service \"db\" {\n"
-    "  port = 5432\n"
-    "  address = db-1.example\n"
-    "  tags = {\"sql\", 'a\\d'} // two\n"
-    "  meta = {\"version=15\", \"note=\\\"a\\\\b\\\"\"}\n"
-    "  weight = 10\n"
-    "  on-stop = maintenance\n"
-    "  tcp \"port\" { address = \"127.0.0.1:5432\" interval = 1s }\n"
-    "  /* one\n"
-    "     comment */\n"
-    "  script \"query\" {\n"
-    "    command = {\"/bin/true\", \"-d\", \"\"}\n"
-    "    environment = {\"A=b c\"}\n"
-    "    directory = \"/\"\n"
-    "    interval = 5s timeout = 1m rise = 1 fall = 5\n"
-    "    initial = passing output-size = 100 notes = \"why\"\n"
-    "  }\n"
-    "}\n"
-    "service \"web\" { id = \"web-1\" }\n"
-    "tcp \"ssh\" { address = \"127.0.0.1:22\" }\n"
-    "role \"db\" {\n"
-    "  services = {\"db\"}\n"
-    "  priority = 7 preempt = true preempt-delay = 1m\n"
-    "  when-all-critical = release address = before-promote\n"
-    "  vip \"192.0.2.100\" { interface = \"eth0\" }\n"
-    "  vip \"2001:db8::100/64\" { interface = \"eth1\"\n"
-    "    announce-refresh = 0s }\n"
-    "  hooks { promote = {\"/bin/true\", \"up\"}\n"
-    "    notify = {\"/bin/true\"} timeout = 3s }\n"
-    "}\n";
-
-static struct conf_bundle *
-bundle_of(const char *environment, const char *node_file, const char *services)
-{
-	struct bundle_file files[] = {
-		{ "environment", environment, strlen(environment) },
-		{ "lictor.conf", node_file, strlen(node_file) },
-		{ "a.conf", services, strlen(services) },
-	};
-
-	return bundle_new(files, 3);
-}
 
 /* "a.conf:LINE: WHAT, expected WHAT", printable, with a line that is there. */
 static bool
@@ -108,11 +63,11 @@ every_cut_is_judged(void)
 	char error[CONF_ERROR_MAX];
 	int good = 0, wrong = 0;
 
-	for (size_t len = 0; len < strlen(whole); len++) {
-		AUTO_FREE char *cut = xstrndup(whole, len);
+	for (size_t len = 0; len < strlen(WHOLE); len++) {
+		AUTO_FREE char *cut = xstrndup(WHOLE, len);
 		struct conf *conf = conf_parse(bundle_of("", "", cut), error);
 		good += conf != NULL;
-		if (conf != NULL ? open_braces(whole, len) > 0
+		if (conf != NULL ? open_braces(WHOLE, len) > 0
 				 : !is_one_line(error, cut))
 			wrong++;
 		conf_free(conf);
@@ -126,12 +81,12 @@ static void
 every_spoilt_byte_is_judged(void)
 {
 	static const char bytes[] = "\x01\n\r\t \"#$'(),/0={}\\+;a\x7f\xc3\xff*";
-	char error[CONF_ERROR_MAX], text[sizeof(whole)];
+	char error[CONF_ERROR_MAX], text[sizeof(WHOLE)];
 	int wrong = 0;
 
-	for (size_t at = 0; at < strlen(whole); at++)
+	for (size_t at = 0; at < strlen(WHOLE); at++)
 		for (size_t i = 0; i < strlen(bytes); i++) {
-			memcpy(text, whole, sizeof(whole));
+			memcpy(text, WHOLE, sizeof(WHOLE));
 			text[at] = bytes[i];
 			struct conf *conf = conf_parse(bundle_of("", "", text), error);
 			if (conf == NULL && !is_one_line(error, text)) {
