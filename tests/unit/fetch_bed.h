@@ -20,7 +20,7 @@ struct tlss;
 #define GOOD "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood"
 #define SILENCE "" /* no answer */
 
-extern const struct http_request once, kept; /* whether its connection may be */
+extern const struct http_request once, kept; /* what its connection is for */
 
 struct peer {
 	struct bench *bench;
