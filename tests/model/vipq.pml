@@ -111,8 +111,8 @@ unsigned oM : 3 = 0;
 #define TWO(x,y) MAX(x,y)
 #endif
 #define FS(i) \
-	MIN(a[i].lastc, MIN(B1(i,1,a[i].pu0), MIN(B1(i,2,a[i].pu1), MIN(B1(i,4,a[i].pu2),
-	MIN(B1(i,3,TWO(a[i].pu0,a[i].pu1)), MIN(B1(i,5,TWO(a[i].pu0,a[i].pu2)),
+	MIN(a[i].lastc, MIN(B1(i,1,a[i].pu0), MIN(B1(i,2,a[i].pu1), MIN(B1(i,4,a[i].pu2), \
+	MIN(B1(i,3,TWO(a[i].pu0,a[i].pu1)), MIN(B1(i,5,TWO(a[i].pu0,a[i].pu2)), \
 	B1(i,6,TWO(a[i].pu1,a[i].pu2))))))))
 #define HOLD(i) MAX(a[i].lease, FS(i))
 #ifdef LONGLIFE        /* mutation: kernel lifetime up to the hold's end, however far */
