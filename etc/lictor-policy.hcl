@@ -9,7 +9,8 @@
 # Consul's own agent needs a token too (acl.tokens.agent), with node "NODE" write and
 # service_prefix "" read. Of lictor's it knows nothing.
 
-# The name of this host; not needed where lictor.conf has "node".
+# The name of this host, and its address for heartbeats; not needed where lictor.conf has
+# "node" and, if there are roles, "address" under "failover".
 agent "NODE" { policy = "read" }
 
 # lictor's own service, with its heartbeat, and each that it looks after.

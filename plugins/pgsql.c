@@ -187,7 +187,7 @@ allocated(void)
 #endif
 }
 
-/* Where the allocator does not say. */
+/* Where the allocator does not say it in time. */
 static bool
 is_too_long(const struct pgsql_run *pgsql)
 {

@@ -2,8 +2,8 @@
 /*
  * The race of a name's addresses for one connection, as RFC 8305 (5) asks. Its sockets are
  * those of sockets.h, its addresses come from resolve; what is done over the socket that
- * wins is stream's business. Everything here is the race's until it is won, lost or
- * stopped; then it holds nothing but the reason of its failure.
+ * wins is stream's business. Everything here is the race's until it is won or
+ * stopped; one that is lost waits for race_stop, by which it keeps but the reason.
  */
 #include "agent/base/race.h"
 

@@ -34,20 +34,6 @@ add(struct text *text, const char *fmt, ...)
 }
 
 static void
-add_first(struct text *text, const struct seat *seat)
-{
-	struct role_view view;
-
-	if (seat->role == NULL || !seat->deaf)
-		return;
-	role_view(seat->role, &view);
-	if (!view.known)
-		add(text,
-		    "Consul has no register of it, and before heartbeats can be heard "
-		    "none is made but by lictorctl init.");
-}
-
-static void
 add_readiness(struct text *text, const struct seat *seat)
 {
 	char why[ROLES_WHY_SIZE] = "";
@@ -102,7 +88,6 @@ roles_explain(
 		    "This node's name cannot stand in a register: it takes no role.");
 	else
 		text.count = role_explain(seat->role, now, lines, n);
-	add_first(&text, seat);
 	add_readiness(&text, seat);
 	add_pause(&text, &seat->pause);
 	if (!consul_reachable(roles->consul))

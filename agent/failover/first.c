@@ -15,38 +15,26 @@
 #include "agent/failover/vip.h"
 
 #define LISTEN_MS 2000 /* at least, and four silences */
+#define ABLE_MS 10000 /* for a key and an address, from the start */
 #define ANSWER_MS 1000 /* the warden takes 20 ms */
 #define FRESH_MS 2000 /* so old may the answer be */
 #define AGAIN_MS 10000 /* while somebody has it */
 
-/* Since somebody could be heard. */
+/* Since somebody could be heard. A host that cannot, for want of a key or of an address, may
+ * do so soon, and may never. */
 static bool
 is_quiet(const struct seat *seat, int64_t now)
 {
 	const struct roles *roles = seat->roles;
 	int64_t silence_ms = conf_silence(roles->conf, seat->conf, roles->bpf);
 	int64_t since = seat->heard_at > seat->born_at ? seat->heard_at : seat->born_at;
+	int64_t able_at = roles->conf->failover.heartbeats && !roles->able
+	    ? seat->born_at + ABLE_MS
+	    : roles->able_at;
 
-	if (roles->able_at > since)
-		since = roles->able_at;
+	if (able_at > since)
+		since = able_at;
 	return now >= since + (4 * silence_ms > LISTEN_MS ? 4 * silence_ms : LISTEN_MS);
-}
-
-/* A host that cannot hear, for want of a key or of an address, knows nothing of others however
- * long that takes. */
-static bool
-judge_deaf(struct seat *seat)
-{
-	const struct roles *roles = seat->roles;
-	bool deaf = roles->conf->failover.heartbeats && !roles->able;
-
-	if (deaf && !seat->deaf)
-		log_warning("role",
-		    "%s: Consul has no register of it, and before heartbeats can be "
-		    "heard none is made but by lictorctl init",
-		    seat->conf->name);
-	seat->deaf = deaf;
-	return deaf;
 }
 
 static void
@@ -65,7 +53,7 @@ first_may_init(struct seat *seat, uint64_t *rev)
 {
 	int64_t now = clock_boot_ms();
 
-	if (seat->role == NULL || !is_quiet(seat, now) || judge_deaf(seat))
+	if (seat->role == NULL || !is_quiet(seat, now))
 		return false;
 	if (seat->conf->n_vips > 0 && !seat->usable)
 		return false; /* a probe by an interface that is down finds nobody */

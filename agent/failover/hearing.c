@@ -220,6 +220,7 @@ hearing_reload(struct roles *roles, const struct conf_changes *changes)
 {
 	peers_reload(roles->peers, roles->conf, changes);
 	heartkey_reload(roles->heartkey, roles->conf);
+	roles->able = false; /* at another address, perhaps, nobody was heard yet */
 	take_able(roles);
 }
 

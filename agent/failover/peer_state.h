@@ -120,6 +120,7 @@ void peers_care(struct peers *peers);
 
 /* peer_table.c */
 struct peer *peers_find(const struct peers *peers, const char *node);
+bool peer_is_at(const struct peer *peer, const struct sockaddr_storage *where);
 struct peer *peers_find_address(const struct peers *peers,
     const struct sockaddr_storage *where);
 /* Found or made; NULL: there are too many. */

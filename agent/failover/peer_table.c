@@ -44,19 +44,22 @@ address_of(const struct sockaddr_storage *where, size_t *size)
 	return four ? (const void *)&in->sin_addr : (const void *)&in6->sin6_addr;
 }
 
-struct peer *
-peers_find_address(const struct peers *peers, const struct sockaddr_storage *where)
+bool
+peer_is_at(const struct peer *peer, const struct sockaddr_storage *where)
 {
 	size_t size;
 	const void *address = address_of(where, &size);
 
-	for (size_t i = 0; i < peers->count; i++) {
-		const struct sockaddr_storage *other = &peers->list[i]->where;
+	return peer->where.ss_family == where->ss_family &&
+	    memcmp(address_of(&peer->where, &size), address, size) == 0;
+}
 
-		if (other->ss_family == where->ss_family &&
-		    memcmp(address_of(other, &size), address, size) == 0)
+struct peer *
+peers_find_address(const struct peers *peers, const struct sockaddr_storage *where)
+{
+	for (size_t i = 0; i < peers->count; i++)
+		if (peer_is_at(peers->list[i], where))
 			return peers->list[i];
-	}
 	return NULL;
 }
 

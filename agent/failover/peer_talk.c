@@ -11,7 +11,6 @@
  * there before it is needed, and a firewall is found before it matters.
  */
 #include <errno.h>
-#include <string.h>
 #include <time.h>
 
 #include "agent/base/util.h"
@@ -31,11 +30,12 @@ peers_clock_us(void)
 }
 
 /* One of ten in this second: whoever repeats what it recorded gets no more. What comes from where
- * the peer is has ten of its own: whoever feigns that has the answer sent to the peer. */
+ * the peer is known to be has ten of its own: whoever feigns that has the answer sent to the
+ * peer. */
 static bool
 take_hello(struct peer *peer, const struct sockaddr_storage *from)
 {
-	bool home = memcmp(from, &peer->where, sizeof(*from)) == 0;
+	bool home = peer_is_at(peer, from);
 	struct peer_hellos *hellos = &peer->hellos[home];
 	int64_t now = clock_boot_ms();
 

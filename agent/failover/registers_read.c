@@ -113,7 +113,7 @@ register_missing(struct registers *registers, uint32_t role, int64_t sent_at)
 		registers->out.reg(registers->out.arg, role, sent_at, true, NULL);
 	else if (!registers->out.may_init(registers->out.arg, role, &rev))
 		await_init(registers, seat);
-	else if (loop_now(registers->loop) >= seat->init_after)
+	else if (loop_now(registers->loop) >= seat->init_after) /* or at a later read */
 		registers_init(registers, role, rev);
 }
 

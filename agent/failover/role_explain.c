@@ -85,7 +85,7 @@ explain_blocks(struct words *words, const struct role *role)
 		say(words,
 		    "A newer lictor has written the register: this host only watches.");
 	if (!role->known && !role->lost)
-		say(words, "The register has not been read yet.");
+		say(words, "Nothing is known of the register yet.");
 	return role->known || role->lost;
 }
 

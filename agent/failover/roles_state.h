@@ -55,10 +55,9 @@ struct seat {
 	uint64_t probe;			/* its order; 0: none goes on */
 	uint64_t probes;		/* asked for */
 	struct force *force;		/* NULL: none goes on */
-	int64_t born_at;		/* by clock_boot_ms; first.c's, as the next nine */
+	int64_t born_at;		/* by clock_boot_ms; first.c's, as the next eight */
 	int64_t heard_at;		/* any heartbeat of the role */
 	uint64_t heard_rev;		/* the highest in any */
-	bool deaf;			/* no first register: nobody can be heard */
 	uint64_t look;			/* the order of its probe; 0: none goes on */
 	int64_t looked_at;
 	bool nobody;			/* had the addresses, by the last one ... */

@@ -113,8 +113,9 @@ way()
 # heard ADDRESS INTERFACE MAC
 heard()
 {
-	! grep -q ': answers 0' \
-	    <(in_host client "$LICTOR_BUILD/tests/tools/prober" --for 100 "$2" "$1" "$3")
+	local said
+	said=$(in_host client "$LICTOR_BUILD/tests/tools/prober" --for 100 "$2" "$1" "$3") &&
+	    ! grep -q ': answers 0' <<<"$said"
 }
 
 # each_way COMMAND...: with ADDRESS, and the interface and the MAC of each way behind it.

@@ -80,7 +80,7 @@ test_start(void)
 	struct bench *bench = bench_new(&usual);
 
 	pass(bench, 1);
-	says(bench, "The register has not been read yet");
+	says(bench, "Nothing is known of the register yet");
 	bench_free(bench);
 }
 

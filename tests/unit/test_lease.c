@@ -366,8 +366,9 @@ test_refused(void)
 		if (rows[i].late)
 			expect_inits(&f, &script);
 		began = clock_boot_ms();
-		CU_ASSERT_TRUE(write_and_wait(&f, 0, 1) && !f.told[0].wrote_ok);
-		CU_ASSERT_EQUAL(clock_boot_ms() - began >= 990, rows[i].late);
+		for (int n = 0; n < 3; n++)
+			CU_ASSERT_TRUE(write_and_wait(&f, 0, 1) && !f.told[0].wrote_ok);
+		CU_ASSERT_EQUAL(clock_boot_ms() - began >= 3 * 990, rows[i].late);
 		/* and one that waits ends with its owner */
 		lease_write(f.lease, 0, 0, &(struct role_register){ .wid = "w" }, 2000);
 		run_for(f.loop, 100);
