@@ -197,7 +197,14 @@ check "what is true then is shown within two seconds" wait_for 2 shows_truth
 lictorctl_at "$BACKUP" pass web/job
 check "both hosts are as they were after that, too" wait_for 10 settled
 
-# a Consul that wants a permission of its own for lists
+# a Consul that wants a permission of its own for lists, and takes policies only some time
+# after it was started
+allow_lists()
+{
+	{ rules_of "$1" && echo 'key_prefix "lictor/roles/" { policy = "list" }'; } |
+	    acl_policy "$1" "${POLICY[$1]}"
+}
+
 log_mark web-1
 sed -i 's/"policy_ttl"/"enable_key_list_policy": true, "policy_ttl"/' \
     "$LAB_DIR/server/consul.json"
@@ -206,8 +213,7 @@ consul_start server
 check "a list that is refused is said" wait_for 20 said web-1 \
     'does not list .* key_prefix "lictor/roles/" list'
 for host in $HOSTS; do
-	{ rules_of "$host" && echo 'key_prefix "lictor/roles/" { policy = "list" }'; } |
-	    acl_policy "$host" "${POLICY[$host]}" >/dev/null
+	wait_for 10 allow_lists "$host"
 done
 check "so is its return" wait_for 10 said web-1 "lists the roles' keys again"
 check "all is well" wait_for 20 settled
