@@ -3,7 +3,7 @@
  * The race of a name's addresses for one connection, as RFC 8305 (5) asks. Its sockets are
  * those of sockets.h, its addresses come from resolve; what is done over the socket that
  * wins is stream's business. Everything here is the race's until it is won or
- * stopped; one that is lost waits for race_stop, by which it keeps but the reason.
+ * stopped, also when it is lost; the reason stays.
  */
 #include "agent/base/race.h"
 
