@@ -300,7 +300,8 @@ test_denied(void)
 
 struct script {
 	struct scripted *server;
-	const char *why; /* writes are refused */
+	int status; /* writes are refused ... */
+	const char *why;
 	unsigned int writes;
 };
 
@@ -312,7 +313,7 @@ on_asked(void *arg, const char *request, struct scripted_call *call)
 
 	if (strstr(request, "\"cas\"") != NULL) {
 		script->writes++;
-		scripted_answer(call, 403, "", script->why);
+		scripted_answer(call, script->status, "", script->why);
 	} else if (strstr(request, "\"get-tree\"") != NULL) {
 		scripted_answer(call, 200, "", "{\"Results\":[],\"Errors\":null}");
 	} else {
@@ -352,23 +353,30 @@ static void
 test_refused(void)
 {
 	static const struct {
+		int status;
 		const char *why;
 		bool late;
-	} rows[] = { { "Permission denied", true }, { "ACL not found", false } };
+	} rows[] = {
+		{ 403, "Permission denied", true },
+		{ 409, "Permission denied", true },
+		{ 403, "ACL not found", false },
+		{ 409, "index is stale", false },
+	};
 
 	for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
-		struct script script = { .why = rows[i].why };
+		struct script script = { .status = rows[i].status, .why = rows[i].why };
 		struct fixture f;
 		int64_t began;
 
 		set_up_script(&f, &script);
 		start(&f, "i1");
-		if (rows[i].late)
+		if (i == 0)
 			expect_inits(&f, &script);
 		began = clock_boot_ms();
-		for (int n = 0; n < 3; n++)
+		int writes = rows[i].late ? 1 : 3;
+		for (int n = 0; n < writes; n++)
 			CU_ASSERT_TRUE(write_and_wait(&f, 0, 1) && !f.told[0].wrote_ok);
-		CU_ASSERT_EQUAL(clock_boot_ms() - began >= 3 * 990, rows[i].late);
+		CU_ASSERT_EQUAL(clock_boot_ms() - began >= writes * 990, rows[i].late);
 		/* and one that waits ends with its owner */
 		lease_write(f.lease, 0, 0, &(struct role_register){ .wid = "w" }, 2000);
 		run_for(f.loop, 100);
