@@ -15,7 +15,10 @@ LICTOR_BUILD=$(realpath "${top_builddir:-.}")
 
 test_end()
 {
-	if [ $? != 0 ] || [ "$TAP_FAILED" != 0 ]; then
+	local status=$?
+	[ "$status" = 0 ] || [ "$TAP_FAILED" != 0 ] ||
+	    diag "ended with status $status by ${failed_at:-a signal}"
+	if [ "$status" != 0 ] || [ "$TAP_FAILED" != 0 ]; then
 		logs_show
 	fi
 	lab_end
@@ -27,6 +30,8 @@ impossible=$(lab_impossible)
 CONSUL_BIN=$("$top/tests/consul.sh") || tap_skip_all "there is no Consul"
 lab_new
 trap test_end EXIT
+set -E # functions too
+trap 'failed_at="$BASH_COMMAND, line $LINENO, called from lines ${BASH_LINENO[*]}"' ERR
 
 # at_most NUMBER LIMIT
 at_most()
